@@ -1,0 +1,1 @@
+"""What programs see: the HTTP interface and its JSON."""

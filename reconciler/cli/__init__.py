@@ -1,0 +1,1 @@
+"""What people see: a thin client that parses, calls and prints."""

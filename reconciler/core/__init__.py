@@ -1,0 +1,1 @@
+"""Pure verbs: every decision, as a function of its arguments."""

@@ -1,0 +1,1 @@
+"""The tiny parent of all services, a program of its own."""

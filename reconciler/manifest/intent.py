@@ -1,0 +1,46 @@
+"""What a person wants changed in the manifests, free of any file's present text.
+
+Intents are replayed on whatever text a file has: the commit's, the index entry's, the saved one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.units import ServiceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetField:
+    """Set one value of a service's manifest; `value` is YAML text, as typed by the person."""
+
+    service: ServiceName
+    path: tuple[str, ...]
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveField:
+    """Remove one key of a service's manifest."""
+
+    service: ServiceName
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutService:
+    """Make a service's document equal to `text` (one YAML document), comments of untouched
+    lines kept; a new service gets `services.d/<name>.yaml`."""
+
+    service: ServiceName
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveService:
+    """Remove a service's document, and its file when nothing else is left in it."""
+
+    service: ServiceName
+
+
+Intent = SetField | RemoveField | PutService | RemoveService

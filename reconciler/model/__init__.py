@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses that every other layer speaks in."""

@@ -1,0 +1,257 @@
+"""What goes into the engine (events) and what comes out (commands, happenings, transitions)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.model.desired import ManifestSet
+from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot, State
+from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
+from reconciler.model.spec import Readiness, ServiceSpec
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
+
+# --- events: facts the world reports ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestsRead:
+    """The manifests were read completely, whatever faults they have."""
+
+    manifests: ManifestSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestsHeld:
+    """The manifests cannot be trusted now (a rebase, an unreadable folder): keep the last ones."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLooked:
+    """The host was looked at."""
+
+    look: Look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLost:
+    """The holder is gone; nothing may be done until the host was looked at again."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawned:
+    """A start worked: the program was executed."""
+
+    serial: Serial
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpawnFailed:
+    """A start failed before or at exec; `step` and `errno` say where and how."""
+
+    serial: Serial
+    slot: Slot
+    step: str
+    errno: int
+    because: str
+    is_busy: bool = False
+    """The holder refused: the slot's former tree still lives. Look again, count no failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited:
+    """The main process of a run ended."""
+
+    slot: Slot
+    run: RunId
+    exit: Exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeEmptied:
+    """Nothing of a run is left; always after its `Exited`."""
+
+    slot: Slot
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalAnswered:
+    """A signal was delivered, or could not be (`problem`)."""
+
+    serial: Serial
+    slot: Slot
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswered:
+    """A readiness probe ended."""
+
+    serial: Serial
+    slot: Slot
+    run: RunId
+    passed: bool
+    detail: str = ""
+
+
+class OperationKind(StrEnum):
+    """What people ask of the engine that is no change of a manifest."""
+
+    RESTART = "restart"
+    START = "start"
+    APPROVE_PRUNE = "approve-prune"
+    SHUTDOWN = "shutdown"
+    KILL = "kill"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Something a person asked for."""
+
+    id: str
+    kind: OperationKind
+    services: tuple[ServiceName, ...] = ()
+    """For approve-prune: the services whose removal is wanted (by `unregister`)."""
+    actor: str = ""
+    reason: str = ""
+    prune_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A person asked for an operation."""
+
+    operation: Operation
+
+
+Event = (
+    ManifestsRead
+    | ManifestsHeld
+    | HostLooked
+    | HostLost
+    | Spawned
+    | SpawnFailed
+    | Exited
+    | TreeEmptied
+    | SignalAnswered
+    | ProbeAnswered
+    | Asked
+)
+
+# --- commands: what the runtime is told to perform -------------------------------------------
+
+
+class Scope(StrEnum):
+    """Whom a signal reaches: the main process, or everything left of its tree."""
+
+    MAIN = "main"
+    GROUP = "group"
+    TREE = "tree"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """Start a process; answered by `Spawned` or `SpawnFailed`."""
+
+    serial: Serial
+    slot: Slot
+    spec: ServiceSpec
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """Send a signal to a verified target; answered by `SignalAnswered`."""
+
+    serial: Serial
+    slot: Slot
+    run: RunId
+    target: ProcessId
+    signal: str
+    scope: Scope
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Ask once whether a process is ready; answered by `ProbeAnswered` within `timeout`."""
+
+    serial: Serial
+    slot: Slot
+    run: RunId
+    spec: ServiceSpec
+    readiness: Readiness
+    timeout: Nanos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtHost:
+    """Look at the host; answered by `HostLooked` with this serial."""
+
+    serial: Serial
+
+
+Command = Spawn | Signal | Probe | LookAtHost
+
+# --- what is told and recorded ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """Something worth telling people; `kind` is one of the contract's event kinds."""
+
+    kind: str
+    service: ServiceName | None = None
+    slot: Slot | None = None
+    reason: str = ""
+    actor: str = ""
+    data: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One change of a slot's state, as history keeps it."""
+
+    slot: Slot
+    before: State
+    after: State
+    reason: str
+    actor: str = ""
+    digest: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What changed in the memory that outlives the daemon; written before commands are performed."""
+
+    services: Mapping[ServiceName, ServiceMemory | None] = field(default_factory=dict)
+    """None: the service is forgotten."""
+    slots: Mapping[Slot, SlotMemory | None] = field(default_factory=dict)
+    prune: PruneHold | None = None
+    prune_changed: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to write."""
+        return not (self.services or self.slots or self.prune_changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """All that one step of the engine asks for."""
+
+    commands: tuple[Command, ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    remembered: Remembered = field(default_factory=Remembered)
+    wake_at: Nanos | None = None
+    """When the engine wants to be stepped again though nothing happened."""
+    finished: bool = False
+    """A shutdown is complete: nothing runs any more."""

@@ -1,0 +1,89 @@
+"""What runs: processes as the host shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
+
+
+class State(StrEnum):
+    """The states of a slot and of a service."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    CRASHED = "crashed"
+    DEGRADED = "degraded"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Slot:
+    """One of a service's instances, counted from 0. A key: never parsed back from its text."""
+
+    service: ServiceName
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.service}-{self.index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessId:
+    """The identity of a process: a pid alone is reused, this is not."""
+
+    boot: str
+    """The kernel's boot id."""
+    pid: int
+    born: int
+    """The birth tick: /proc/PID/stat field 22."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How a process ended. Neither code nor signal: nobody could see it (`unknown`)."""
+
+    at: Nanos
+    code: int | None = None
+    signal: str | None = None
+    core: bool = False
+    unknown: bool = False
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"killed by {self.signal}" + (" (core dumped)" if self.core else "")
+        return "exited, code unknown" if self.unknown else f"exited with {self.code}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process found for a slot: the main one of its tree."""
+
+    slot: Slot
+    id: ProcessId
+    run: RunId
+    digest: Digest
+    """Of the spec it was started with."""
+    started: Nanos
+    exit: Exit | None = None
+    """Set once the main process ended."""
+    tree_empty: bool = False
+    """Whether nothing of its tree is left."""
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether anything of the tree still runs."""
+        return self.exit is None or not self.tree_empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Everything the host shows at one moment, ours only."""
+
+    serial: Serial
+    """Commands with a smaller serial have had all the effect they will ever have."""
+    boot: str
+    processes: tuple[Process, ...] = ()

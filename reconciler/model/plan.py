@@ -1,0 +1,142 @@
+"""What to do and what to leave alone, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.model.desired import Desired
+from reconciler.model.observed import ProcessId, Slot
+from reconciler.model.record import PruneHold, ServiceMemory, SlotRecord
+from reconciler.model.spec import Condition
+from reconciler.model.units import Nanos, ServiceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """What an action waits for: a condition of a need, or the end of a dependent (None)."""
+
+    service: ServiceName
+    condition: Condition | None
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.condition or 'stopped'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start a process in an empty slot."""
+
+    slot: Slot
+    because: str
+    after: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Ask a process to end; kill it when its stop timeout is over."""
+
+    slot: Slot
+    target: ProcessId
+    because: str
+    after: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Stop a process, then start its successor once the slot is empty."""
+
+    slot: Slot
+    target: ProcessId
+    because: str
+    after: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """End a whole process tree at once: its time is over, or it is in another's place."""
+
+    slot: Slot
+    target: ProcessId
+    because: str
+    after: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """Put changed `live` and `metadata` fields into force; no process is touched."""
+
+    service: ServiceName
+    fields: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Drop a service that is wanted no more and of which nothing runs."""
+
+    service: ServiceName
+    because: str
+
+
+SlotAction = Start | Stop | Restart | Kill
+Action = SlotAction | Update | Forget
+
+
+class HoldCode(StrEnum):
+    """Why nothing is done, as a stable word for scripts (`reasonCode`)."""
+
+    BACKING_OFF = "BackingOff"
+    GAVE_UP = "GaveUp"
+    DEPENDENCY_NOT_READY = "DependencyNotReady"
+    INVALID_MANIFEST = "InvalidManifest"
+    PRUNE_HELD = "PruneHeld"
+    STOPPING = "Stopping"
+    COMPLETED = "Completed"
+    EXITED = "Exited"
+    SOURCE_HELD = "SourceHeld"
+    HOST_UNSEEN = "HostUnseen"
+    UNKILLABLE = "Unkillable"
+    AWAITING_ANSWER = "AwaitingAnswer"
+    JUDGE_REFUSED = "JudgeRefused"
+    NEEDED_BY_RUNNING = "NeededByRunning"
+    DONE = "Done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A reason not to act on a service (or one slot of it), with its end where known."""
+
+    service: ServiceName
+    code: HoldCode
+    because: str
+    until: Nanos | None = None
+    slot: Slot | None = None
+    waiting_for: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Ordered actions, and a hold for everything deliberately left alone.
+
+    An action whose `after` is empty may be performed now; the others wait, and the next plan,
+    made when something changed, decides about them again.
+    """
+
+    actions: tuple[Action, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that a plan depends on."""
+
+    now: Nanos
+    desired: Desired
+    services: Mapping[ServiceName, ServiceMemory] = field(default_factory=dict)
+    """Services we own: what was last put into force."""
+    slots: Mapping[Slot, SlotRecord] = field(default_factory=dict)
+    prune: PruneHold | None = None
+    shutting_down: bool = False
+    """Everything is to stop, whatever the manifests say."""

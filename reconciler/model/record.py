@@ -1,0 +1,106 @@
+"""What the engine knows of each slot and service, and what of it outlives the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.diagnostic import Source
+from reconciler.model.observed import Exit, Process, Slot, State
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A command that was issued and not answered yet."""
+
+    serial: Serial
+    overdue_at: Nanos
+    """When to look at the host instead of waiting on for the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Failures in a row of one slot, and what they led to."""
+
+    failures: int = 0
+    """Since the last good spell of `backoff.resetAfter`."""
+    retry_at: Nanos | None = None
+    gave_up: bool = False
+    because: str = ""
+    """The last failure in words: `exited with 1`, `cannot run "x": no such file`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotMemory:
+    """What must be known of a slot after the daemon was replaced. Void after a reboot."""
+
+    slot: Slot
+    restarts: int = 0
+    """Automatic restarts since the spec last changed."""
+    last_restart: Nanos | None = None
+    """When a process of this slot last took the place of another."""
+    trouble: Trouble = field(default_factory=Trouble)
+    last_exit: Exit | None = None
+    ready_run: RunId | None = None
+    """The run that became ready; it need not prove it again."""
+    done: Digest | None = None
+    """The spec digest that ended well and is not to be started again by itself."""
+    done_at: Nanos | None = None
+    tried: Digest | None = None
+    """The spec digest of the last start: a new digest clears trouble and counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRecord:
+    """One slot as the engine sees it now."""
+
+    memory: SlotMemory
+    state: State = State.STOPPED
+    since: Nanos = Nanos(0)
+    process: Process | None = None
+    """The live one, or the last one until its tree is empty."""
+    pending: Pending | None = None
+    deadline: Nanos | None = None
+    """Of the state: start timeout while starting, stop timeout while stopping."""
+    next_probe: Nanos | None = None
+    """When to ask a starting process whether it is ready."""
+    probe_said: str = ""
+    """What the last readiness probe answered, for the reason shown."""
+    after_stop: State = State.STOPPED
+    """What a stopping slot becomes: stopped, or crashed after a start that timed out."""
+    reason: str = ""
+    """Why the slot is in its state, in words for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceMemory:
+    """What must be known of a service after the daemon was replaced."""
+
+    spec: ServiceSpec
+    """The last good one that was put into force."""
+    source: Source
+    restart_before: Nanos | None = None
+    """Replace every process started before this: a restart somebody asked for."""
+    restart_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneHold:
+    """A removal too large to happen without a yes."""
+
+    id: str
+    services: tuple[ServiceName, ...]
+    because: str
+    approved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """All that outlives the daemon."""
+
+    boot: str
+    services: Mapping[ServiceName, ServiceMemory] = field(default_factory=dict)
+    slots: Mapping[Slot, SlotMemory] = field(default_factory=dict)
+    prune: PruneHold | None = None

@@ -1,0 +1,174 @@
+"""What a person wants to run: one service, as its manifest says it, defaults filled in.
+
+A spec holds no absolute path and nothing of this host, so that the same manifest gives the
+same spec wherever it is read. Field names are those of the manifest in snake_case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.model.units import Digest, Nanos, ServiceName, minutes, seconds
+
+
+class DesiredState(StrEnum):
+    """Whether a service should run."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class ServiceType(StrEnum):
+    """How a service lives: it serves until stopped, or it does its work and exits."""
+
+    SIMPLE = "simple"
+    ONESHOT = "oneshot"
+
+
+class RestartPolicy(StrEnum):
+    """When a process that ended is started again."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+
+class Condition(StrEnum):
+    """What must hold of a need before its dependent starts."""
+
+    STARTED = "started"
+    READY = "ready"
+    COMPLETED = "completed"
+
+
+class OnRestart(StrEnum):
+    """What a dependent does when its need was restarted."""
+
+    NONE = "none"
+    RESTART = "restart"
+
+
+class ReadyType(StrEnum):
+    """How a started process shows that it is ready."""
+
+    DELAY = "delay"
+    TCP = "tcp"
+    HTTP = "http"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One dependency of a service (`dependsOn`)."""
+
+    service: ServiceName
+    condition: Condition = Condition.READY
+    on_restart: OnRestart = OnRestart.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """How long to wait before restart n: min(max, initial * factor^(n-1)) + up to `jitter`.
+
+    The count of failures begins anew after `reset_after` of uptime.
+    """
+
+    initial: Nanos = seconds(1)
+    max: Nanos = seconds(60)
+    factor: float = 2.0
+    jitter: Nanos = seconds(1)
+    reset_after: Nanos = minutes(5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpTarget:
+    """A port that accepts connections once the service is ready."""
+
+    port: int
+    host: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpTarget:
+    """A URL that answers with one of `expected_status` (empty: any 2xx or 3xx)."""
+
+    url: str
+    expected_status: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandTarget:
+    """A command that exits 0 once the service is ready; run in its cwd and environment."""
+
+    cmd: tuple[str, ...]
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """How to tell that a process is ready. Without one: still running 1 s after its start."""
+
+    type: ReadyType = ReadyType.DELAY
+    delay: Nanos = seconds(1)
+    """With `delay`: this long after the start. With the others: the wait before the first try."""
+    tcp: TcpTarget | None = None
+    http: HttpTarget | None = None
+    command: CommandTarget | None = None
+    interval: Nanos = seconds(0.25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """One service as wanted."""
+
+    name: ServiceName
+    digest: Digest
+    """The hash of all `restart` fields, env files by their content; see manifest/digest.py."""
+
+    display_name: str = ""
+    description: str = ""
+    version: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    command: tuple[str, ...] = ()
+    """Words; with `shell`, the one text that /bin/sh -c gets."""
+    args: tuple[str, ...] = ()
+    interpreter: tuple[str, ...] = ()
+    shell: bool = False
+    cwd: str = "."
+    env: Mapping[str, str] = field(default_factory=dict)
+    env_file: tuple[str, ...] = ()
+    log_file: str = ""
+
+    state: DesiredState = DesiredState.RUNNING
+    instances: int = 1
+    type: ServiceType = ServiceType.SIMPLE
+    needs: tuple[Need, ...] = ()
+
+    start_timeout: Nanos | None = None
+    """None: 60 s for a service; no limit for a oneshot, whose whole run it would bound."""
+    stop_timeout: Nanos = seconds(10)
+    stop_signal: str = "SIGTERM"
+    restart: RestartPolicy = RestartPolicy.ALWAYS
+    backoff: Backoff = field(default_factory=Backoff)
+    max_restarts: int | None = 10
+    """Restarts in a row before giving up; None: never gives up."""
+    success_exit_codes: tuple[int, ...] = ()
+    """Exit codes besides 0 that count as success."""
+    ready: Readiness | None = None
+
+    @property
+    def is_oneshot(self) -> bool:
+        """Tell whether the service does its work and exits."""
+        return self.type is ServiceType.ONESHOT
+
+    @property
+    def wants_to_run(self) -> bool:
+        """Tell whether the manifest asks for processes."""
+        return self.state is DesiredState.RUNNING
+
+
+DEFAULT_START_TIMEOUT = seconds(60)

@@ -1,0 +1,93 @@
+"""What people are shown: one frozen picture of everything, derived, never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.model.desired import Revision
+from reconciler.model.diagnostic import Diagnostic, Source
+from reconciler.model.observed import Exit, Process, Slot, State
+from reconciler.model.plan import Hold, Wait
+from reconciler.model.record import PruneHold
+from reconciler.model.spec import DesiredState, ServiceSpec
+from reconciler.model.units import Nanos, ServiceName
+
+
+class Sync(StrEnum):
+    """How what runs relates to what is wanted."""
+
+    SYNCED = "Synced"
+    OUT_OF_SYNC = "OutOfSync"
+    INVALID = "Invalid"
+    HELD = "Held"
+    SUSPENDED = "Suspended"
+    UNKNOWN = "Unknown"
+
+
+class Health(StrEnum):
+    """How a service is doing."""
+
+    HEALTHY = "Healthy"
+    PROGRESSING = "Progressing"
+    DEGRADED = "Degraded"
+    STOPPED = "Stopped"
+    MISSING = "Missing"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotStatus:
+    """One slot as shown."""
+
+    slot: Slot
+    state: State
+    process: Process | None
+    """The live one; None where nothing runs."""
+    ready: bool
+    since: Nanos
+    restarts: int
+    last_restart: Nanos | None
+    last_exit: Exit | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One service as shown."""
+
+    name: ServiceName
+    spec: ServiceSpec | None
+    source: Source
+    desired: DesiredState | None
+    """None: wanted no more."""
+    state: State
+    sync: Sync
+    health: Health
+    reason: str
+    reason_code: str
+    waiting_for: tuple[Wait, ...]
+    waiting_since: Nanos | None
+    needs: tuple[ServiceName, ...]
+    needed_by: tuple[ServiceName, ...]
+    slots: tuple[SlotStatus, ...]
+    invalid: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """Everything that status shows, at one moment."""
+
+    now: Nanos
+    revision: Revision
+    services: Mapping[ServiceName, ServiceStatus] = field(default_factory=dict)
+    """In dependency order: needs before dependents, else by name."""
+    diagnostics: tuple[Diagnostic, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    prune: PruneHold | None = None
+    source_held: str = ""
+    """Why the manifests are not being followed just now; empty when they are."""
+    host_unseen: str = ""
+    converged: bool = False
+    """Nothing is being done, and nothing is waiting that could still be done by itself."""

@@ -1,0 +1,60 @@
+"""Define the units that every other noun is measured in."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+Nanos = NewType("Nanos", int)
+"""A point or a span of time in nanoseconds. Points count from the boot of the host
+(CLOCK_BOOTTIME), so that no wall clock can move them."""
+
+ServiceName = NewType("ServiceName", str)
+"""A service's identity: `[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?`."""
+
+Serial = NewType("Serial", int)
+"""The number of a command or of a look; grows by one, never reused in a daemon's life."""
+
+RunId = NewType("RunId", str)
+"""The random mark of one start of one slot; a process carries it as WEAVER_RUN."""
+
+Digest = NewType("Digest", str)
+"""The hash of the fields of a spec that reach the process."""
+
+MILLISECOND = 1_000_000
+SECOND = 1_000_000_000
+
+
+def milliseconds(count: float) -> Nanos:
+    """Give `count` milliseconds.
+
+    >>> milliseconds(1.5)
+    1500000
+    """
+    return Nanos(round(count * MILLISECOND))
+
+
+def seconds(count: float) -> Nanos:
+    """Give `count` seconds.
+
+    >>> seconds(2)
+    2000000000
+    """
+    return Nanos(round(count * SECOND))
+
+
+def minutes(count: float) -> Nanos:
+    """Give `count` minutes.
+
+    >>> minutes(1) == seconds(60)
+    True
+    """
+    return seconds(count * 60)
+
+
+def in_seconds(span: Nanos) -> float:
+    """Give a span in seconds, as JSON and people want it.
+
+    >>> in_seconds(milliseconds(250))
+    0.25
+    """
+    return span / SECOND

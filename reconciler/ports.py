@@ -1,0 +1,296 @@
+"""The few Protocols through which the outside world is touched.
+
+Adapters implement them, `app.py` chooses the adapters, and the runtime knows nothing else. A port
+never raises for what the world does: a failure is an event, a value, or a `WeaverError` where the
+caller is a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reconciler.manifest.intent import Intent
+from reconciler.model.desired import ManifestSet, Revision
+from reconciler.model.event import Decision, Event, LookAtHost, Probe, Signal, Spawn
+from reconciler.model.observed import ProcessId
+from reconciler.model.record import Memory
+from reconciler.model.units import Nanos, ServiceName
+
+
+class WeaverError(Exception):
+    """Something a person asked for cannot be done; the text names the thing, `mend` the way out."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        super().__init__(message)
+        self.mend = mend
+
+
+class ManifestError(WeaverError):
+    """A manifest or a command line is invalid (exit 2)."""
+
+    exit_code = 2
+
+
+class ForbiddenError(WeaverError):
+    """Not allowed: another user's repository or socket (exit 3)."""
+
+    exit_code = 3
+
+
+class BlockedError(WeaverError):
+    """A guard or policy is in the way (exit 5)."""
+
+    exit_code = 5
+
+
+class NotFoundError(WeaverError):
+    """No such service, file or revision (exit 6)."""
+
+    exit_code = 6
+
+
+class ConflictError(WeaverError):
+    """Somebody else was first: a lock, a stale revision, another daemon (exit 10)."""
+
+    exit_code = 10
+
+
+class HostError(WeaverError):
+    """The host refused something (exit 4)."""
+
+    exit_code = 4
+
+
+class StoreError(WeaverError):
+    """The record cannot be written or read (exit 4); supervision goes on."""
+
+    exit_code = 4
+
+
+class SourceHeldError(WeaverError):
+    """The manifests cannot be trusted just now: a rebase, an unreadable folder (exit 10)."""
+
+    exit_code = 10
+
+
+class Clock(Protocol):
+    """Time, as a port so that tests own it."""
+
+    def now(self) -> Nanos:
+        """Give the time since boot, suspend included (CLOCK_BOOTTIME)."""
+        ...
+
+    def wall(self) -> float:
+        """Give the wall clock in seconds since 1970, for display and names only."""
+        ...
+
+    def boot(self) -> str:
+        """Give the kernel's boot id."""
+        ...
+
+
+class Host(Protocol):
+    """The holder and the processes it holds."""
+
+    async def open(self, tell: Callable[[Event], None]) -> None:
+        """Connect (starting a holder if none answers); from now on `tell` gets every
+        `Exited`, `TreeEmptied`, `HostLost`. After a loss it reconnects by itself."""
+        ...
+
+    async def perform(self, command: Spawn | Signal | LookAtHost) -> Event:
+        """Do one command and give the event that answers it. Never raises."""
+        ...
+
+    async def acknowledge(self) -> None:
+        """Tell the holder that every exit told so far is on record."""
+        ...
+
+    async def close(self, *, stop_holder: bool) -> None:
+        """Leave; with `stop_holder` the holder ends too (its services must be gone)."""
+        ...
+
+    @property
+    def holder_pid(self) -> int | None:
+        """Give the holder's pid, None while there is none."""
+        ...
+
+
+class Prober(Protocol):
+    """Asks processes whether they are ready."""
+
+    async def probe(self, command: Probe) -> Event:
+        """Probe once and give `ProbeAnswered`, within the command's timeout. Never raises."""
+        ...
+
+
+class Manifests(Protocol):
+    """Where the manifests come from."""
+
+    async def read(self) -> ManifestSet:
+        """Read everything as saved. Raises SourceHeldError where it cannot be trusted now."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yield whenever something may have changed (bursts are one); never ends by itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who asked for a change."""
+
+    name: str
+    email: str
+    uid: int
+    """Of the peer on the socket; what `Weaver-Actor` records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRequest:
+    """What to commit: intents, and the words that go with them."""
+
+    intents: tuple[Intent, ...]
+    subject: str
+    author: Author
+    op: str
+    """The verb: `set`, `apply`, `stop`, `register` ..."""
+    op_id: str
+    source: str = "cli"
+    services: tuple[ServiceName, ...] = ()
+    reason: str = ""
+    if_revision: str = ""
+    """Refuse (ConflictError) unless HEAD is this commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The result of a write-back."""
+
+    commit: str
+    """The new commit, or HEAD where nothing changed."""
+    changed: bool
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences for the person: identity missing, saved edits kept, autoCommit off ..."""
+
+
+class Repository(Protocol):
+    """The git repository, for write-back and for reading history. Slow: runs in a worker."""
+
+    async def commit(self, request: CommitRequest) -> Committed:
+        """Write the intents back as one commit. Raises WeaverError with the mend."""
+        ...
+
+    async def undo(self, author: Author, op_id: str) -> Committed:
+        """Revert the last commit that this person made through Weaver."""
+        ...
+
+    async def revision(self) -> Revision:
+        """Give HEAD and its branch (`dirty` is left empty)."""
+        ...
+
+    async def blobs(self, revision: str) -> Mapping[str, bytes]:
+        """Give all manifest files of a revision: path to bytes. Raises NotFoundError."""
+        ...
+
+    async def log(self, path: str, limit: int) -> Sequence[LogEntry]:
+        """Give the commits that touched a file, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One commit in a file's history."""
+
+    commit: str
+    author: str
+    at: float
+    """Author time, seconds since 1970."""
+    subject: str
+    trailers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One event as stored: numbered without gaps."""
+
+    seq: int
+    time: float
+    kind: str
+    service: str
+    instance: str
+    reason: str
+    revision: str
+    actor: str
+    data: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionRecord:
+    """One row of `state_history`."""
+
+    time: float
+    service: str
+    instance: str
+    before: str
+    after: str
+    reason: str
+    actor: str
+    revision: str
+    digest: str
+
+
+class Store(Protocol):
+    """The record: what happened, and what must be known after a restart of the daemon."""
+
+    async def load(self, boot: str) -> Memory:
+        """Give the memory; slots of another boot are left out."""
+        ...
+
+    async def record(self, decision: Decision, *, revision: str, actor: str) -> list[EventRecord]:
+        """Write one decision durably (commands as operations, before they are performed), and
+        give its happenings as numbered events. Raises StoreError; nothing is half-written."""
+        ...
+
+    async def answered(self, serials: Sequence[tuple[int, str]]) -> None:
+        """Note how commands ended: (serial, `done` or the problem)."""
+        ...
+
+    async def events(self, *, after: int = 0, service: str = "", limit: int = 1000,
+                     since: float | None = None) -> list[EventRecord]:
+        """Give stored events in order, the newest `limit` of those that match."""
+        ...
+
+    async def history(self, service: str, limit: int) -> list[TransitionRecord]:
+        """Give a service's state changes, newest first."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is queued and close."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one process tree uses now."""
+
+    cpu_percent: float
+    """Of one core, since the sample before."""
+    rss: int
+    pss: int | None
+    swap: int | None
+    file_descriptors: int
+    listening: tuple[str, ...] = ()
+    """Addresses its processes listen on: `127.0.0.1:8080`, `unix:/run/x.sock`."""
+
+
+class Sampler(Protocol):
+    """Measures what processes use."""
+
+    def sample(self, targets: Mapping[str, ProcessId]) -> Mapping[str, Usage]:
+        """Measure each target's tree; those that are gone are left out."""
+        ...
