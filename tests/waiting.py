@@ -1,0 +1,24 @@
+"""Waiting for a condition, with a deadline: the only way a test waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+POLL_S = 0.01
+
+
+def until(condition: Callable[[], T], seconds: float = 10.0, message: str = "") -> T:
+    """Wait until `condition()` is truthy and give its value; fail the test at the deadline."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not (value := condition()):
+        if time.monotonic() >= deadline:
+            what = message or getattr(condition, "__name__", "the condition")
+            raise AssertionError(f"waited {seconds:g} s in vain for {what}; last seen: {value!r}")
+        pause.wait(POLL_S)
+    return value
