@@ -1,1 +1,1 @@
-"""Pure verbs: every decision, as a function of its arguments."""
+"""The verbs: pure functions that decide, without clock, luck, files or libraries."""
