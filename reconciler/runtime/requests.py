@@ -1,0 +1,205 @@
+"""What people ask of a running daemon, as frozen nouns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.model.units import ServiceName
+from reconciler.ports import Author
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a request is to be carried out, and for whom."""
+
+    author: Author
+    reason: str = ""
+    source: str = "cli"
+    """Where it came from: `cli`, `api`."""
+    dry_run: bool = False
+    if_revision: str = ""
+    """Refuse unless HEAD is this commit (full or abbreviated)."""
+    wait: bool = True
+    """False: end once the commit has landed, or the operation is recorded."""
+    timeout: float = 300.0
+    """Seconds to wait for the result; the change itself is never taken back."""
+
+
+# --- changes of manifests: they end in a commit ----------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A file to apply: its text, one or more services."""
+
+    text: str
+    path: str = ""
+    """Where it came from, for diagnostics; empty: standard input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """Make the manifests of these documents' services equal to them; others stay as they are."""
+
+    documents: tuple[Document, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One value: `env.PORT`, `8001`. None removes the key."""
+
+    path: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetValues:
+    """Set or remove values of one service."""
+
+    service: ServiceName
+    assignments: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutManifest:
+    """Write one service's whole manifest: `register` (it must be new) or `edit` (it must exist)."""
+
+    service: ServiceName
+    text: str
+    create: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unregister:
+    """Remove services; refused while others need them, unless `cascade` removes those too."""
+
+    services: tuple[ServiceName, ...]
+    cascade: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartServices:
+    """Make `state: running`; what is wanted already and crashed is started now, with no commit."""
+
+    services: tuple[ServiceName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopServices:
+    """Make `state: stopped`; refused while others that run need them, unless told how."""
+
+    services: tuple[ServiceName, ...]
+    with_dependents: bool = False
+    only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoLast:
+    """Revert the last commit that this person made through Weaver."""
+
+
+Change = Apply | SetValues | PutManifest | Unregister | StartServices | StopServices | UndoLast
+
+
+# --- operations: they change no manifest -----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartServices:
+    """Replace the processes of these services, dependents as their manifests say."""
+
+    services: tuple[ServiceName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryServices:
+    """Clear failures and back-off of crashed services and start them now."""
+
+    services: tuple[ServiceName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovePrune:
+    """Let a large removal that is held happen."""
+
+    prune_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Do nothing but wait until all (or these) services are as wanted, or cannot become so."""
+
+    services: tuple[ServiceName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shutdown:
+    """End: stop services in reverse order, then daemon and holder."""
+
+    keep_services: bool = False
+    """Leave them running under the holder."""
+    kill: bool = False
+    """Do not wait for stop timeouts."""
+
+
+OperationRequest = RestartServices | RetryServices | ApprovePrune | Settle | Shutdown
+
+
+# --- questions -------------------------------------------------------------------------------
+
+
+class Goal(StrEnum):
+    """What to wait for."""
+
+    RUNNING = "running"
+    READY = "ready"
+    HEALTHY = "healthy"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    SYNCED = "synced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitQuery:
+    """Wait until all these services (none named: all) have reached a goal."""
+
+    goal: Goal
+    services: tuple[ServiceName, ...] = ()
+    revision: str = ""
+    """With it, also wait until this commit is the one followed."""
+    timeout: float = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQuery:
+    """Which stored events."""
+
+    after: int = 0
+    service: str = ""
+    since: float | None = None
+    """Seconds since 1970."""
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogQuery:
+    """Which log lines."""
+
+    services: tuple[ServiceName, ...] = ()
+    """None named: all, merged by time."""
+    lines: int = 100
+    """The last so many of each service; then those that are written, with `follow`."""
+    follow: bool = False
+    since: float | None = None
+    """Seconds since 1970."""
+    until: float | None = None
+    grep: str = ""
+    level: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    instance: int | None = None
+    previous: bool = False
+    """The run before the present one."""
+    daemon: bool = False
+    """The daemon's own log instead."""
