@@ -1,0 +1,73 @@
+"""Ask a process whether it is ready: over TCP, over HTTP, or by a command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar, assert_never
+
+from reconciler.adapters.probes.command import ask_command
+from reconciler.adapters.probes.net import ask_http, ask_tcp
+from reconciler.adapters.probes.place import Place, ProbeError
+from reconciler.model.event import Probe, ProbeAnswered
+from reconciler.model.observed import Slot
+from reconciler.model.spec import ReadyType, ServiceSpec
+from reconciler.model.units import RunId, in_seconds
+
+__all__ = ["Place", "Probes"]
+
+DETAIL_LIMIT = 200
+COMMANDS_AT_ONCE = 16
+"""Probing commands that run at the same time; the others wait their turn."""
+
+Target = TypeVar("Target")
+
+
+class Probes:
+    """The prober of this host."""
+
+    def __init__(self, locate: Callable[[ServiceSpec, Slot, RunId], Place]) -> None:
+        self._locate = locate
+        self._turns = asyncio.Semaphore(COMMANDS_AT_ONCE)
+
+    async def probe(self, command: Probe) -> ProbeAnswered:
+        """Probe once; never raises, and answers within the command's timeout."""
+        limit_s = in_seconds(command.timeout)
+        passed = False
+        try:
+            async with asyncio.timeout(limit_s):
+                detail = await self._ask(command)
+            passed = True
+        except TimeoutError:
+            detail = f"no answer within {limit_s:g} s"
+        except (ProbeError, OSError, ValueError) as why:
+            detail = str(why)
+        return ProbeAnswered(
+            serial=command.serial,
+            slot=command.slot,
+            run=command.run,
+            passed=passed,
+            detail=detail[:DETAIL_LIMIT],
+        )
+
+    async def _ask(self, command: Probe) -> str:
+        readiness = command.readiness
+        place = self._locate(command.spec, command.slot, command.run)
+        match readiness.type:
+            case ReadyType.DELAY:
+                return "its delay is over"
+            case ReadyType.TCP:
+                return await ask_tcp(_given(readiness.tcp), place.expand)
+            case ReadyType.HTTP:
+                return await ask_http(_given(readiness.http), place.expand)
+            case ReadyType.COMMAND:
+                async with self._turns:
+                    return await ask_command(_given(readiness.command), place)
+            case unreachable:
+                assert_never(unreachable)
+
+
+def _given(target: Target | None) -> Target:
+    if target is None:
+        raise ProbeError("the probe has no target")
+    return target
