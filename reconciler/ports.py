@@ -14,6 +14,7 @@ from typing import Protocol
 from reconciler.manifest.intent import Intent
 from reconciler.model.desired import ManifestSet, Revision
 from reconciler.model.event import Decision, Event, LookAtHost, Probe, Signal, Spawn
+from reconciler.model.log import LogLine, LogQuery, LogSource
 from reconciler.model.observed import ProcessId
 from reconciler.model.record import Memory
 from reconciler.model.units import Nanos, ServiceName
@@ -273,6 +274,14 @@ class Store(Protocol):
         """Write what is queued and close."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Say why the record cannot be written just now; empty while it can.
+
+        What could not be written is kept: `record` with an empty decision tries again.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -292,5 +301,36 @@ class Sampler(Protocol):
     """Measures what processes use."""
 
     def sample(self, targets: Mapping[str, ProcessId]) -> Mapping[str, Usage]:
-        """Measure each target's tree; those that are gone are left out."""
+        """Give each target's tree as last measured, at once.
+
+        Old figures are measured anew behind the scenes. Trees that are gone or were never
+        measured are left out.
+        """
+        ...
+
+    async def fresh(
+        self, targets: Mapping[str, ProcessId], *, within_s: float = 0.05
+    ) -> Mapping[str, Usage]:
+        """Give figures of the last seconds, measuring now where needed, for at most so long."""
+        ...
+
+
+class Logs(Protocol):
+    """The services' logs, as files that the services themselves append to."""
+
+    def read(
+        self, query: LogQuery, sources: Callable[[], Sequence[LogSource]]
+    ) -> AsyncIterator[LogLine]:
+        """Give the lines of these files that the query asks for, merged by time.
+
+        `sources` is asked again while following. Raises WeaverError for a query that is wrong.
+        """
+        ...
+
+    def mark_start(self, source: LogSource) -> None:
+        """Note where a slot's next run begins in its log. Call just before the start."""
+        ...
+
+    def look(self, sources: Sequence[LogSource]) -> None:
+        """Note how long each file is now: the time index. Call every ten seconds or so."""
         ...

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import Slot
 from reconciler.model.status import Picture
 from reconciler.model.units import SECOND, Nanos, ServiceName
@@ -21,7 +22,6 @@ from reconciler.runtime.messages import Message, Preview
 from reconciler.runtime.requests import (
     Change,
     EventQuery,
-    LogQuery,
     OperationRequest,
     Terms,
     WaitQuery,
@@ -131,29 +131,6 @@ class Setting:
     """`git.autoCommit`."""
     value: str
     is_default: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
-    """One line of a service's log, with what was lifted out of it; keys as in the contract."""
-
-    service: ServiceName
-    instance: str
-    stream: str
-    """`stdout` or `stderr`."""
-    message: str
-    timestamp: float | None = None
-    """Seconds since 1970."""
-    timestamp_source: str = "index"
-    """`line` where the line has a time of its own."""
-    service_version: str = ""
-    pid: int | None = None
-    level: str = ""
-    raw: str = ""
-    """The line as written."""
-    lifted: Mapping[str, object] = field(default_factory=dict)
-    """`requestId userId traceId spanId duration error`, those that are present."""
-    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 class Control(Protocol):

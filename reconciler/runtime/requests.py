@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.units import ServiceName
@@ -181,25 +180,3 @@ class EventQuery:
     since: float | None = None
     """Seconds since 1970."""
     limit: int = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogQuery:
-    """Which log lines."""
-
-    services: tuple[ServiceName, ...] = ()
-    """None named: all, merged by time."""
-    lines: int = 100
-    """The last so many of each service; then those that are written, with `follow`."""
-    follow: bool = False
-    since: float | None = None
-    """Seconds since 1970."""
-    until: float | None = None
-    grep: str = ""
-    level: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    instance: int | None = None
-    previous: bool = False
-    """The run before the present one."""
-    daemon: bool = False
-    """The daemon's own log instead."""
