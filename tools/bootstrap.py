@@ -211,10 +211,14 @@ def make_venv(python: str, requirements: str) -> None:
         raise CannotError(f"cannot make {VENV}: something else has that name; move it away")
     for rung in LADDER:
         installer = rung(python)
-        if installer and fill(installer, requirements):
+        if not installer:
+            continue
+        if fill(installer, requirements):
             return
         # uv reads other settings than pip, so pip may reach an index where uv does not.
-        if installer and rung is not with_uv:
+        if rung is with_uv:
+            say("uv could not install; trying pip")
+        else:
             raise CannotError(
                 f"cannot install {requirements}: pip says why above; is the package index "
                 "reachable, and is there room on the disk? (make clean removes a broken .venv)"
