@@ -31,7 +31,7 @@ NEEDED = (3, 11)
 NAMES = ("python3", "python3.11", "python3.12", "python3.13", "python3.14", "python")
 REQUIREMENTS = {"up": "requirements.txt", "dev": "requirements-dev.txt"}
 # What else decides how the environment comes out.
-PROJECT_FILES = ("pyproject.toml", "launcher/weaver", "tools/bootstrap.py")
+PROJECT_FILES = ("launcher/weaver", "tools/bootstrap.py")
 # A `#!` line may be this long; older kernels cut it off without a word.
 SHEBANG_LIMIT = 127
 

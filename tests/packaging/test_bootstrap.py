@@ -17,7 +17,6 @@ import pytest
 COPIED = (
     "tools/bootstrap.py",
     "launcher/weaver",
-    "pyproject.toml",
     "requirements.txt",
     "requirements-dev.txt",
 )
@@ -181,7 +180,7 @@ def test_what_up_needs_does_not_serve_the_tests(made: ModuleType) -> None:
     assert not made.is_made("dev")
 
 
-@pytest.mark.parametrize("name", ["requirements-dev.txt", "pyproject.toml", "launcher/weaver"])
+@pytest.mark.parametrize("name", ["requirements-dev.txt", "launcher/weaver"])
 def test_a_changed_input_is_noticed(made: ModuleType, root: Path, name: str) -> None:
     with (root / name).open("a") as file:
         file.write("# changed\n")
