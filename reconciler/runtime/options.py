@@ -1,0 +1,31 @@
+"""What `weaver up` was told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.model.units import ServiceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """Which repository to follow, and how."""
+
+    root: Path
+    state_dir: Path | None = None
+    """Where to keep state instead of `<root>/.weaver`."""
+    only: tuple[ServiceName, ...] = ()
+    """Run just these and what they need; none named: everything."""
+    logs: bool = False
+    """Show the services' output between the events (foreground only)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningDaemon:
+    """The daemon that holds a directory."""
+
+    pid: int
+    version: str
+    """Empty where it does not answer."""
+    socket: Path
