@@ -1,0 +1,178 @@
+"""One daemon to a directory, and a private directory to a daemon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.ports import ConflictError, ForbiddenError, HostError
+from reconciler.runtime import socket_file
+from reconciler.runtime.home import Home, bind_socket, make_private, owner_of, refuse_unless_ours
+from reconciler.runtime.paths import StatePaths
+
+
+@pytest.fixture(autouse=True)
+def runtime_directory(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    place = tmp_path_factory.mktemp("run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place))
+    return place
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> StatePaths:
+    return StatePaths.of(tmp_path)
+
+
+@pytest.fixture
+def home(paths: StatePaths) -> Iterator[Home]:
+    home = Home(paths)
+    yield home
+    home.leave()
+
+
+def test_the_state_directory_is_private(home: Home) -> None:
+    assert home.paths.state.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_daemon_is_refused_and_told_who_was_first(home: Home) -> None:
+    for _ in range(200):
+        with pytest.raises(ConflictError, match=f"daemon {os.getpid()} runs this directory") as why:
+            Home(home.paths)
+        home.restore()
+    assert why.value.exit_code == 10
+
+
+@pytest.mark.real
+def test_a_second_daemon_is_refused_in_another_process_too(home: Home) -> None:
+    code = (
+        "from pathlib import Path; from reconciler.runtime.home import Home;"
+        "from reconciler.runtime.paths import StatePaths;"
+        f"Home(StatePaths.of(Path({str(home.paths.root)!r})))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path.cwd()
+    )
+    assert f"daemon {os.getpid()} runs this directory" in ran.stderr
+
+
+def test_a_second_daemon_is_refused_after_everything_was_deleted(home: Home) -> None:
+    shutil.rmtree(home.paths.state)
+    with pytest.raises(ConflictError, match=str(os.getpid())):
+        Home(home.paths)
+
+
+def test_another_path_to_the_same_folder_is_the_same_folder(home: Home, tmp_path: Path) -> None:
+    alias = tmp_path.with_name("alias")
+    alias.symlink_to(home.paths.root)
+    with pytest.raises(ConflictError):
+        Home(StatePaths.of(alias, alias / "elsewhere"))
+    alias.unlink()
+
+
+def test_the_next_daemon_may_come_when_the_first_has_left(paths: StatePaths) -> None:
+    Home(paths).leave()
+    Home(paths).leave()
+    assert owner_of(paths.daemon_lock) is None
+
+
+def test_a_lock_file_of_a_dead_daemon_does_not_matter(paths: StatePaths) -> None:
+    paths.state.mkdir(mode=0o700)
+    paths.lock_file.write_text("1\n")
+    Home(paths).leave()
+
+
+def test_nothing_is_restored_while_nothing_is_lost(home: Home) -> None:
+    assert not home.restore()
+
+
+def test_what_was_deleted_is_restored(home: Home) -> None:
+    shutil.rmtree(home.paths.state)
+    assert home.restore()
+    assert home.paths.lock_file.read_text() == f"{os.getpid()}\n"
+    assert home.paths.state.stat().st_mode & 0o777 == 0o700
+    assert not home.restore()
+
+
+def test_clients_find_the_daemon_in_the_registry_while_it_runs(paths: StatePaths) -> None:
+    home = Home(paths)
+    with bind_socket(paths.socket):
+        home.register()
+        assert socket_file.read_registry() == [(str(paths.root), str(paths.socket))]
+        home.leave()
+        assert socket_file.read_registry() == []
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ForbiddenError, match="others may write to it"):
+        make_private(folder)
+
+
+def test_a_folder_that_others_may_read_is_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o755)
+    make_private(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(ForbiddenError, match="belongs to uid .*, this is uid 12345") as why:
+        make_private(folder)
+    assert why.value.exit_code == 3
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    with pytest.raises(HostError, match="it is no folder"):
+        make_private(tmp_path / "state")
+
+
+def test_a_socket_is_bound_for_its_owner_only(tmp_path: Path) -> None:
+    with bind_socket(tmp_path / "run" / "weaver.sock"):
+        assert (tmp_path / "run" / "weaver.sock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "weaver.sock"
+    bind_socket(path).close()
+    with bind_socket(path) as bound, socket.socket(socket.AF_UNIX) as client:
+        bound.listen(1)
+        client.connect(str(path))
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("x")])
+def test_what_is_no_socket_is_left_alone_and_refused(tmp_path: Path, make: object) -> None:
+    path = tmp_path / "weaver.sock"
+    assert callable(make)
+    make(path)
+    with pytest.raises(HostError, match="it is no socket"):
+        bind_socket(path)
+    assert path.is_symlink() or path.exists()
+
+
+def test_a_socket_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weaver.sock"
+    bind_socket(path).close()
+    found = list(path.lstat())
+    found[stat.ST_UID] = 12345
+    with pytest.raises(ForbiddenError, match="belongs to uid 12345"):
+        refuse_unless_ours(path, os.stat_result(found))
+    assert path.exists()
