@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,6 +153,11 @@ def test_the_holder_needs_only_the_standard_library() -> None:
         if not is_allowed(name)
     }
     assert found == set()
+
+
+def test_the_judge_shares_nothing_with_the_planner_it_judges() -> None:
+    graph = grimp.build_graph("reconciler", cache_dir=None)
+    assert graph.find_shortest_chain("reconciler.core.judge", "reconciler.core.planner") is None
 
 
 def test_there_are_five_contracts_and_the_pure_one_names_every_dependency() -> None:
