@@ -1,0 +1,191 @@
+"""Show one service on a page of its own: how it is, why, and where that comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciler.api.human import (
+    NOTHING,
+    clip,
+    commit,
+    count,
+    listing,
+    percent,
+    plain,
+    size,
+    span,
+    span_in_words,
+    uncoloured,
+)
+from reconciler.api.page import Column, Page, Paint, paint, table, wrap
+from reconciler.api.standing import ago, listening, uptime, usage_of
+from reconciler.api.status_text import PAINTS, state_text
+from reconciler.model.log import LogLine
+from reconciler.model.observed import Exit, Slot
+from reconciler.model.spec import Need, ServiceSpec
+from reconciler.model.status import ServiceStatus, SlotStatus
+from reconciler.ports import LogEntry
+from reconciler.runtime.control import Scene
+
+LABEL_WIDTH = 12
+LAST_LINES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """What the page adds to the status: where the manifest comes from, what the service said."""
+
+    commit: LogEntry | None = None
+    """The last commit that touched the manifest."""
+    log: Sequence[LogLine] = ()
+
+
+def details_text(scene: Scene, service: ServiceStatus, background: Background, page: Page) -> str:
+    """Give the page of one service."""
+    blocks = [
+        _head(service, page),
+        [
+            line
+            for label, text in _facts(scene, service, background)
+            for line in _fact(label, text, page)
+        ],
+        _instances(scene, service, page) if service.slots else [],
+        _log(service, background, page),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _head(service: ServiceStatus, page: Page) -> list[str]:
+    """Give the name, the state in three words, and what the manifest says it is."""
+    colour = PAINTS[service.health]
+    words = f"{state_text(service)}, {service.health}, {service.sync}"
+    lines = [f"{paint(plain(service.name), Paint.BOLD, page)}  {paint(words, colour, page)}"]
+    spec = service.spec
+    if spec is not None:
+        about = [spec.display_name, spec.version, spec.description]
+        lines += wrap(" - ".join(plain(text) for text in about if text), page, indent="  ")
+    return lines
+
+
+def _facts(
+    scene: Scene, service: ServiceStatus, background: Background
+) -> Iterator[tuple[str, str]]:
+    """Give what is known, each fact with its label; what there is nothing to say of is left out."""
+    yield from _reasons(scene, service)
+    if service.spec is not None:
+        yield from _wishes(service.spec)
+    if service.needed_by:
+        yield "needed by", listing(service.needed_by)
+    if addresses := listening(usage_of(service, scene)):
+        yield "listens on", ", ".join(addresses)
+    yield from _origin(scene, service, background)
+
+
+def _reasons(scene: Scene, service: ServiceStatus) -> Iterator[tuple[str, str]]:
+    """Say why the service is as it is, and what is wanted of it."""
+    if service.reason:
+        yield "why", service.reason
+    for wait in service.waiting_for:
+        since = service.waiting_since
+        for_how_long = f", for {span_in_words(ago(since, scene))}" if since is not None else ""
+        yield "waits for", f"{wait.service} to be {wait.condition or 'stopped'}{for_how_long}"
+    for fault in service.invalid:
+        mend = f"; mend: {fault.mend}" if fault.mend else ""
+        yield "invalid", f"{fault.source}: {fault.code} {fault.message}{mend}"
+    yield "wanted", service.desired or "no more: no manifest defines it"
+
+
+def _wishes(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
+    """Say what the manifest asks for."""
+    if spec.command:
+        yield "command", " ".join([*spec.interpreter, *spec.command, *spec.args])
+    if spec.needs:
+        yield "needs", ", ".join(map(_need, spec.needs))
+    if spec.labels:
+        yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(spec.labels.items()))
+
+
+def _origin(
+    scene: Scene, service: ServiceStatus, background: Background
+) -> Iterator[tuple[str, str]]:
+    """Say which file, whose commit."""
+    if service.source.file:
+        yield "defined in", f"{service.source.file}:{service.source.line}"
+    if background.commit is not None:
+        yield "revision", _commit(background.commit, scene)
+    if service.source.file in scene.picture.revision.dirty:
+        yield "", "and saved changes that are not committed yet"
+
+
+def _need(need: Need) -> str:
+    """Give a need with the condition that it must meet."""
+    return f"{need.service} ({need.condition})"
+
+
+def _commit(entry: LogEntry, scene: Scene) -> str:
+    """Give a commit as people refer to it: short name, author, age, subject."""
+    age = span_in_words(max(0.0, scene.wall - entry.at))
+    return f"{commit(entry.commit)} by {entry.author} {age} ago: {entry.subject}"
+
+
+def _fact(label: str, text: str, page: Page) -> list[str]:
+    """Give one fact; long ones run on under their beginning."""
+    indent = " " * (LABEL_WIDTH + 2)
+    lines = wrap(plain(text), page, indent)
+    if lines:
+        lines[0] = f"  {paint(f'{label:<{LABEL_WIDTH}}', Paint.DIM, page)}{lines[0][len(indent) :]}"
+    return lines
+
+
+def _instances(scene: Scene, service: ServiceStatus, page: Page) -> list[str]:
+    """Give a table of the slots, each with its last exit in words."""
+    slots = service.slots
+    ups = [uptime(slot, scene) for slot in slots]
+    exits = [exit_text(slot.last_exit, scene) for slot in slots]
+    columns = [
+        Column(title="INSTANCE", texts=[plain(str(slot.slot)) for slot in slots], floor=8),
+        Column(title="STATE", texts=[slot.state for slot in slots]),
+        Column(title="PID", texts=[_pid(slot) for slot in slots], right=True),
+        Column(title="UP", texts=[NOTHING if u is None else span(u) for u in ups], right=True),
+        Column(title="RESTARTS", texts=[str(s.restarts) for s in slots], right=True, expendable=1),
+        Column(title="CPU", texts=[_cpu(s.slot, scene) for s in slots], right=True, expendable=3),
+        Column(
+            title="MEM", texts=[_memory(s.slot, scene) for s in slots], right=True, expendable=2
+        ),
+        Column(title="LAST EXIT", texts=exits, floor=20),
+    ]
+    inner = Page(width=page.width - 2, colour=page.colour)
+    return [f"  {line}" for line in table(columns, inner)]
+
+
+def exit_text(ended: Exit | None, scene: Scene) -> str:
+    """Say how a process ended and how long ago."""
+    if ended is None:
+        return NOTHING
+    return f"{plain(str(ended))}, {span_in_words(ago(ended.at, scene))} ago"
+
+
+def _pid(slot: SlotStatus) -> str:
+    return NOTHING if slot.process is None else str(slot.process.id.pid)
+
+
+def _cpu(slot: Slot, scene: Scene) -> str:
+    measured = scene.usage.get(slot)
+    return NOTHING if measured is None else percent(measured.cpu_percent)
+
+
+def _memory(slot: Slot, scene: Scene) -> str:
+    measured = scene.usage.get(slot)
+    return NOTHING if measured is None else size(measured.rss)
+
+
+def _log(service: ServiceStatus, background: Background, page: Page) -> list[str]:
+    """Give the last lines of the log, and where the rest is."""
+    lines = background.log[-LAST_LINES:]
+    if not lines:
+        return [f"  nothing logged yet: `weaver logs {plain(service.name)} -f` waits for it"]
+    title = f"  last {count(len(lines), 'line')} (`weaver logs {plain(service.name)}` shows more)"
+    room = max(1, page.width - 4)
+    shown = [clip(uncoloured(line.raw or line.message).rstrip(), room) for line in lines]
+    return [paint(clip(title, page.width), Paint.DIM, page), *(f"    {line}" for line in shown)]

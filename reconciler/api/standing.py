@@ -1,0 +1,88 @@
+"""Say how a service stands, as people take it: as wanted, on its way, or in need of an eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.model.observed import State
+from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
+from reconciler.model.units import Nanos, in_seconds
+from reconciler.ports import Usage
+from reconciler.runtime.control import Scene
+
+
+def is_as_wanted(service: ServiceStatus) -> bool:
+    """Tell whether nothing about a service asks for attention or patience."""
+    return service.sync is Sync.SYNCED and service.health in {Health.HEALTHY, Health.STOPPED}
+
+
+def troubled_first(services: Iterable[ServiceStatus]) -> list[ServiceStatus]:
+    """Order services for people: trouble, then what is on its way, then the rest, as given."""
+    return sorted(services, key=_rank)
+
+
+def ago(moment: Nanos, scene: Scene) -> float:
+    """Give the seconds that have passed since a point of the boot clock."""
+    return max(0.0, in_seconds(Nanos(scene.picture.now - moment)))
+
+
+def uptime(slot: SlotStatus, scene: Scene) -> float | None:
+    """Give the seconds that a slot's process has run; None where its main process is gone."""
+    if slot.process is None or slot.process.exit is not None:
+        return None
+    return ago(slot.process.started, scene)
+
+
+def running(service: ServiceStatus) -> int:
+    """Count the slots that run."""
+    return sum(slot.state in {State.RUNNING, State.DEGRADED} for slot in service.slots)
+
+
+def usage_of(service: ServiceStatus, scene: Scene) -> list[Usage]:
+    """Give what the service's slots use, those that were measured."""
+    found: list[Usage] = []
+    for status in service.slots:
+        measured = scene.usage.get(status.slot)
+        if measured is not None:
+            found.append(measured)
+    return found
+
+
+def listening(measured: Iterable[Usage]) -> list[str]:
+    """Give the addresses that something listens on, each once, in the order found."""
+    return list(dict.fromkeys(address for usage in measured for address in usage.listening))
+
+
+def several(services: Iterable[ServiceStatus]) -> frozenset[str]:
+    """Name the services that have more than one slot."""
+    return frozenset(service.name for service in services if len(service.slots) > 1)
+
+
+def troubles(scene: Scene) -> list[str]:
+    """Say what is wrong that no single service shows, a sentence each."""
+    picture = scene.picture
+    said = []
+    if picture.source_held:
+        said.append(f"the manifests are not followed just now: {picture.source_held}")
+    if picture.host_unseen:
+        said.append(f"the host cannot be seen just now: {picture.host_unseen}")
+    if picture.prune is not None and not picture.prune.approved:
+        said.append(f"{picture.prune.because}: `weaver prune approve {picture.prune.id}`")
+    return [*said, *scene.daemon.troubles]
+
+
+def faults(picture: Picture) -> list[str]:
+    """Give the manifests' errors, one line each, by place."""
+    return [
+        f"{fault.source}: {fault.code} {fault.message}"
+        for fault in sorted(picture.diagnostics)
+        if not fault.is_warning
+    ]
+
+
+def _rank(service: ServiceStatus) -> int:
+    """Give a service's place in line: 0 for trouble, 3 for what is wanted stopped and is."""
+    if is_as_wanted(service):
+        return 3 if service.health is Health.STOPPED else 2
+    calm = service.health in {Health.PROGRESSING, Health.HEALTHY, Health.STOPPED}
+    return 1 if calm and service.sync is not Sync.INVALID else 0

@@ -1,0 +1,170 @@
+"""Show status to people: a table, troubled first, and one line that says it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from reconciler.api.diff_text import at
+from reconciler.api.human import NOTHING, commit, count, percent, plain, size, span
+from reconciler.api.page import Column, Page, Paint, paint, table, wrap
+from reconciler.api.standing import (
+    faults,
+    is_as_wanted,
+    listening,
+    running,
+    troubled_first,
+    troubles,
+    uptime,
+    usage_of,
+)
+from reconciler.model.status import Health, ServiceStatus
+from reconciler.runtime.control import Scene
+
+MOST_FAULTS = 3
+"""Shown below the table; `weaver validate` shows all."""
+
+WHY_FLOOR = 30
+WHY_FLOOR_CALM = 12
+NAME_FLOOR = 8
+
+NOTHING_DEFINED = """\
+Nothing is defined here yet: there is no manifest in services.d/.
+
+  weaver register web -- python3 -m http.server 8123
+
+runs a first service, and writes its manifest. A manifest that you save there starts too.
+"""
+
+PAINTS = {
+    Health.HEALTHY: Paint.GOOD,
+    Health.PROGRESSING: Paint.BUSY,
+    Health.DEGRADED: Paint.BAD,
+    Health.STOPPED: Paint.DIM,
+    Health.MISSING: Paint.BAD,
+    Health.UNKNOWN: Paint.BUSY,
+}
+
+
+def status_text(
+    scene: Scene, services: Sequence[ServiceStatus], page: Page, *, wide: bool = False
+) -> str:
+    """Give the table of the chosen services with its footer; `wide` shows all of everything."""
+    if not scene.picture.services:
+        return NOTHING_DEFINED + "".join(line + "\n" for line in _below(scene, page))
+    shown = troubled_first(services)
+    lines = _table(scene, shown, page, wide=wide) if shown else []
+    lines += ["", *wrap(footer(scene, services), page), *_below(scene, page)]
+    return "\n".join(lines[0 if shown else 1 :]) + "\n"
+
+
+def footer(scene: Scene, services: Sequence[ServiceStatus]) -> str:
+    """Say how many are as wanted, and at which revision."""
+    revision = at(scene.picture.revision)
+    good = sum(map(is_as_wanted, services))
+    if good < len(services):
+        return f"{good} of {len(services)} as wanted at {revision}"
+    if not services:
+        return f"no problems: all {len(scene.picture.services)} as wanted at {revision}"
+    return f"{count(good, 'service')} as wanted at {revision}"
+
+
+def _table(scene: Scene, shown: Sequence[ServiceStatus], page: Page, *, wide: bool) -> list[str]:
+    """Give the table's lines."""
+    columns = _columns(scene, shown)
+    if wide:
+        columns[-1:-1] = _wide_columns(shown, scene)
+    elif not any(columns[-1].texts):
+        columns.pop()
+    return table(columns, page, fit=not wide)
+
+
+def _columns(scene: Scene, shown: Sequence[ServiceStatus]) -> list[Column]:
+    """Give the columns of the contract, in its order; LISTEN goes first where room is short."""
+    paints = [PAINTS[service.health] for service in shown]
+    measured = [usage_of(service, scene) for service in shown]
+    cpu = [percent(sum(u.cpu_percent for u in us)) if us else NOTHING for us in measured]
+    memory = [size(sum(u.rss for u in us)) if us else NOTHING for us in measured]
+    ups = [_up(service, scene) for service in shown]
+    restarts = [str(sum(slot.restarts for slot in service.slots)) for service in shown]
+    listens = [address_text(listening(us)) for us in measured]
+    why = [plain(service.reason) for service in shown]
+    troubled = [w for w, s in zip(why, shown, strict=True) if not is_as_wanted(s)]
+    floor = WHY_FLOOR if any(troubled) else WHY_FLOOR_CALM
+    return [
+        Column(title="NAME", texts=[plain(s.name) for s in shown], floor=NAME_FLOOR),
+        Column(title="STATE", texts=[state_text(s) for s in shown], paints=paints),
+        Column(title="HEALTH", texts=[s.health for s in shown], paints=paints, expendable=1),
+        Column(title="UP", texts=ups, right=True, expendable=2),
+        Column(title="RESTARTS", texts=restarts, right=True, expendable=3),
+        Column(title="CPU", texts=cpu, right=True, expendable=5),
+        Column(title="MEM", texts=memory, right=True, expendable=4),
+        Column(title="LISTEN", texts=listens, floor=14, expendable=6),
+        Column(title="WHY", texts=why, floor=floor),
+    ]
+
+
+def _wide_columns(shown: Sequence[ServiceStatus], scene: Scene) -> list[Column]:
+    """Give what `wide` adds before WHY."""
+    revision = commit(scene.picture.revision.commit)
+
+    def column(title: str, text: Callable[[ServiceStatus], str]) -> Column:
+        return Column(title=title, texts=[text(service) for service in shown])
+
+    return [
+        column("PID", _pids),
+        column("DESIRED", lambda s: s.desired or "removed"),
+        column("SYNC", lambda s: s.sync),
+        column("REVISION", lambda s: NOTHING if s.invalid else revision),
+        column("FILE", lambda s: plain(s.source.file) or NOTHING),
+    ]
+
+
+def state_text(service: ServiceStatus) -> str:
+    """Give the state, and how many run where there are several slots."""
+    if len(service.slots) < 2:
+        return service.state
+    return f"{service.state} {running(service)}/{len(service.slots)}"
+
+
+def address_text(addresses: Sequence[str]) -> str:
+    """Give the first address, and how many more there are.
+
+    >>> address_text(["0.0.0.0:80", "127.0.0.1:81"]), address_text([])
+    ('*:80 +1', '-')
+    """
+    if not addresses:
+        return NOTHING
+    first = plain(addresses[0])
+    for anywhere in ("0.0.0.0:", "[::]:", ":::"):
+        if first.startswith(anywhere):
+            first = f"*:{first.removeprefix(anywhere)}"
+    return first if len(addresses) == 1 else f"{first} +{len(addresses) - 1}"
+
+
+def _pids(service: ServiceStatus) -> str:
+    """Give the pids of a service, in the order of its slots."""
+    return ",".join(str(pid) for pid in pids(service)) or NOTHING
+
+
+def pids(service: ServiceStatus) -> list[int]:
+    """Give the pids of the main processes that run."""
+    return [slot.process.id.pid for slot in service.slots if slot.process is not None]
+
+
+def _up(service: ServiceStatus, scene: Scene) -> str:
+    """Give the uptime of the youngest slot."""
+    spans = [up for slot in service.slots if (up := uptime(slot, scene)) is not None]
+    return span(min(spans)) if spans else NOTHING
+
+
+def _below(scene: Scene, page: Page) -> list[str]:
+    """Give what no row of the table shows: broken manifests, held removals, Weaver's own woes."""
+    broken = faults(scene.picture)
+    said: Iterable[str] = [*broken[:MOST_FAULTS], *troubles(scene)]
+    lines: list[str] = []
+    for text in said:
+        first, *rest = wrap(plain(text), page, indent="  ")
+        lines += [paint("! ", Paint.BAD, page) + first[2:], *rest]
+    if len(broken) > MOST_FAULTS:
+        lines.append(f"  and {len(broken) - MOST_FAULTS} more: `weaver validate`")
+    return lines

@@ -1,0 +1,247 @@
+"""The status document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import UNSET, UnsetType
+
+from reconciler.api import standing
+from reconciler.api.wire.base import (
+    Document,
+    FaultKeys,
+    RevisionKeys,
+    Wire,
+    fault_keys,
+    revision_keys,
+    timestamp,
+)
+from reconciler.model.observed import Exit, State
+from reconciler.model.plan import Wait
+from reconciler.model.record import PruneHold
+from reconciler.model.status import ServiceStatus, SlotStatus
+from reconciler.model.units import Nanos
+from reconciler.ports import Usage
+from reconciler.runtime.control import Scene
+
+
+class ExitKeys(Wire, frozen=True, kw_only=True):
+    """How a process ended."""
+
+    code: int | None
+    signal: str | None
+    at: str
+    unknown: bool | UnsetType = UNSET
+    """Only, and true, where nobody could see how it ended."""
+
+
+class InstanceKeys(Wire, frozen=True, kw_only=True):
+    """One slot."""
+
+    id: str
+    slot: int
+    pid: int | None
+    state: str
+    ready: bool
+    started_at: str | None
+    stopped_at: str | None
+    uptime: float | None
+    restart_count: int
+    last_restart: str | None
+    cpu: float | None
+    memory: int | None
+    health_status: str | None
+    last_health_check: str | None
+    last_exit: ExitKeys | None
+
+
+class WaitKeys(Wire, frozen=True, kw_only=True):
+    """What a service waits for."""
+
+    name: str
+    condition: str
+    since: str | None
+
+
+class ServiceKeys(Wire, frozen=True, kw_only=True):
+    """One service."""
+
+    name: str
+    display_name: str
+    description: str
+    version: str
+    labels: dict[str, str]
+    desired: str | None
+    """None: no manifest defines it any more."""
+    state: str
+    sync: str
+    health: str
+    reason: str
+    reason_code: str
+    waiting_for: list[WaitKeys]
+    spec_digest: str
+    revision: str | None
+    """The commit whose manifest is in force; None where today's cannot be used."""
+    file: str
+    line: int
+    depends_on: list[str]
+    dependents: list[str]
+    instances: list[InstanceKeys]
+
+
+class DaemonKeys(Wire, frozen=True, kw_only=True):
+    """The daemon about itself."""
+
+    pid: int
+    version: str
+    uptime: float
+    holder_pid: int | None
+    root: str
+    state_dir: str
+    socket: str
+    mode: str
+    metrics_listen: str | None
+    troubles: list[str]
+
+
+class PruneKeys(Wire, frozen=True, kw_only=True):
+    """A removal that waits for a yes."""
+
+    id: str
+    services: list[str]
+    reason: str
+
+
+class StatusDocument(Document, frozen=True, kw_only=True):
+    """What runs, and why not."""
+
+    revision: RevisionKeys
+    daemon: DaemonKeys
+    services: list[ServiceKeys]
+    invalid: list[FaultKeys]
+    prune: PruneKeys | None
+    source_held: str
+    """Why the manifests are not followed just now; empty when they are."""
+    converged: bool
+
+
+def status_document(
+    scene: Scene, services: Sequence[ServiceStatus], exit_code: int = 0
+) -> StatusDocument:
+    """Write the status of the chosen services."""
+    picture = scene.picture
+    return StatusDocument(
+        exit_code=exit_code,
+        revision=revision_keys(picture.revision),
+        daemon=daemon_keys(scene),
+        services=[service_keys(service, scene) for service in services],
+        invalid=fault_keys(picture.diagnostics),
+        prune=_prune(picture.prune),
+        source_held=picture.source_held,
+        converged=picture.converged,
+    )
+
+
+def daemon_keys(scene: Scene) -> DaemonKeys:
+    """Write what the daemon says of itself."""
+    daemon = scene.daemon
+    return DaemonKeys(
+        pid=daemon.pid,
+        version=daemon.version,
+        uptime=round(daemon.uptime, 3),
+        holder_pid=daemon.holder_pid,
+        root=daemon.root,
+        state_dir=daemon.state_dir,
+        socket=daemon.socket,
+        mode=daemon.mode,
+        metrics_listen=daemon.metrics_listen or None,
+        troubles=list(daemon.troubles),
+    )
+
+
+def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
+    """Write one service."""
+    spec = service.spec
+    return ServiceKeys(
+        name=service.name,
+        display_name=spec.display_name if spec else "",
+        description=spec.description if spec else "",
+        version=spec.version if spec else "",
+        labels=dict(spec.labels) if spec else {},
+        desired=service.desired,
+        state=service.state,
+        sync=service.sync,
+        health=service.health,
+        reason=service.reason,
+        reason_code=service.reason_code,
+        waiting_for=_waits(service.waiting_for, service.waiting_since, scene),
+        spec_digest=spec.digest if spec else "",
+        revision=None if service.invalid else scene.picture.revision.commit or None,
+        file=service.source.file,
+        line=service.source.line,
+        depends_on=list(service.needs),
+        dependents=list(service.needed_by),
+        instances=[_instance(slot, scene) for slot in service.slots],
+    )
+
+
+def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
+    """Write one slot; what nothing runs for is None."""
+    process, last = status.process, status.last_exit
+    up = standing.uptime(status, scene)
+    usage: Usage | None = scene.usage.get(status.slot)
+    return InstanceKeys(
+        id=str(status.slot),
+        slot=status.slot.index,
+        pid=process.id.pid if process else None,
+        state=status.state,
+        ready=status.ready,
+        started_at=_at(process.started, scene) if process else None,
+        stopped_at=_at(last.at, scene) if last and not process else None,
+        uptime=None if up is None else round(up, 3),
+        restart_count=status.restarts,
+        last_restart=_at(status.last_restart, scene),
+        cpu=round(usage.cpu_percent, 1) if usage else None,
+        memory=usage.rss if usage else None,
+        health_status=_health(status),
+        last_health_check=None,
+        last_exit=_exit(last, scene) if last else None,
+    )
+
+
+def _health(status: SlotStatus) -> str | None:
+    """Say how a slot is doing; None where nothing is known of it."""
+    if status.state is State.RUNNING and status.ready:
+        return "healthy"
+    known = {State.DEGRADED: "degraded", State.CRASHED: "unhealthy"}
+    return known.get(status.state)
+
+
+def _exit(ended: Exit, scene: Scene) -> ExitKeys:
+    """Write how a process ended."""
+    return ExitKeys(
+        code=ended.code,
+        signal=ended.signal,
+        at=timestamp(scene.wall_at(ended.at)),
+        unknown=True if ended.unknown else UNSET,
+    )
+
+
+def _waits(waits: Iterable[Wait], since: Nanos | None, scene: Scene) -> list[WaitKeys]:
+    """Write what is waited for."""
+    moment = _at(since, scene)
+    return [
+        WaitKeys(name=w.service, condition=w.condition or "stopped", since=moment) for w in waits
+    ]
+
+
+def _prune(hold: PruneHold | None) -> PruneKeys | None:
+    """Write a removal that waits for a yes."""
+    if hold is None or hold.approved:
+        return None
+    return PruneKeys(id=hold.id, services=list(hold.services), reason=hold.because)
+
+
+def _at(moment: Nanos | None, scene: Scene) -> str | None:
+    """Write a point of the boot clock as a time."""
+    return None if moment is None else timestamp(scene.wall_at(moment))
