@@ -1,0 +1,99 @@
+"""Start the holder of a directory: `python -I -S reconciler/holder DIRECTORY STATE`.
+
+It returns as soon as the holder answers, which goes on in the background, detached from the
+caller. Exit status 3: the directory has a holder already.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import sys
+
+# Started by its path, isolated: nothing but the standard library can be found yet.
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from reconciler.holder import tree, wire
+from reconciler.holder.journal import Journal
+from reconciler.holder.log import Log
+from reconciler.holder.loop import Loop
+
+HELD = 3
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def main(directory: str, state: str) -> int:
+    """Take the directory's lock, and become its holder in the background."""
+    listener = wire.open_socket()
+    try:
+        check_state(state)
+        listener.bind(wire.address(directory))
+    except OSError as error:
+        is_held = error.errno == errno.EADDRINUSE
+        why = "it has a holder already" if is_held else error.strerror
+        sys.stderr.write(f"cannot hold {directory}: {why}\n")
+        return HELD if is_held else 1
+    answers, ready = os.pipe()
+    if os.fork():
+        os.close(ready)
+        return 0 if os.read(answers, 1) else 1
+    os.close(answers)
+    serve(listener, os.path.abspath(state), ready)
+    return 0
+
+
+def serve(listener: socket.socket, state: str, ready: int) -> None:
+    """Be the holder until it is time to leave."""
+    detach()
+    log = Log(state)
+    journal = Journal(state)
+    lost = journal.load()
+    if lost:
+        log.write(f"{lost} lines of the journal make no sense")
+    journal.ledger.begin_boot(tree.boot_id())
+    loop = Loop(listener, journal, log)
+    loop.open()
+    log.write(f"holder {os.getpid()} has {len(journal.ledger.unfinished())} runs")
+    become_silent()
+    os.write(ready, b"1")
+    os.close(ready)
+    loop.run()
+
+
+def check_state(state: str) -> None:
+    """Make the state folder, or see that nobody else can write into it."""
+    try:
+        os.mkdir(state, 0o700)
+    except FileExistsError:
+        found = os.stat(state)
+        if found.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, f"{state} belongs to uid {found.st_uid}") from None
+        if found.st_mode & 0o022:
+            text = f"others may write to {state}; chmod 700 {state}"
+            raise PermissionError(errno.EPERM, text) from None
+
+
+def detach() -> None:
+    """Leave the caller's session and folder, and become the parent of every orphan below us."""
+    os.setsid()
+    os.chdir("/")
+    os.umask(0o022)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_NAME, b"weaver-holder", 0, 0, 0)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+
+
+def become_silent() -> None:
+    """Let go of the caller's standard streams."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,230 @@
+"""Serve the daemon and wait for processes: the one place where the holder waits."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import signal
+import time
+
+import reconciler
+from reconciler.holder import wire
+from reconciler.holder.poller import Poller
+from reconciler.holder.processes import Processes
+from reconciler.holder.spawn import Refused
+
+TYPE_CHECKING = False  # see wire.py
+if TYPE_CHECKING:
+    import socket
+
+    from reconciler.holder.journal import Journal
+    from reconciler.holder.log import Log
+    from reconciler.holder.wire import Message
+
+MAX_PEERS = 16
+MEND_S = 3.0
+"""How often to try again what failed for a full disk or for want of descriptors."""
+IGNORED_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGUSR1", "SIGUSR2")
+
+
+class Loop:
+    """The holder at work: it ends by SIGTERM or by `shutdown`, and services live on."""
+
+    def __init__(self, listener: socket.socket, journal: Journal, log: Log) -> None:
+        self._listener = listener
+        self._journal = journal
+        self._log = log
+        self._poller = Poller()
+        self._processes = Processes(journal, self._poller, self._tell)
+        self._peers: set[wire.Channel] = set()
+        self._controller: wire.Channel | None = None
+        self._told_trouble = ""
+        self._mend_at = 0.0
+        self._accepts = False
+        self._leaves = False
+        self._verbs = {
+            "hello": self._hello,
+            "spawn": lambda _, order: self._processes.spawn(order),
+            "signal": lambda _, order: self._processes.signal(order),
+            "list": self._list,
+            "ack": self._ack,
+            "shutdown": self._shutdown,
+        }
+
+    def open(self) -> None:
+        """Take over what a former holder left, then let the daemon in."""
+        self._poller.watch(self._catch_signals(), self._on_signal)
+        self._processes.recover()
+        self._listener.setblocking(False)
+        self._listener.listen(MAX_PEERS)
+        self._mend()
+
+    def run(self) -> None:
+        """Do whatever comes next until it is time to leave."""
+        while not self._leaves:
+            try:
+                handler = self._poller.next(self._pause())
+                if handler is not None:
+                    handler()
+                self._processes.settle()
+                if self._needs_mending() and time.monotonic() >= self._mend_at:
+                    self._mend()
+                self._tell_trouble()
+            except Exception:  # noqa: BLE001 - all services depend on this loop going on
+                self._log.write_failure()
+        self._log.write(f"leaves; {len(self._journal.ledger.unfinished())} runs go on")
+
+    def _pause(self) -> float | None:
+        """Give the seconds to wait at most; None, the rule, wakes only for an event."""
+        pause = self._processes.pause()
+        if not self._needs_mending():
+            return pause
+        mending = max(0.0, self._mend_at - time.monotonic())
+        return mending if pause is None else min(pause, mending)
+
+    # --- what can go wrong around us ---
+
+    def _needs_mending(self) -> bool:
+        return bool(self._journal.trouble) or not self._accepts
+
+    def _mend(self) -> None:
+        self._mend_at = time.monotonic() + MEND_S
+        self._journal.mend()
+        if not self._accepts:
+            self._poller.watch(self._listener.fileno(), self._accept)
+            self._accepts = True
+
+    def _tell_trouble(self) -> None:
+        """Tell when the journal cannot be written, and when it can again."""
+        if self._told_trouble != self._journal.trouble:
+            self._told_trouble = self._journal.trouble
+            self._log.write(self._told_trouble or "the journal is written again")
+            self._tell({"event": "trouble", "text": self._told_trouble})
+
+    # --- signals ---
+
+    def _catch_signals(self) -> int:
+        """Make signals readable as bytes, since nothing may happen between two steps of ours."""
+        readable, writable = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_leaves", True))
+        for name in IGNORED_SIGNALS:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        self._signals = readable
+        return readable
+
+    def _on_signal(self) -> None:
+        os.read(self._signals, 65536)
+        self._processes.reap()
+
+    # --- peers ---
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # Without descriptors the same connection would wake us for ever.
+            self._log.write(f"cannot accept a connection: {error.strerror}")
+            self._poller.forget(self._listener.fileno())
+            self._accepts = False
+            return
+        if len(self._peers) >= MAX_PEERS or not wire.is_trusted(sock):
+            sock.close()
+            return
+        channel = wire.Channel(sock)
+        self._peers.add(channel)
+        self._poller.watch(channel.fileno(), functools.partial(self._serve, channel))
+
+    def _serve(self, channel: wire.Channel) -> None:
+        """Answer the next request of a peer, which must take its last answers first."""
+        if channel.is_behind:
+            channel.flush()
+            self._poller.await_room(channel.fileno(), channel.is_behind)
+            return
+        try:
+            received = channel.receive()
+        except BlockingIOError:
+            return
+        except (wire.WireError, OSError) as error:
+            self._log.write(f"drops a peer: {error}")
+            received = None
+        if received is None:
+            self._drop(channel)
+            return
+        message, fds = received
+        wire.close_all(fds)
+        self._post(channel, {"answer": message.get("serial")} | self._answer(channel, message))
+
+    def _post(self, channel: wire.Channel, message: Message) -> None:
+        channel.post(message)
+        self._poller.await_room(channel.fileno(), channel.is_behind)
+
+    def _tell(self, event: Message) -> None:
+        if self._controller is not None:
+            self._post(self._controller, event)
+
+    def _drop(self, channel: wire.Channel) -> None:
+        if channel is self._controller:
+            self._controller = None
+        self._peers.discard(channel)
+        self._poller.forget(channel.fileno())
+        channel.close()
+
+    # --- requests ---
+
+    def _answer(self, channel: wire.Channel, order: Message) -> Message:
+        may_ask = channel is self._controller or order.get("do") == "hello"
+        try:
+            verb = self._verbs[order["do"]] if may_ask else _refuse
+            return verb(channel, order)
+        except Refused as refused:
+            error = {"step": refused.step, "errno": refused.number, "text": refused.text}
+            return {"error": error}
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            self._log.write_failure()
+            return {"error": {"step": "request", "errno": errno.EINVAL, "text": repr(error)}}
+
+    def _hello(self, channel: wire.Channel, order: Message) -> Message:
+        """Make a peer the controller: the only one that is told events and may ask for more."""
+        if order["proto"] != wire.PROTO:
+            text = f"this holder speaks protocol {wire.PROTO}, not {order['proto']}"
+            raise Refused("hello", errno.EPROTO, text)
+        if self._controller is not None and self._controller is not channel:
+            self._drop(self._controller)
+        self._controller = channel
+        return {
+            "proto": wire.PROTO,
+            "version": reconciler.__version__,
+            "pid": os.getpid(),
+            "boot": self._journal.ledger.boot,
+        }
+
+    def _list(self, _channel: wire.Channel, _order: Message) -> Message:
+        """Show all runs that live or whose end is not acknowledged."""
+        self._journal.mend()
+        ledger = self._journal.ledger
+        runs = [run.shown() for run in ledger.runs.values()]
+        return {"seq": ledger.seq, "trouble": self._journal.trouble, "runs": runs}
+
+    def _ack(self, _channel: wire.Channel, order: Message) -> Message:
+        """Forget the events up to a number: the daemon has recorded them."""
+        if order["seq"] > self._journal.ledger.acked:
+            self._journal.record({"is": "acked", "seq": order["seq"]})
+        return {}
+
+    def _shutdown(self, _channel: wire.Channel, _order: Message) -> Message:
+        """Leave for good, unless something still runs."""
+        unfinished = self._journal.ledger.unfinished()
+        if unfinished:
+            text = f"{len(unfinished)} runs are not over, {unfinished[0].slot} among them"
+            raise Refused("shutdown", errno.EBUSY, text)
+        self._leaves = True
+        return {}
+
+
+def _refuse(_channel: wire.Channel, _order: Message) -> Message:
+    raise Refused("request", errno.EPERM, "say hello first")

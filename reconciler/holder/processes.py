@@ -1,0 +1,280 @@
+"""Look after the processes of all runs, from their start until nothing is left of them."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import signal
+import time
+
+from reconciler.holder import tree
+from reconciler.holder.spawn import Refused, Standing, spawn
+
+TYPE_CHECKING = False  # see wire.py
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from reconciler.holder.journal import Journal
+    from reconciler.holder.ledger import Run
+    from reconciler.holder.poller import Poller
+    from reconciler.holder.wire import Message
+
+KILL_ROUNDS = 8
+"""How often a tree that is being killed is looked at again for processes it forked meanwhile."""
+SETTLE_S = 0.002
+"""How long the dying get to die before /proc is searched for survivors."""
+
+
+class Processes:
+    """All runs, each with its main process and with what outlives that one.
+
+    A run goes spawned -> exited -> empty. The main process is our child, or was adopted from a
+    former holder; then its end is seen and its exit status is not.
+    """
+
+    def __init__(self, journal: Journal, poller: Poller, tell: Callable[[Message], None]) -> None:
+        self._journal = journal
+        self._ledger = journal.ledger
+        self._poller = poller
+        self._tell = tell
+        self._standing = Standing()
+        self._children: dict[int, Run] = {}
+        self._mains: dict[str, int] = {}
+        """The pidfd of each living main process, by run."""
+        self._survivors: dict[str, dict[int, int]] = {}
+        """What outlived its main process: pidfds and pids, by run."""
+        self._unsettled: dict[str, Run] = {}
+        """Runs without a main process, of which /proc shall tell whether anything is left."""
+        self._survey_at = 0.0
+
+    # --- requests ---
+
+    def spawn(self, order: Message) -> Message:
+        """Start a run in an empty slot."""
+        slot, run_id = order["slot"], order["run"]
+        self._refuse_unless_free(slot, run_id)
+        if order["env"].get(tree.MARK) != run_id:
+            raise Refused("request", errno.EINVAL, f"{tree.MARK} must be the run")
+        at = tree.now()
+        entry = {"run": run_id, "slot": slot, "tag": order["tag"], "at": at}
+        self._journal.record({"is": "spawning"} | entry)
+        try:
+            run = self._ledger.runs[run_id]
+            self._take_charge(run, spawn(order, self._standing))
+        except Refused:
+            self._journal.record({"is": "failed", "run": run_id})
+            raise
+        return {"pid": run.pid, "born": run.born, "at": at}
+
+    def signal(self, order: Message) -> Message:
+        """Send a signal to the main process, its group or the whole tree of a run."""
+        run = self._ledger.runs.get(order["run"])
+        identity = (order["pid"], order["born"])
+        if run is None or run.empty is not None or (run.pid, run.born) != identity:
+            raise Refused("signal", errno.ESRCH, f"process {order['pid']} is not there any more")
+        try:
+            reached = self._deliver(run, order["signal"], order["scope"])
+        except OSError as error:
+            raise Refused("signal", error.errno or errno.EIO, str(error.strerror)) from error
+        if not reached:
+            raise Refused("signal", errno.ESRCH, f"nothing is left of process {run.pid}")
+        return {"reached": reached}
+
+    # --- what happens by itself ---
+
+    def reap(self) -> None:
+        """Record every child that has exited, then collect it."""
+        ended = []
+        while (status := _waitable()) is not None:
+            run = self._children.pop(status.si_pid, None)
+            if run is not None:
+                self._note_exit(run, status)
+                ended.append(run)
+            os.waitid(os.P_PID, status.si_pid, os.WEXITED | os.WNOHANG)
+        for run in ended:
+            if self._left_nothing(run):
+                self._note_empty(run)
+            else:
+                self._settle_soon(run)
+
+    def pause(self) -> float | None:
+        """Give the seconds until `settle` is due; None while it is not."""
+        return max(0.0, self._survey_at - time.monotonic()) if self._unsettled else None
+
+    def settle(self) -> None:
+        """Find out what is left of the runs whose main process is gone."""
+        if not self._unsettled or time.monotonic() < self._survey_at:
+            return
+        began = time.monotonic()
+        runs, self._unsettled = self._unsettled, {}
+        for run_id, members in tree.survey(runs.values()).items():
+            if not members:
+                self._note_empty(runs[run_id])
+            elif not self._watch_survivors(runs[run_id], members):
+                self._settle_soon(runs[run_id])
+        # A tree that forks and dies all the time may cost half of our time and no more.
+        self._survey_at = 2 * time.monotonic() - began
+
+    def recover(self) -> None:
+        """Take over what a former holder left: adopt what lives, note what is gone."""
+        for run in self._ledger.unfinished():
+            if run.exit is None and run.pid is not None and run.born is not None:
+                self._adopt(run, run.pid, run.born)
+        unsure = [run for run in self._ledger.unfinished() if run.id not in self._mains]
+        found = tree.survey(unsure)
+        for run in unsure:
+            leader = next((one for one in found[run.id] if one.pid == one.session), None)
+            if run.exit is None and run.pid is None and leader is not None:
+                self._adopt(run, leader.pid, leader.born)
+            if run.id not in self._mains:
+                if run.exit is None:
+                    self._note_exit(run, None)
+                self._settle_soon(run)
+
+    # --- parts of the above ---
+
+    def _refuse_unless_free(self, slot: str, run_id: str) -> None:
+        if run_id in self._ledger.runs:
+            raise Refused("request", errno.EEXIST, f"run {run_id} was started before")
+        if (former := self._ledger.holding(slot)) is not None:
+            pid = next(iter(self._survivors.get(former.id, {}).values()), former.pid)
+            text = f"process {pid} of its former run is still there"
+            raise Refused("slot", errno.EBUSY, text)
+
+    def _take_charge(self, run: Run, pid: int) -> None:
+        """Pin a child that was just executed; it is not reaped, so its pid is still its own."""
+        try:
+            process, pidfd = tree.find(pid), os.pidfd_open(pid)
+        except OSError as error:
+            os.killpg(pid, signal.SIGKILL)
+            text = f"cannot watch process {pid}, which was killed: {error.strerror}"
+            raise Refused("watch", error.errno or errno.EIO, text) from error
+        self._children[pid] = run
+        self._mains[run.id] = pidfd
+        born = 0 if process is None else process.born
+        identity = {"pid": pid, "born": born, "seen": run.at}
+        self._journal.record({"is": "spawned", "run": run.id} | identity)
+
+    def _adopt(self, run: Run, pid: int, born: int) -> None:
+        """Take over a living main process of a former holder, if it is exactly this one."""
+        pidfd = tree.pin(pid, born)
+        if pidfd is None:
+            return
+        identity = {"pid": pid, "born": born, "seen": tree.now()}
+        self._journal.record({"is": "spawned", "run": run.id} | identity)
+        self._mains[run.id] = pidfd
+        self._poller.watch(pidfd, functools.partial(self._adopted_gone, run))
+
+    def _adopted_gone(self, run: Run) -> None:
+        self._note_exit(run, None)
+        self._settle_soon(run)
+
+    def _note_exit(self, run: Run, status: os.waitid_result | None) -> None:
+        """Record and tell the end of a main process; without a status, nobody saw how."""
+        code = number = None
+        if status is not None:
+            ended_itself = status.si_code == os.CLD_EXITED
+            code, number = (status.si_status, None) if ended_itself else (None, status.si_status)
+        verdict = {
+            "seq": self._ledger.seq + 1,
+            "at": tree.now(),
+            "code": code,
+            "signal": number,
+            "core": status is not None and status.si_code == os.CLD_DUMPED,
+            "unknown": status is None,
+        }
+        self._journal.record({"is": "exited", "run": run.id} | verdict)
+        if (pidfd := self._mains.pop(run.id, None)) is not None:
+            self._poller.forget(pidfd)
+            os.close(pidfd)
+        identity = {"slot": run.slot, "run": run.id, "pid": run.pid, "born": run.born}
+        self._tell({"event": "exited"} | identity | verdict)
+
+    def _left_nothing(self, run: Run) -> bool:
+        """Tell the common case fast: no group is left, and no orphan came to us, its reaper."""
+        try:
+            os.killpg(run.pid or 0, 0)
+        except ProcessLookupError:
+            children = tree.children()
+            return children is not None and children <= self._children.keys()
+        except PermissionError:
+            return False
+        return False
+
+    def _note_empty(self, run: Run) -> None:
+        seq = self._ledger.seq + 1
+        self._journal.record({"is": "empty", "run": run.id, "seq": seq})
+        self._tell({"event": "empty", "slot": run.slot, "run": run.id, "seq": seq})
+
+    def _settle_soon(self, run: Run) -> None:
+        if not self._unsettled:
+            self._survey_at = max(self._survey_at, time.monotonic() + SETTLE_S)
+        self._unsettled[run.id] = run
+
+    def _watch_survivors(self, run: Run, members: Iterable[tree.Process]) -> bool:
+        """Wait for the end of these; False when they ended before they could be watched."""
+        survivors = self._survivors.setdefault(run.id, {})
+        for member in members:
+            pidfd = tree.pin(member.pid, member.born)
+            if pidfd is not None:
+                survivors[pidfd] = member.pid
+                self._poller.watch(pidfd, functools.partial(self._survivor_gone, run, pidfd))
+        return bool(survivors)
+
+    def _survivor_gone(self, run: Run, pidfd: int) -> None:
+        self._poller.forget(pidfd)
+        os.close(pidfd)
+        del self._survivors[run.id][pidfd]
+        if not self._survivors[run.id]:
+            del self._survivors[run.id]
+            self._settle_soon(run)
+
+    def _deliver(self, run: Run, number: int, scope: str) -> int:
+        """Send a signal to all whom it is meant for, and count them (a group counts as one)."""
+        main = self._mains.get(run.id)
+        if main is None:
+            return self._deliver_to_members(run, number, scope) if scope != "main" else 0
+        if scope == "main":
+            signal.pidfd_send_signal(main, number)
+            return 1
+        # While its leader is there, the number of a group means nobody else.
+        signal.pidfd_send_signal(main, 0)
+        os.killpg(run.pid or 0, number)
+        return 1 + (self._deliver_to_members(run, number, "outside") if scope == "tree" else 0)
+
+    def _deliver_to_members(self, run: Run, number: int, scope: str) -> int:
+        reached: set[tuple[int, int]] = set()
+        for _ in range(KILL_ROUNDS if number == signal.SIGKILL else 1):
+            fresh = [
+                member
+                for member in tree.survey([run])[run.id]
+                if (member.pid, member.born) not in reached
+                and scope in ("tree", "group" if member.group == run.pid else "outside")
+            ]
+            if not fresh:
+                break
+            for member in fresh:
+                _send(member, number)
+                reached.add((member.pid, member.born))
+        return len(reached)
+
+
+def _waitable() -> os.waitid_result | None:
+    """Give a child that has exited, and leave it there to be collected."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+
+
+def _send(member: tree.Process, number: int) -> None:
+    pidfd = tree.pin(member.pid, member.born)
+    if pidfd is None:
+        return
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(pidfd)
