@@ -98,8 +98,11 @@ class Host(Protocol):
     """The holder and the processes it holds."""
 
     async def open(self, tell: Callable[[Event], None]) -> None:
-        """Connect (starting a holder if none answers); from now on `tell` gets every
-        `Exited`, `TreeEmptied`, `HostLost`. After a loss it reconnects by itself."""
+        """Connect, starting a holder if none answers.
+
+        From now on `tell` gets every `Exited`, `TreeEmptied` and `HostLost`. After a loss it
+        reconnects by itself.
+        """
         ...
 
     async def perform(self, command: Spawn | Signal | LookAtHost) -> Event:
@@ -253,16 +256,20 @@ class Store(Protocol):
         ...
 
     async def record(self, decision: Decision, *, revision: str, actor: str) -> list[EventRecord]:
-        """Write one decision durably (commands as operations, before they are performed), and
-        give its happenings as numbered events. Raises StoreError; nothing is half-written."""
+        """Write one decision durably, and give its happenings as numbered events.
+
+        Commands are kept as operations, before they are performed. Raises StoreError; nothing
+        is half-written.
+        """
         ...
 
     async def answered(self, serials: Sequence[tuple[int, str]]) -> None:
         """Note how commands ended: (serial, `done` or the problem)."""
         ...
 
-    async def events(self, *, after: int = 0, service: str = "", limit: int = 1000,
-                     since: float | None = None) -> list[EventRecord]:
+    async def events(
+        self, *, after: int = 0, service: str = "", limit: int = 1000, since: float | None = None
+    ) -> list[EventRecord]:
         """Give stored events in order, the newest `limit` of those that match."""
         ...
 

@@ -91,9 +91,7 @@ def knotted(needs: Needs) -> set[ServiceName]:
     >>> sorted(knotted({"a": ["b"], "b": ["a"], "c": ["a"]}))
     ['a', 'b']
     """
-    return {
-        name for knot in _knots(needs) for name in knot if len(knot) > 1 or name in needs[name]
-    }
+    return {name for knot in _knots(needs) for name in knot if len(knot) > 1 or name in needs[name]}
 
 
 def _known(needs: Needs, name: ServiceName) -> list[ServiceName]:

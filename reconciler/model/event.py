@@ -229,7 +229,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What changed in the memory that outlives the daemon; written before commands are performed."""
+    """What changed in the memory that outlives the daemon; written before anything is done."""
 
     services: Mapping[ServiceName, ServiceMemory | None] = field(default_factory=dict)
     """None: the service is forgotten."""

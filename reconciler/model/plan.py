@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.desired import Desired
-from reconciler.model.observed import ProcessId, Slot
+from reconciler.model.observed import Process, ProcessId, Slot
 from reconciler.model.record import PruneHold, ServiceMemory, SlotRecord
 from reconciler.model.spec import Condition
 from reconciler.model.units import Nanos, ServiceName
@@ -41,6 +41,8 @@ class Stop:
     target: ProcessId
     because: str
     after: tuple[Wait, ...] = ()
+    start_failed: bool = False
+    """It was not ready (a oneshot: not done) in time, which is a failure of its start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ class Update:
 
     service: ServiceName
     fields: tuple[str, ...]
+    """Names of the spec's fields that differ."""
     because: str
 
 
@@ -100,8 +103,6 @@ class HoldCode(StrEnum):
     UNKILLABLE = "Unkillable"
     AWAITING_ANSWER = "AwaitingAnswer"
     JUDGE_REFUSED = "JudgeRefused"
-    NEEDED_BY_RUNNING = "NeededByRunning"
-    DONE = "Done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,12 @@ class Situation:
     desired: Desired
     services: Mapping[ServiceName, ServiceMemory] = field(default_factory=dict)
     """Services we own: what was last put into force."""
-    slots: Mapping[Slot, SlotRecord] = field(default_factory=dict)
+    slots: Mapping[ServiceName, Mapping[int, SlotRecord]] = field(default_factory=dict)
+    """Every slot that is wanted or has something left, by service and index."""
     prune: PruneHold | None = None
     shutting_down: bool = False
     """Everything is to stop, whatever the manifests say."""
+    hurry: bool = False
+    """... and at once: somebody asked twice."""
+    strays: tuple[Process, ...] = ()
+    """Live processes of ours in a slot that another live process has; they must go."""

@@ -50,6 +50,12 @@ class SlotMemory:
     done_at: Nanos | None = None
     tried: Digest | None = None
     """The spec digest of the last start: a new digest clears trouble and counts."""
+    newest: Nanos = Nanos(0)
+    """When the newest process of this slot started; a word of an older one is stale."""
+    exited: RunId | None = None
+    """The last run whose exit was heard, so that it is judged once."""
+    ended: RunId | None = None
+    """The last run that is gone with its whole tree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +68,22 @@ class SlotRecord:
     process: Process | None = None
     """The live one, or the last one until its tree is empty."""
     pending: Pending | None = None
+    touched: Serial = Serial(0)
+    """The last command for this slot; an older look says nothing about it."""
+    cause: str = ""
+    """Why the present or coming process is started: start, crash, change, manual, dependency."""
     deadline: Nanos | None = None
     """Of the state: start timeout while starting, stop timeout while stopping."""
     next_probe: Nanos | None = None
     """When to ask a starting process whether it is ready."""
+    probing: Serial | None = None
+    """The readiness probe under way."""
     probe_said: str = ""
     """What the last readiness probe answered, for the reason shown."""
+    swept: bool = False
+    """Whether what outlived the main process was asked to end as well."""
+    killed: bool = False
+    """Whether the tree was sent SIGKILL."""
     after_stop: State = State.STOPPED
     """What a stopping slot becomes: stopped, or crashed after a start that timed out."""
     reason: str = ""

@@ -112,7 +112,7 @@ class Readiness:
 
     type: ReadyType = ReadyType.DELAY
     delay: Nanos = seconds(1)
-    """With `delay`: this long after the start. With the others: the wait before the first try."""
+    """Of type `delay`: ready this long after the start, if it still runs."""
     tcp: TcpTarget | None = None
     http: HttpTarget | None = None
     command: CommandTarget | None = None

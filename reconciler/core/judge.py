@@ -1,0 +1,297 @@
+"""State the rules of a plan a second time, without looking at how plans are made.
+
+Imports nothing of the planner. A fault names the services whose part of the plan must not be
+performed; the rest of the plan goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from reconciler.model.observed import ProcessId, Slot, State
+from reconciler.model.plan import (
+    Forget,
+    Kill,
+    Plan,
+    Restart,
+    Situation,
+    SlotAction,
+    Start,
+    Stop,
+    Update,
+)
+from reconciler.model.record import SlotMemory, SlotRecord
+from reconciler.model.spec import Condition, Need, OnRestart, ServiceSpec
+from reconciler.model.units import Nanos, ServiceName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One breach of one rule."""
+
+    service: ServiceName
+    text: str
+
+
+def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
+    """Give every breach of the rules of a plan; an acceptable plan has none."""
+    court = _Court(situation=situation)
+    faults = list(_one_action_a_slot(plan))
+    for action in plan.actions:
+        match action:
+            case Start():
+                faults += _fault(action, court.against_start(action))
+            case Stop() | Restart():
+                faults += _fault(action, court.against_end(action))
+            case Kill():
+                faults += _fault(action, court.against_kill(action))
+            case Forget():
+                faults += court.against_forget(action)
+            case Update():
+                pass
+    faults += court.against_order(plan)
+    return tuple(faults)
+
+
+def without_faults(plan: Plan, faults: Iterable[Fault]) -> Plan:
+    """Give the plan less everything that concerns a service at fault."""
+    guilty = {fault.service for fault in faults}
+    if not guilty:
+        return plan
+    kept = tuple(action for action in plan.actions if _service_of(action) not in guilty)
+    return replace(plan, actions=kept)
+
+
+def _service_of(action: SlotAction | Update | Forget) -> ServiceName:
+    return action.service if isinstance(action, Update | Forget) else action.slot.service
+
+
+def _fault(action: SlotAction, texts: Iterable[str]) -> list[Fault]:
+    verb = type(action).__name__.lower()
+    return [
+        Fault(service=action.slot.service, text=f"{verb} {action.slot}: {text}") for text in texts
+    ]
+
+
+def _one_action_a_slot(plan: Plan) -> Iterator[Fault]:
+    seen: set[tuple[Slot, ProcessId | None]] = set()
+    busy: set[Slot] = set()
+    for action in plan.actions:
+        if isinstance(action, Update | Forget):
+            continue
+        target = None if isinstance(action, Start) else action.target
+        if (action.slot, target) in seen or (action.slot in busy and not isinstance(action, Kill)):
+            yield Fault(service=action.slot.service, text=f"two actions for {action.slot}")
+        seen.add((action.slot, target))
+        busy.add(action.slot)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Court:
+    situation: Situation
+
+    # --- facts ---------------------------------------------------------------------------
+
+    def spec(self, name: ServiceName) -> ServiceSpec | None:
+        """Give the spec a service is to run: today's, else the one in force while held."""
+        wanted = self.situation.desired.services.get(name)
+        if wanted is not None:
+            return wanted.spec
+        memory = self.situation.services.get(name)
+        return memory.spec if memory is not None and self.is_removal_held(name) else None
+
+    def is_removal_held(self, name: ServiceName) -> bool:
+        prune = self.situation.prune
+        return prune is not None and not prune.approved and name in prune.services
+
+    def width(self, name: ServiceName) -> int:
+        """Give how many slots a service should have."""
+        spec = self.spec(name)
+        if spec is None or self.situation.shutting_down or not spec.wants_to_run:
+            return 0
+        return spec.instances
+
+    def record(self, slot: Slot) -> SlotRecord:
+        found = self.situation.slots.get(slot.service, {}).get(slot.index)
+        return found or SlotRecord(memory=SlotMemory(slot=slot))
+
+    def restart_asked(self, name: ServiceName) -> Nanos:
+        memory = self.situation.services.get(name)
+        return Nanos(0) if memory is None else memory.restart_before or Nanos(0)
+
+    # --- rules ---------------------------------------------------------------------------
+
+    def against_start(self, action: Start) -> Iterator[str]:
+        """At most one live process a slot; every need holds; back-off and giving up are kept."""
+        record = self.record(action.slot)
+        spec = self.spec(action.slot.service)
+        if spec is None or action.slot.index >= self.width(action.slot.service):
+            yield "it is not wanted"
+            return
+        if record.process is not None:
+            yield "its slot is not empty"
+        if record.pending is not None:
+            yield "an earlier command was not answered"
+        if record.state not in (State.STOPPED, State.CRASHED):
+            yield f"it is {record.state}"
+        yield from self._against_retry(record, spec)
+        if not action.after:
+            for need in spec.needs:
+                if not self.is_met(need):
+                    yield f"its need {need.service} is not {need.condition}"
+
+    def _against_retry(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
+        memory = record.memory
+        asked = self.restart_asked(spec.name)
+        renewed = self._need_restarted_since(spec, memory.done_at or Nanos(0))
+        if memory.done == spec.digest and (memory.done_at or 0) >= asked and not renewed:
+            yield "it ended well and was not asked to run again"
+        if record.state is not State.CRASHED or memory.tried != spec.digest:
+            return
+        if memory.trouble.gave_up:
+            yield "it was given up"
+        if (memory.trouble.retry_at or 0) > self.situation.now:
+            yield "its back-off is not over"
+
+    def against_end(self, action: Stop | Restart) -> Iterator[str]:
+        """Only what was meant is ended, and only for a reason."""
+        record = self.record(action.slot)
+        process = record.process
+        if process is None or process.id != action.target:
+            yield "its target is not what runs there"
+            return
+        if record.state is State.STOPPING:
+            yield "it is stopping already"
+        if action.slot.index >= self.width(action.slot.service):
+            if isinstance(action, Restart):
+                yield "it is not wanted"
+            return
+        if isinstance(action, Restart):
+            yield from self._against_restart(action, record)
+        elif process.exit is None and not self._overdue(record):
+            yield "it is wanted"
+
+    def _against_restart(self, action: Restart, record: SlotRecord) -> Iterator[str]:
+        spec = self.spec(action.slot.service)
+        process = record.process
+        if spec is None or process is None:
+            return
+        asked = process.started < self.restart_asked(spec.name)
+        if (
+            process.digest == spec.digest
+            and not asked
+            and not self._a_need_renews(spec, process.started)
+        ):
+            yield "nothing asks for it"
+        for need in spec.needs:
+            if not self.is_met(need):
+                yield f"its successor would miss {need.service}"
+
+    def _a_need_renews(self, spec: ServiceSpec, since: Nanos) -> bool:
+        """Tell whether a need that asks for it restarted, or is being replaced as well."""
+        return self._need_restarted_since(spec, since) or any(
+            need.on_restart is OnRestart.RESTART and self._is_outdated(need.service, depth=0)
+            for need in spec.needs
+        )
+
+    def _is_outdated(self, name: ServiceName, depth: int) -> bool:
+        spec = self.spec(name)
+        if spec is None or depth > len(self.situation.desired.services):
+            return False
+        for record in self.situation.slots.get(name, {}).values():
+            process = record.process
+            if process is None:
+                continue
+            if process.digest != spec.digest or process.started < self.restart_asked(name):
+                return True
+            if self._need_restarted_since(spec, process.started):
+                return True
+        return any(
+            need.on_restart is OnRestart.RESTART and self._is_outdated(need.service, depth + 1)
+            for need in spec.needs
+        )
+
+    def _need_restarted_since(self, spec: ServiceSpec, since: Nanos) -> bool:
+        return any(
+            (record.memory.last_restart or 0) > since
+            for need in spec.needs
+            if need.on_restart is OnRestart.RESTART
+            for record in self.situation.slots.get(need.service, {}).values()
+        )
+
+    def _overdue(self, record: SlotRecord) -> bool:
+        return record.deadline is not None and record.deadline <= self.situation.now
+
+    def against_kill(self, action: Kill) -> Iterator[str]:
+        """Nothing is killed before it had its full stop timeout, but strays and on demand."""
+        if any(stray.id == action.target for stray in self.situation.strays):
+            return
+        record = self.record(action.slot)
+        if record.process is None or record.process.id != action.target:
+            yield "its target is not what runs there"
+        elif self.situation.hurry and self.situation.shutting_down:
+            return
+        elif record.state not in (State.STOPPING, State.STOPPED, State.CRASHED):
+            yield "it was not asked to stop"
+        elif not self._overdue(record):
+            yield "its stopTimeout is not over"
+
+    def against_forget(self, action: Forget) -> Iterator[Fault]:
+        """Refuse to forget a service that is wanted, or of which something is left."""
+        name = action.service
+        if name in self.situation.desired.services or self.is_removal_held(name):
+            yield Fault(service=name, text=f"forget {name}: it is wanted")
+        for record in self.situation.slots.get(name, {}).values():
+            if record.process is not None or record.pending is not None:
+                yield Fault(service=name, text=f"forget {name}: {record.memory.slot} is not empty")
+
+    def against_order(self, plan: Plan) -> Iterator[Fault]:
+        """Of two that end, the dependent ends first; of two that start, the need is met first."""
+        ending = {
+            action.slot.service
+            for action in plan.actions
+            if isinstance(action, Restart)
+            or (isinstance(action, Stop) and self._ends_whole(action))
+        }
+        at_once = {
+            action.slot.service
+            for action in plan.actions
+            if isinstance(action, Stop | Restart) and not action.after
+        } & ending
+        for dependent in sorted(ending):
+            spec = self.spec(dependent) or self._known_spec(dependent)
+            for need in spec.needs if spec else ():
+                if need.service in at_once and need.service != dependent:
+                    text = f"{need.service} would end before its dependent {dependent}"
+                    yield Fault(service=need.service, text=text)
+
+    def _ends_whole(self, action: Stop) -> bool:
+        """Tell whether a stop is part of ending the service, not of one slot's own trouble."""
+        return self.width(action.slot.service) == 0
+
+    def _known_spec(self, name: ServiceName) -> ServiceSpec | None:
+        memory = self.situation.services.get(name)
+        return memory.spec if memory else None
+
+    # --- conditions ----------------------------------------------------------------------
+
+    def is_met(self, need: Need) -> bool:
+        """Tell whether a need's condition holds now, of every slot its service should have."""
+        spec = self.spec(need.service)
+        width = self.width(need.service)
+        if spec is None or width == 0:
+            return False
+        slots = (Slot(service=need.service, index=index) for index in range(width))
+        return all(self._slot_meets(need.condition, spec, self.record(slot)) for slot in slots)
+
+    def _slot_meets(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
+        done_at = record.memory.done_at
+        done = record.memory.done == spec.digest and (done_at or 0) >= self.restart_asked(spec.name)
+        if condition is Condition.COMPLETED or (condition is Condition.READY and spec.is_oneshot):
+            return done
+        up = record.process is not None and record.state in (State.RUNNING, State.DEGRADED)
+        if condition is Condition.READY:
+            return up
+        alive = record.process is not None and record.process.exit is None
+        return done or (alive and record.state is not State.STOPPING)

@@ -1,0 +1,227 @@
+"""What the engine knows, and what one step of it has to tell.
+
+The one mutable thing of the core. Every change of a slot goes through `put` or `move`, so that
+nothing is changed without being remembered, recorded and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.core.lifecycle import Signal, follow
+from reconciler.core.wishes import unused
+from reconciler.model.desired import Desired
+from reconciler.model.event import Command, Happening, Remembered, Transition
+from reconciler.model.observed import Process, Slot, State
+from reconciler.model.record import (
+    Memory,
+    Pending,
+    PruneHold,
+    ServiceMemory,
+    SlotMemory,
+    SlotRecord,
+)
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import Nanos, Serial, ServiceName, seconds
+
+ANSWER_OVERDUE = seconds(10)
+"""How long an answer of the host may take before we look instead."""
+
+Data = Mapping[str, str | int | float | bool | None]
+NOTHING: Data = {}
+
+_TOLD: Mapping[Signal, str] = {
+    Signal.START: "service.starting",
+    Signal.READY: "service.ready",
+    Signal.EXEC_FAILED: "service.crashed",
+    Signal.DIED: "service.crashed",
+    Signal.START_TIMED_OUT: "service.stopping",
+    Signal.STOP: "service.stopping",
+    Signal.TREE_EMPTY: "service.stopped",
+    Signal.TREE_EMPTY_AFTER_TIMEOUT: "service.crashed",
+    Signal.UNKILLABLE: "service.unknown",
+    Signal.LOST: "service.unknown",
+    Signal.FOUND_RUNNING: "service.adopted",
+    Signal.FOUND_STARTING: "service.adopted",
+    Signal.FOUND_GONE: "service.stopped",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Ledger:
+    """All knowledge of the engine, and the outcome of the present step."""
+
+    seed: int
+    now: Nanos = Nanos(0)
+    serial: Serial = Serial(0)
+    desired: Desired = field(default_factory=Desired)
+    manifests_seen: bool = False
+    source_held: str = ""
+    services: dict[ServiceName, ServiceMemory] = field(default_factory=dict)
+    slots: dict[ServiceName, dict[int, SlotRecord]] = field(default_factory=dict)
+    remembered_slots: dict[Slot, SlotMemory] = field(default_factory=dict)
+    """Memories of slots that have no record yet, waiting for the first look."""
+    prune: PruneHold | None = None
+    released: set[ServiceName] = field(default_factory=set)
+    """Services whose removal was asked for by name."""
+    strays: tuple[Process, ...] = ()
+    host_seen: bool = False
+    host_lost: str = "the host was not looked at yet"
+    lost_at: Nanos | None = None
+    looking: Pending | None = None
+    look_again: bool = False
+    """Something happened that the look under way may be too old for."""
+    look_not_before: Nanos = Nanos(0)
+    looked_at: Nanos | None = None
+    shutting_down: bool = False
+    hurry: bool = False
+
+    commands: list[Command] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
+    transitions: list[Transition] = field(default_factory=list)
+    changed_services: dict[ServiceName, ServiceMemory | None] = field(default_factory=dict)
+    changed_slots: dict[Slot, SlotMemory | None] = field(default_factory=dict)
+    prune_changed: bool = False
+
+    @classmethod
+    def of(cls, memory: Memory, seed: int) -> Ledger:
+        """Begin with what an earlier daemon remembered."""
+        return cls(
+            seed=seed,
+            services=dict(memory.services),
+            remembered_slots=dict(memory.slots),
+            prune=memory.prune,
+        )
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def record(self, slot: Slot) -> SlotRecord:
+        """Give a slot's record, begun from what was remembered of it."""
+        found = self.slots.get(slot.service, {}).get(slot.index)
+        if found is not None:
+            return found
+        memory = self.remembered_slots.get(slot)
+        return recall(memory) if memory is not None else unused(slot)
+
+    def records(self) -> list[SlotRecord]:
+        """Give every record, in the order in which their slots came."""
+        return [record for slots in self.slots.values() for record in slots.values()]
+
+    def spec(self, name: ServiceName) -> ServiceSpec | None:
+        """Give the spec in force of a service."""
+        memory = self.services.get(name)
+        if memory is not None:
+            return memory.spec
+        wanted = self.desired.services.get(name)
+        return wanted.spec if wanted else None
+
+    # --- changing --------------------------------------------------------------------------
+
+    def next_serial(self) -> Serial:
+        """Give the next number for a command."""
+        self.serial = Serial(self.serial + 1)
+        return self.serial
+
+    def pending(self, serial: Serial) -> Pending:
+        """Note that a command waits for its answer."""
+        return Pending(serial=serial, overdue_at=Nanos(self.now + ANSWER_OVERDUE))
+
+    def put(self, record: SlotRecord) -> SlotRecord:
+        """Keep a slot's record; remember what must outlive the daemon."""
+        slot = record.memory.slot
+        if self.record(slot).memory != record.memory:
+            self.changed_slots[slot] = record.memory
+        self.slots.setdefault(slot.service, {})[slot.index] = record
+        self.remembered_slots.pop(slot, None)
+        return record
+
+    def move(
+        self, record: SlotRecord, signal: Signal, reason: str, data: Data = NOTHING
+    ) -> SlotRecord:
+        """Take a slot through the lifecycle table, and tell of it."""
+        after = follow(record.state, signal)
+        if after is record.state:
+            return self.put(record)
+        slot = record.memory.slot
+        digest = record.process.digest if record.process else record.memory.tried
+        self.transitions.append(
+            Transition(slot=slot, before=record.state, after=after, reason=reason, digest=digest)
+        )
+        if signal in _TOLD:
+            self.tell(_TOLD[signal], slot=slot, reason=reason, data=data)
+        return self.put(replace(record, state=after, since=self.now, reason=reason))
+
+    def drop(self, slot: Slot) -> None:
+        """Forget a slot that is wanted no more and empty."""
+        records = self.slots.get(slot.service, {})
+        records.pop(slot.index, None)
+        if not records:
+            self.slots.pop(slot.service, None)
+        self.remembered_slots.pop(slot, None)
+        self.changed_slots[slot] = None
+
+    def put_service(self, memory: ServiceMemory) -> None:
+        """Keep what is in force of a service."""
+        self.services[memory.spec.name] = memory
+        self.changed_services[memory.spec.name] = memory
+
+    def drop_service(self, name: ServiceName) -> None:
+        """Forget a service and its slots."""
+        self.services.pop(name, None)
+        self.changed_services[name] = None
+        self.released.discard(name)
+        for index in list(self.slots.get(name, {})):
+            self.drop(Slot(service=name, index=index))
+        for slot in [slot for slot in self.remembered_slots if slot.service == name]:
+            self.drop(slot)
+
+    def set_prune(self, prune: PruneHold | None) -> None:
+        """Keep the hold on a removal, or that there is none."""
+        if prune != self.prune:
+            self.prune = prune
+            self.prune_changed = True
+
+    def tell(
+        self,
+        kind: str,
+        *,
+        service: ServiceName | None = None,
+        slot: Slot | None = None,
+        reason: str = "",
+        actor: str = "",
+        data: Data = NOTHING,
+    ) -> None:
+        """Tell people that something happened."""
+        name = slot.service if slot is not None else service
+        self.happenings.append(
+            Happening(kind=kind, service=name, slot=slot, reason=reason, actor=actor, data=data)
+        )
+
+    def take_remembered(self) -> Remembered:
+        """Give what must be written down of this step, and begin anew."""
+        found = Remembered(
+            services=self.changed_services,
+            slots=self.changed_slots,
+            prune=self.prune,
+            prune_changed=self.prune_changed,
+        )
+        self.changed_services, self.changed_slots, self.prune_changed = {}, {}, False
+        return found
+
+
+def recall(memory: SlotMemory) -> SlotRecord:
+    """Begin a record from what an earlier daemon remembered; the first look adds what runs."""
+    trouble = memory.trouble
+    if trouble.gave_up or trouble.retry_at is not None:
+        return SlotRecord(memory=memory, state=State.CRASHED, reason=trouble.because)
+    if memory.done is not None and memory.last_exit is not None:
+        return SlotRecord(memory=memory, reason=f"completed: {memory.last_exit}")
+    return SlotRecord(memory=memory)
+
+
+def is_settled(record: SlotRecord) -> bool:
+    """Tell whether a slot is at rest: empty, or running, with nothing under way."""
+    if record.pending is not None:
+        return False
+    return record.state in (State.RUNNING, State.STOPPED, State.DEGRADED)

@@ -1,0 +1,58 @@
+"""Guard against mass removal: one change never takes away more than somebody meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from reconciler.core.luck import fingerprint
+from reconciler.model.record import PruneHold
+from reconciler.model.units import ServiceName
+
+MAY_GO_UNASKED = 3
+MAY_GO_SHARE = 5
+"""A fifth of the services."""
+
+
+def guard(
+    owned: Collection[ServiceName],
+    wanted: Collection[ServiceName],
+    released: Collection[ServiceName],
+    before: PruneHold | None,
+) -> PruneHold | None:
+    """Give the hold on a removal that is too large, or None.
+
+    More than max(3, 20 %) of the owned services, or all of them, wait for a yes. `released` were
+    removed by name, which is a yes. An approved hold stays until what it names is gone.
+
+    >>> guard(["a", "b"], ["a"], [], None) is None
+    True
+    >>> guard(["a", "b"], [], [], None).because
+    'all 2 services would be removed'
+    """
+    removed = tuple(sorted(set(owned).difference(wanted, released)))
+    if not removed:
+        return None
+    if before is not None and before.approved and set(removed) <= set(before.services):
+        return before
+    if len(removed) < len(owned) and len(removed) <= max(
+        MAY_GO_UNASKED, len(owned) // MAY_GO_SHARE
+    ):
+        return None
+    if before is not None and before.services == removed:
+        return before
+    return PruneHold(id=_id_of(removed), services=removed, because=_words(removed, len(owned)))
+
+
+def _id_of(removed: Iterable[ServiceName]) -> str:
+    """Name a removal after what it removes, so that a yes fits nothing else."""
+    return f"{fingerprint(' '.join(removed)) >> 40:06x}"
+
+
+def _words(removed: tuple[ServiceName, ...], owned: int) -> str:
+    if len(removed) == owned:
+        return (
+            f"all {owned} services would be removed"
+            if owned > 1
+            else "the only service would be removed"
+        )
+    return f"{len(removed)} of {owned} services would be removed"

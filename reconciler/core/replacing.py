@@ -1,0 +1,102 @@
+"""Decide which running processes must give way to new ones, and which have to wait with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core.conditions import unmet
+from reconciler.core.wishes import Board, Wish
+from reconciler.model.observed import Process, State
+from reconciler.model.plan import Wait
+from reconciler.model.record import SlotRecord
+from reconciler.model.spec import Need, OnRestart
+from reconciler.model.units import Nanos, ServiceName
+
+_REPLACEABLE = (State.STARTING, State.RUNNING, State.DEGRADED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replacement:
+    """The slots of one service whose processes are out of date."""
+
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    blocked_by: tuple[Wait, ...] = ()
+    """Needs that the new process would miss: the old one runs on until they hold."""
+
+
+def replacements(board: Board) -> dict[ServiceName, Replacement]:
+    """Give the replacements of all services, needs before dependents.
+
+    A replacement is blocked while a need does not hold, or while the need's own replacement is
+    blocked: the old process must not end before the new one could start.
+    """
+    found: dict[ServiceName, Replacement] = {}
+    for name in board.order:
+        wish = board.wishes[name]
+        reasons = dict(_reasons(board, wish, found))
+        if reasons:
+            found[name] = Replacement(reasons=reasons, blocked_by=_blocked_by(board, wish, found))
+    return found
+
+
+def _reasons(
+    board: Board, wish: Wish, found: Mapping[ServiceName, Replacement]
+) -> list[tuple[int, str]]:
+    if not wish.runs or wish.spec is None:
+        return []
+    reasons = []
+    for record in board.wanted_records(wish):
+        process = _replaceable(record)
+        because = process and _why(board, wish, process, found)
+        if because:
+            reasons.append((record.memory.slot.index, because))
+    return reasons
+
+
+def _replaceable(record: SlotRecord) -> Process | None:
+    """Give the slot's process if it is up and about: nothing pending, not ending."""
+    process = record.process
+    if process is None or process.exit is not None or record.pending is not None:
+        return None
+    return process if record.state in _REPLACEABLE else None
+
+
+def _why(
+    board: Board, wish: Wish, process: Process, found: Mapping[ServiceName, Replacement]
+) -> str:
+    """Say why a process must be replaced; empty when it need not be."""
+    assert wish.spec is not None
+    if process.digest != wish.spec.digest:
+        return "its manifest changed"
+    memory = board.situation.services.get(wish.name)
+    if memory and process.started < (memory.restart_before or Nanos(0)):
+        return memory.restart_reason or "a restart was asked for"
+    for need in wish.needs:
+        if need.on_restart is OnRestart.RESTART and _renewed(board, need, process, found):
+            return f"needs {need.service}, which restarts (onRestart: restart)"
+    return ""
+
+
+def _renewed(
+    board: Board, need: Need, process: Process, found: Mapping[ServiceName, Replacement]
+) -> bool:
+    """Tell whether a need was restarted after this process started, or is about to be."""
+    if need.service in found and not found[need.service].blocked_by:
+        return True
+    return any(
+        (record.memory.last_restart or Nanos(0)) > process.started
+        for record in board.slots(need.service).values()
+    )
+
+
+def _blocked_by(
+    board: Board, wish: Wish, found: Mapping[ServiceName, Replacement]
+) -> tuple[Wait, ...]:
+    waits = list(unmet(board, wish))
+    waiting = {wait.service for wait in waits}
+    for need in wish.needs:
+        replacement = found.get(need.service)
+        if need.service not in waiting and replacement and replacement.blocked_by:
+            waits.append(Wait(service=need.service, condition=need.condition))
+    return tuple(waits)

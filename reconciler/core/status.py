@@ -1,0 +1,296 @@
+"""Draw the picture people are shown, from the situation and its plan."""
+
+from __future__ import annotations
+
+from reconciler.core.conditions import describe, may_come, unmet
+from reconciler.core.wishes import Board, Wish, arrange, is_live, is_up
+from reconciler.model.diagnostic import Source
+from reconciler.model.observed import State
+from reconciler.model.plan import (
+    Action,
+    Forget,
+    Hold,
+    HoldCode,
+    Kill,
+    Plan,
+    Restart,
+    Situation,
+    Start,
+    Stop,
+    Update,
+    Wait,
+)
+from reconciler.model.record import SlotRecord
+from reconciler.model.spec import DesiredState
+from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
+from reconciler.model.units import ServiceName
+
+_WORST = (State.CRASHED, State.UNKNOWN, State.STARTING, State.STOPPING, State.STOPPED)
+_TELLING = (
+    HoldCode.JUDGE_REFUSED,
+    HoldCode.PRUNE_HELD,
+    HoldCode.INVALID_MANIFEST,
+    HoldCode.GAVE_UP,
+    HoldCode.UNKILLABLE,
+    HoldCode.BACKING_OFF,
+    HoldCode.DEPENDENCY_NOT_READY,
+    HoldCode.STOPPING,
+    HoldCode.COMPLETED,
+    HoldCode.EXITED,
+)
+"""Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
+_AT_REST = (
+    HoldCode.COMPLETED,
+    HoldCode.EXITED,
+    HoldCode.GAVE_UP,
+    HoldCode.INVALID_MANIFEST,
+    HoldCode.PRUNE_HELD,
+    HoldCode.UNKILLABLE,
+    HoldCode.JUDGE_REFUSED,
+)
+
+
+def picture(
+    situation: Situation, plan: Plan, *, source_held: str, host_unseen: str, is_read: bool
+) -> Picture:
+    """Draw everything that status shows."""
+    board = arrange(situation)
+    holds = _by_service(plan)
+    acting = _acting(plan)
+    services = {
+        name: _service(board, name, holds.get(name, []), acting.get(name), host_unseen)
+        for name in board.order
+        if not _is_over(board, name)
+    }
+    is_blind = bool(source_held or host_unseen) or not is_read
+    return Picture(
+        now=situation.now,
+        revision=situation.desired.revision,
+        services=services,
+        diagnostics=situation.desired.diagnostics,
+        holds=plan.holds,
+        prune=situation.prune,
+        source_held=source_held,
+        host_unseen=host_unseen,
+        converged=not is_blind and _is_converged(board, plan),
+    )
+
+
+def _is_over(board: Board, name: ServiceName) -> bool:
+    """Tell whether a service is gone and nothing of it is left to show."""
+    is_empty = not any(map(is_live, board.slots(name).values()))
+    return board.wishes[name].is_gone and is_empty
+
+
+def _by_service(plan: Plan) -> dict[ServiceName, list[Hold]]:
+    found: dict[ServiceName, list[Hold]] = {}
+    for hold in plan.holds:
+        found.setdefault(hold.service, []).append(hold)
+    return found
+
+
+def _acting(plan: Plan) -> dict[ServiceName, Action]:
+    """Give, for each service, the action that says most about what is being done to it."""
+    found: dict[ServiceName, Action] = {}
+    for action in plan.actions:
+        if not isinstance(action, Update | Forget):
+            found.setdefault(action.slot.service, action)
+    return found
+
+
+def _is_converged(board: Board, plan: Plan) -> bool:
+    if any(not isinstance(action, Update) for action in plan.actions):
+        return False
+    for hold in plan.holds:
+        may_pass = hold.code is HoldCode.DEPENDENCY_NOT_READY and _is_stuck(board, hold)
+        if hold.code not in _AT_REST and not may_pass:
+            return False
+    return all(
+        record.state not in (State.STARTING, State.STOPPING) and record.pending is None
+        for slots in board.situation.slots.values()
+        for record in slots.values()
+    )
+
+
+def _is_stuck(board: Board, hold: Hold) -> bool:
+    """Tell whether a service waits for something that cannot come by itself."""
+    return not all(may_come(board, wait.service) for wait in hold.waiting_for)
+
+
+# --- one service -----------------------------------------------------------------------------
+
+
+def _service(
+    board: Board, name: ServiceName, holds: list[Hold], action: Action | None, host_unseen: str
+) -> ServiceStatus:
+    wish = board.wishes[name]
+    wanted = board.situation.desired.services.get(name)
+    memory = board.situation.services.get(name)
+    records = _shown_records(board, wish)
+    hold = _telling(holds)
+    waiting = _waiting_for(hold, action)
+    source = wanted.source if wanted else memory.source if memory else Source(file="")
+    state = _state(wish, records)
+    sync = _sync(wish, hold, action, host_unseen)
+    return ServiceStatus(
+        name=name,
+        spec=wish.spec,
+        source=source,
+        desired=_desired(wish),
+        state=state,
+        sync=sync,
+        health=_health(wish, state, records, hold, host_unseen, is_acting=action is not None),
+        reason=host_unseen or _reason(board, wish, records, hold, action),
+        reason_code=HoldCode.HOST_UNSEEN if host_unseen else _code(hold, waiting),
+        waiting_for=waiting,
+        waiting_since=min((r.since for r in records), default=None) if waiting else None,
+        needs=tuple(need.service for need in wish.needs),
+        needed_by=tuple(board.dependents[name]),
+        slots=tuple(_slot(record) for record in records),
+        invalid=wanted.invalid if wanted else (),
+    )
+
+
+def _desired(wish: Wish) -> DesiredState | None:
+    if wish.is_gone or wish.spec is None:
+        return None
+    return wish.spec.state
+
+
+def _shown_records(board: Board, wish: Wish) -> list[SlotRecord]:
+    """Give the slots that are wanted, and those that are not but live."""
+    wanted = wish.spec.instances if wish.spec and not wish.is_gone else 0
+    extra = [
+        record
+        for index, record in sorted(board.slots(wish.name).items())
+        if index >= wanted and is_live(record)
+    ]
+    return [board.record(wish.name, index) for index in range(wanted)] + extra
+
+
+def _telling(holds: list[Hold]) -> Hold | None:
+    """Give the most telling hold of a service."""
+    rank = {code: place for place, code in enumerate(_TELLING)}
+    shown = [hold for hold in holds if hold.code in rank]
+    return min(
+        shown,
+        key=lambda hold: (rank[hold.code], hold.slot.index if hold.slot else -1),
+        default=None,
+    )
+
+
+def _waiting_for(hold: Hold | None, action: Action | None) -> tuple[Wait, ...]:
+    if isinstance(action, Start | Stop | Restart | Kill) and action.after:
+        return action.after
+    return hold.waiting_for if hold else ()
+
+
+def _state(wish: Wish, records: list[SlotRecord]) -> State:
+    """Fold the slots' states into the service's: all alike, or partly running, or the worst."""
+    states = {record.state for record in records}
+    if not states:
+        return State.STOPPED
+    if len(states) == 1:
+        return states.pop()
+    if any(is_up(record) for record in records) and wish.runs:
+        return State.DEGRADED
+    return next(state for state in _WORST if state in states)
+
+
+def _sync(wish: Wish, hold: Hold | None, action: Action | None, host_unseen: str) -> Sync:
+    if host_unseen:
+        return Sync.UNKNOWN
+    if wish.is_invalid:
+        return Sync.INVALID
+    if wish.prune_held or (hold is not None and hold.code is HoldCode.JUDGE_REFUSED):
+        return Sync.HELD
+    is_behind = hold is not None and hold.code not in (HoldCode.COMPLETED, HoldCode.EXITED)
+    return Sync.OUT_OF_SYNC if action is not None or is_behind else Sync.SYNCED
+
+
+def _health(
+    wish: Wish,
+    state: State,
+    records: list[SlotRecord],
+    hold: Hold | None,
+    host_unseen: str,
+    *,
+    is_acting: bool,
+) -> Health:
+    if host_unseen or state is State.UNKNOWN:
+        return Health.UNKNOWN
+    if not wish.runs:
+        return Health.STOPPED if state is State.STOPPED else Health.PROGRESSING
+    if hold is not None and hold.code in (HoldCode.GAVE_UP, HoldCode.UNKILLABLE):
+        return Health.DEGRADED
+    if hold is not None and hold.code in (HoldCode.COMPLETED, HoldCode.EXITED):
+        return Health.HEALTHY
+    if hold is not None and hold.code is HoldCode.BACKING_OFF:
+        return Health.PROGRESSING
+    match state:
+        case State.RUNNING:
+            return Health.HEALTHY
+        case State.DEGRADED:
+            is_coming = any(record.state is State.STARTING for record in records)
+            return Health.PROGRESSING if is_coming or is_acting else Health.DEGRADED
+        case State.STARTING | State.STOPPING:
+            return Health.PROGRESSING
+        case State.CRASHED:
+            return Health.PROGRESSING if is_acting else Health.DEGRADED
+        case _:
+            return Health.PROGRESSING if is_acting else Health.MISSING
+
+
+def _code(hold: Hold | None, waiting: tuple[Wait, ...]) -> str:
+    if hold is not None:
+        return hold.code.value
+    return HoldCode.DEPENDENCY_NOT_READY.value if waiting else ""
+
+
+def _reason(
+    board: Board, wish: Wish, records: list[SlotRecord], hold: Hold | None, action: Action | None
+) -> str:
+    """Say in one sentence why a service is as it is; empty when all is as wanted."""
+    if hold is not None and hold.code is not HoldCode.STOPPING:
+        return _counted(records, hold.because)
+    if isinstance(action, Start | Stop | Restart | Kill) and action.after:
+        what = " and ".join(describe(board, wait) for wait in action.after)
+        return f"waiting for {what}"
+    if hold is not None:
+        return hold.because
+    for record in records:
+        if record.state in (State.STARTING, State.STOPPING) and (
+            record.probe_said or record.reason
+        ):
+            return record.probe_said or record.reason
+    if wish.runs:
+        missing = [describe(board, wait) for wait in unmet(board, wish)]
+        if missing and records and all(is_up(record) for record in records):
+            return f"runs on, while it waits for {' and '.join(missing)}"
+    if not wish.runs and wish.spec is not None and not wish.is_gone:
+        return "its manifest says stopped" if not wish.spec.wants_to_run else "shutting down"
+    return _counted(records, "")
+
+
+def _counted(records: list[SlotRecord], because: str) -> str:
+    """Put in front how many slots run, when only some of them do."""
+    up = sum(is_up(record) for record in records)
+    if 0 < up < len(records):
+        return f"{up} of {len(records)} running" + (f"; {because}" if because else "")
+    return because
+
+
+def _slot(record: SlotRecord) -> SlotStatus:
+    process = record.process
+    is_alive = process is not None and process.exit is None
+    return SlotStatus(
+        slot=record.memory.slot,
+        state=record.state,
+        process=process if is_alive else None,
+        ready=is_alive and process is not None and record.memory.ready_run == process.run,
+        since=record.since,
+        restarts=record.memory.restarts,
+        last_restart=record.memory.last_restart,
+        last_exit=record.memory.last_exit,
+        reason=record.probe_said or record.reason,
+    )

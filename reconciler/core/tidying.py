@@ -1,0 +1,70 @@
+"""Keep what is known in order: drop what is of no use any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.core.ledger import Ledger
+from reconciler.core.lifecycle import Signal
+from reconciler.core.wishes import is_live
+from reconciler.model.observed import State
+from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord, Trouble
+from reconciler.model.units import Nanos
+
+
+def tidy(ledger: Ledger) -> None:
+    """Bring to rest what is wanted no more, and forget slots and requests that are over."""
+    for record in ledger.records():
+        if not is_live(record) and record.state in (State.STOPPED, State.CRASHED):
+            _tidy_empty(ledger, record)
+    for memory in list(ledger.services.values()):
+        if memory.restart_before is not None and _is_restarted(ledger, memory):
+            ledger.put_service(replace(memory, restart_before=None, restart_reason=""))
+
+
+def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:
+    slot = record.memory.slot
+    wanted = ledger.desired.services.get(slot.service)
+    memory = ledger.services.get(slot.service)
+    spec = wanted.spec if wanted else memory.spec if memory else None
+    if spec is None or slot.index >= spec.instances:
+        ledger.drop(slot)
+        return
+    is_wanted = spec.wants_to_run and not ledger.shutting_down
+    if record.state is State.CRASHED and not is_wanted:
+        rested = replace(record, memory=replace(record.memory, trouble=Trouble()))
+        ledger.move(rested, Signal.STOP, "wanted stopped")
+
+
+def _is_restarted(ledger: Ledger, memory: ServiceMemory) -> bool:
+    """Tell whether every slot was started anew since a restart was asked for."""
+    asked = memory.restart_before or Nanos(0)
+    slots = ledger.slots.get(memory.spec.name, {})
+    for index in range(memory.spec.instances):
+        record = slots.get(index)
+        if record is None:
+            return False
+        is_done = record.memory.done is not None and (record.memory.done_at or 0) >= asked
+        is_new = record.process is not None and record.process.started >= asked
+        if not (is_done or is_new):
+            return False
+    return True
+
+
+def is_finished(ledger: Ledger) -> bool:
+    """Tell whether a shutdown is complete: nothing of ours runs but what cannot be ended."""
+    if not (ledger.shutting_down and ledger.host_seen) or ledger.strays or ledger.commands:
+        return False
+    return not any(
+        is_live(record) and record.state is not State.UNKNOWN for record in ledger.records()
+    )
+
+
+def release_at_end(ledger: Ledger) -> None:
+    """Let everything begin afresh at the next `up`: counts, back-off, and work that was done."""
+    for record in ledger.records():
+        slot = record.memory.slot
+        fresh = SlotMemory(
+            slot=slot, last_exit=record.memory.last_exit, newest=record.memory.newest
+        )
+        ledger.put(replace(record, memory=fresh))
