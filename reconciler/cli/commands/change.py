@@ -1,0 +1,113 @@
+"""`weaver set`, `edit` and `undo`: change a manifest, and take it back."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import click
+
+from reconciler.cli import exits, screen
+from reconciler.cli.client import Daemon
+from reconciler.cli.errors import CommandError
+from reconciler.cli.options import (
+    Patience,
+    command,
+    formats,
+    reason_option,
+    service_argument,
+    waiting,
+)
+from reconciler.cli.session import Session
+from reconciler.cli.verbs import change
+
+
+@command(
+    "set",
+    epilog="\b\nExamples:\n  weaver set web env.PORT=8001 instances=2\n"
+    "  weaver set web env.DEBUG-          (removes it)",
+)
+@service_argument
+@click.argument("assignments", nargs=-1, required=True, metavar="PATH=VALUE...")
+@click.option("--dry-run", is_flag=True, help="Only show what would change; exit 1 if anything.")
+@reason_option
+@waiting()
+@formats("text", "json")
+def set_command(
+    session: Session, name: str, patience: Patience, output: str, **said: object
+) -> int:
+    """Change values of a service's manifest: edit, commit, converge, wait.
+
+    Comments and everything else in the file stay as they are.
+    """
+    texts = said["assignments"]
+    assignments = [assignment(text) for text in texts] if isinstance(texts, tuple) else []
+    body = {
+        "kind": "set",
+        "service": name,
+        "assignments": assignments,
+        "reason": said["reason"],
+        "dryRun": said["dry_run"],
+    }
+    return change(session, session.daemon(), body, patience, output)
+
+
+def assignment(text: str) -> dict[str, str | None]:
+    """Read `PATH=VALUE`, or `PATH-` which removes.
+
+    >>> assignment("env.PORT=80=80"), assignment("env.PORT-")
+    ({'path': 'env.PORT', 'value': '80=80'}, {'path': 'env.PORT', 'value': None})
+    """
+    path, equals, value = text.partition("=")
+    if path and equals:
+        return {"path": path, "value": value}
+    if text.endswith("-") and len(text) > 1:
+        return {"path": text[:-1], "value": None}
+    raise CommandError(
+        f"`{text}` is no PATH=VALUE",
+        mend="write env.PORT=8001, or env.PORT- to remove it",
+        code=exits.USAGE,
+    )
+
+
+@command("undo")
+@waiting()
+@formats("text", "json")
+def undo_command(session: Session, patience: Patience, output: str) -> int:
+    """Take back the last commit that you made through weaver, by a commit that reverts it."""
+    return change(session, session.daemon(), {"kind": "undo"}, patience, output)
+
+
+@command("edit")
+@service_argument
+@reason_option
+@waiting()
+@formats("text", "json")
+def edit_command(session: Session, name: str, patience: Patience, output: str, reason: str) -> int:
+    """Edit a service's manifest in $EDITOR; it is checked before it lands."""
+    daemon = session.running_daemon()
+    before = manifest_text(daemon, name)
+    text = before
+    while True:
+        edited = click.edit(text, extension=".yaml")
+        if edited is None or edited == before:
+            screen.err(f"{name}: nothing changed")
+            return exits.OK
+        text = edited
+        body = {"kind": "edit", "service": name, "text": text, "create": False, "reason": reason}
+        code = change(session, daemon, body, patience, output)
+        if code != exits.USAGE or not _again():
+            return code
+
+
+def _again() -> bool:
+    """Ask whether to go on editing; no where nobody can be asked."""
+    try:
+        return click.confirm("edit again?", default=True, err=True)
+    except click.Abort:
+        return False
+
+
+def manifest_text(daemon: Daemon, name: str) -> str:
+    """Give the text of a service's manifest as saved."""
+    found: str = daemon.ask(f"/v1/services/{quote(name)}").json()["text"]
+    return found

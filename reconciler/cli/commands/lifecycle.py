@@ -1,0 +1,81 @@
+"""`weaver start`, `stop` and `restart`."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.options import (
+    Patience,
+    Selection,
+    command,
+    formats,
+    reason_option,
+    selectors,
+    waiting,
+)
+from reconciler.cli.session import Session
+from reconciler.cli.verbs import change, operate, selected
+
+
+@command("start")
+@selectors
+@reason_option
+@waiting()
+@formats("text", "json")
+def start_command(
+    session: Session, selection: Selection, patience: Patience, output: str, reason: str
+) -> int:
+    """Start services: commit `state: running`, and wait until they are ready.
+
+    A crashed one is started at once, its failures forgotten, without a commit.
+    """
+    daemon = session.running_daemon()
+    services = selected(daemon, selection)
+    body = {"kind": "start", "services": services, "reason": reason}
+    return change(session, daemon, body, patience, output)
+
+
+@command("stop")
+@selectors
+@click.option("--with-dependents", is_flag=True, help="Stop what needs it too, in one commit.")
+@click.option("--only", is_flag=True, help="Stop it alone, though others need it.")
+@reason_option
+@waiting()
+@formats("text", "json")
+def stop_command(
+    session: Session,
+    selection: Selection,
+    patience: Patience,
+    output: str,
+    **said: object,
+) -> int:
+    """Stop services: commit `state: stopped`, and wait until they have stopped.
+
+    Refused (exit 5) while other services that run need one of them.
+    """
+    if said["with_dependents"] and said["only"]:
+        raise click.UsageError("--with-dependents and --only exclude each other")
+    daemon = session.running_daemon()
+    body = {
+        "kind": "stop",
+        "services": selected(daemon, selection),
+        "withDependents": said["with_dependents"],
+        "only": said["only"],
+        "reason": said["reason"],
+    }
+    return change(session, daemon, body, patience, output)
+
+
+@command("restart")
+@selectors
+@reason_option
+@waiting()
+@formats("text", "json")
+def restart_command(
+    session: Session, selection: Selection, patience: Patience, output: str, reason: str
+) -> int:
+    """Restart services, and wait until they are ready. No commit: nothing wanted changes."""
+    daemon = session.running_daemon()
+    services = selected(daemon, selection)
+    body = {"kind": "restart", "services": services, "reason": reason}
+    return operate(session, daemon, body, patience, output)

@@ -1,0 +1,80 @@
+"""`weaver up` and `weaver down`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from reconciler import __version__
+from reconciler.api.page import Page
+from reconciler.cli import fast, screen
+from reconciler.cli.foreground import Voice
+from reconciler.cli.launch import bring_up, up_options
+from reconciler.cli.options import Duration, Patience, ServiceName, command
+from reconciler.cli.session import Session
+from reconciler.cli.verbs import operate
+from reconciler.runtime.options import UpOptions
+
+
+@command("up")
+@click.argument("directory", required=False, type=click.Path())
+@click.option("--detach", is_flag=True, help="In the background; return when all is as wanted.")
+@click.option(
+    "--timeout",
+    type=Duration(),
+    default="90s",
+    show_default=True,
+    metavar="TIME",
+    help="How long --detach waits; services go on afterwards.",
+)
+@click.option("--logs", is_flag=True, help="Show what services print between the events.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=ServiceName(),
+    metavar="NAME",
+    help="Run just this service and what it needs.",
+)
+def up_command(session: Session, directory: str | None, **said: Any) -> int:
+    """Run the daemon: read services.d/, start what it says, and keep it so.
+
+    In front it tells what happens, and Ctrl-C stops the services in order and leaves.
+    """
+    if directory is not None:
+        session.directory = directory
+    if said["logs"] and said["detach"]:
+        raise click.UsageError("--logs is for the foreground; with --detach use: weaver logs -f")
+    options = up_options(session, said["only"], logs=said["logs"])
+    if said["detach"]:
+        return bring_up(session, options, Patience(wait=True, timeout=said["timeout"]))
+    return _stay(session, options)
+
+
+def _stay(session: Session, options: UpOptions) -> int:
+    """Run the daemon in front until Ctrl-C."""
+    from reconciler import app
+
+    page = Page(width=fast.width(), colour=session.colour, zone=datetime.now().astimezone().tzinfo)
+    if not session.quiet:
+        screen.out(f"weaver {__version__} runs {options.root}; Ctrl-C stops everything")
+        screen.flush()
+    return app.run_foreground(options, Voice(page, quiet=session.quiet))
+
+
+@command("down")
+@click.option("--keep-services", is_flag=True, help="Leave them running under the holder.")
+@click.option(
+    "--timeout",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    metavar="TIME",
+    help="How long to wait.",
+)
+def down_command(session: Session, keep_services: bool, timeout: float) -> int:
+    """Stop the services in reverse order, then the daemon and the holder."""
+    daemon = session.running_daemon()
+    body = {"kind": "shutdown", "keepServices": keep_services}
+    return operate(session, daemon, body, Patience(wait=True, timeout=timeout))

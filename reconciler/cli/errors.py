@@ -1,0 +1,36 @@
+"""What the command line gives up with: a sentence, the way out, and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.cli import exits, place
+
+
+class CommandError(Exception):
+    """Something a person asked for cannot be done; the text names the thing, `mend` the way out."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        mend: str = "",
+        code: int = exits.FAILED,
+        details: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+        self.code = code
+        self.details = tuple(details)
+        """Lines between the message and the mend: diagnostics, the end of a log."""
+
+
+def no_daemon(root: str) -> CommandError:
+    """Say that nobody answers for a repository."""
+    chosen = "" if place.named_root(None) == root else f" -C {root}"
+    return CommandError(
+        f"no daemon runs for {root}",
+        mend=f"weaver{chosen} up --detach",
+        code=exits.NO_DAEMON,
+    )

@@ -1,0 +1,60 @@
+"""Every command, where it lives and what it does, so that help and completion load nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the help: one command, or a few that belong together."""
+
+    names: tuple[str, ...]
+    module: str
+    """Below `reconciler.cli.commands`; the command is the attribute of its name."""
+    text: str
+
+
+def _row(names: str, module: str, text: str) -> Row:
+    """Give a row from names divided by blanks."""
+    return Row(names=tuple(names.split()), module=module, text=text)
+
+
+GROUPS: dict[str, tuple[Row, ...]] = {
+    "Start": (
+        _row("init", "init", "make a repository ready, here or in a directory"),
+        _row("register unregister", "register", "add a service and run it, or remove one"),
+        _row("new", "new", "write a commented manifest to edit"),
+        _row("up down", "updown", "run the daemon and the services, or stop them"),
+    ),
+    "Every day": (
+        _row("status", "status", "show what runs and why not"),
+        _row("logs", "logs", "show what services print"),
+        _row("start stop restart", "lifecycle", "start, stop or restart services"),
+        _row("set edit undo", "change", "change a value or a manifest, or take it back"),
+        _row("run", "run", "run a command in a service's environment"),
+        _row("why history events", "past", "say why it is so, and what happened"),
+    ),
+    "Git": (
+        _row("validate", "validate", "check manifests, without a daemon"),
+        _row("diff", "diff", "show what would change, and what would be done"),
+        _row("apply", "apply", "write manifests into the repository and run them"),
+    ),
+    "Operate": (
+        _row("metrics", "metrics", "show what services use"),
+        _row("graph", "graph", "show who needs whom"),
+        _row("wait", "wait", "wait until services are ready, stopped, ..."),
+        _row("config", "config", "show, check or change weaver.yaml"),
+        _row("doctor report", "doctor", "find what is wrong, and bundle it for a bug report"),
+    ),
+    "Advanced": (
+        _row("service", "service", "the same verbs, spelled out; list and discover"),
+        _row("prune", "prune", "approve a large removal that is held"),
+        _row("explain", "explain", "say what a manifest field means"),
+        _row("completion", "completion", "print the completion script of a shell"),
+        _row("help", "help", "help about a command, or `help exit-codes`"),
+    ),
+}
+
+MODULES = {name: row.module for rows in GROUPS.values() for row in rows for name in row.names}
+TEXTS = {name: row.text for rows in GROUPS.values() for row in rows for name in row.names}

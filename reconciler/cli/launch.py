@@ -1,0 +1,104 @@
+"""Bring a daemon up in the background, or find the one that runs already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from reconciler import __version__
+from reconciler.api.human import plain
+from reconciler.cli import place, screen
+from reconciler.cli.client import Daemon
+from reconciler.cli.errors import CommandError
+from reconciler.cli.options import Patience
+from reconciler.cli.session import Session
+from reconciler.cli.verbs import operate
+from reconciler.ports import WeaverError
+from reconciler.runtime.options import UpOptions
+from reconciler.runtime.paths import StatePaths
+
+LOG_LINES = 10
+"""Of daemon.log, shown when a daemon did not come up."""
+
+
+def up_options(session: Session, only: tuple[str, ...] = (), *, logs: bool = False) -> UpOptions:
+    """Give what a daemon of this session's repository is told."""
+    from reconciler.model.units import ServiceName
+
+    state = place.state_dir(session.state_dir)
+    return UpOptions(
+        root=Path(session.root()),
+        state_dir=Path(state) if state else None,
+        only=tuple(ServiceName(name) for name in only),
+        logs=logs,
+    )
+
+
+def ensure_daemon(session: Session) -> Daemon:
+    """Give the daemon of the repository; where none runs, one is started in the background."""
+    daemon = session.daemon()
+    if not daemon.answers():
+        pid = start(up_options(session))
+        screen.err(f"started the daemon in the background (pid {pid}); weaver down ends it")
+    return daemon
+
+
+def bring_up(session: Session, options: UpOptions, patience: Patience) -> int:
+    """Have a daemon run in the background, wait until all is as wanted, and say so."""
+    from reconciler import app
+
+    running = app.find_running(options)
+    daemon = session.daemon()
+    if running is not None and is_older(running.version):
+        screen.err(f"weaver {__version__} takes over from {running.version} (pid {running.pid})")
+        _hand_over(daemon, patience)
+        running = None
+    if running is None:
+        pid = start(options)
+        screen.err(f"weaver {__version__} runs in the background (pid {pid})")
+    return operate(session, daemon, {"kind": "settle"}, patience)
+
+
+def start(options: UpOptions) -> int:
+    """Start a daemon of its own and give its pid; where it fails, show the end of its log."""
+    from reconciler import app
+
+    try:
+        return app.start_detached(options)
+    except WeaverError as error:
+        log = StatePaths.of(options.root, options.state_dir).daemon_log
+        raise CommandError(
+            str(error), mend=error.mend, code=error.exit_code, details=last_lines(log)
+        ) from error
+
+
+def last_lines(path: Path, count: int = LOG_LINES) -> list[str]:
+    """Give the end of a log; nothing where there is none."""
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [f"    | {plain(line)}" for line in text.splitlines()[-count:]]
+
+
+def is_older(version: str) -> bool:
+    """Tell whether a daemon is of an older version than this command line.
+
+    >>> is_older("0.0.9"), is_older(__version__), is_older("")
+    (True, False, False)
+    """
+    theirs, ours = _numbers(version), _numbers(__version__)
+    return bool(theirs) and theirs < ours
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Give the numbers of a version; none where it is no version."""
+    parts = version.split(".")
+    return tuple(int(part) for part in parts) if all(map(str.isdigit, parts)) else ()
+
+
+def _hand_over(daemon: Daemon, patience: Patience) -> None:
+    """End a daemon and leave its services running for the next one."""
+    body = {"kind": "shutdown", "keepServices": True}
+    for message in daemon.tell("/v1/shutdown", body, patience.timeout):
+        if message["type"] == "problem":
+            raise CommandError(message["title"], mend=message.get("mend", ""))
