@@ -335,7 +335,7 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
             service=wish.name,
             slot=slot,
             code=HoldCode.GAVE_UP,
-            because=f"{trouble.because}; {_why_given_up(spec)}; try again: weaver start {wish.name}",
+            because=f"{trouble.because}; {_why_given_up(spec)}; mend: weaver start {wish.name}",
         )
     if trouble.retry_at is not None and trouble.retry_at > board.situation.now:
         return Hold(

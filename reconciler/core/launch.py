@@ -1,0 +1,102 @@
+"""Say exactly what is executed for one slot: words, environment, folder and log file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.observed import Slot
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import RunId
+
+_PLACEHOLDER = re.compile(r"\$(?:\$|\{(instance|name)\})")
+_SHELL = "/bin/sh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a start takes from the host: folders, and the few variables services may see."""
+
+    root: str
+    """The repository's folder, absolute."""
+    log_dir: str
+    """Where logs go that name no file of their own; absolute."""
+    base_env: Mapping[str, str] = field(default_factory=dict)
+    """PATH LANG TZ TMPDIR of the daemon, HOME USER LOGNAME of the user."""
+    file_env: Mapping[str, str] = field(default_factory=dict)
+    """The variables of the service's env files, later files winning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One start, with nothing left to resolve."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    log_file: str
+
+
+def launch(spec: ServiceSpec, slot: Slot, run: RunId, surroundings: Surroundings) -> Launch:
+    """Resolve a spec for one slot and one run.
+
+    Relative paths are the repository's: `cwd`, a command with a slash, `logFile`. The service's
+    own `env` wins over everything but WEAVER_RUN, the mark that its processes are found by.
+    """
+    root = surroundings.root
+    words = [expand(word, slot) for word in (*spec.interpreter, *spec.command, *spec.args)]
+    own = {name: expand(value, slot) for name, value in spec.env.items()}
+    return Launch(
+        argv=_argv(spec, words, slot, root),
+        env={
+            **surroundings.base_env,
+            "PYTHONUNBUFFERED": "1",
+            "WEAVER_SERVICE": slot.service,
+            "WEAVER_INSTANCE": str(slot.index),
+            **surroundings.file_env,
+            **own,
+            "WEAVER_RUN": run,
+        },
+        cwd=beneath(root, expand(spec.cwd, slot)),
+        log_file=log_file(spec, slot, surroundings),
+    )
+
+
+def log_file(spec: ServiceSpec | None, slot: Slot, surroundings: Surroundings) -> str:
+    """Give the file that a slot's output is appended to."""
+    if spec is not None and spec.log_file:
+        return beneath(surroundings.root, expand(spec.log_file, slot))
+    return f"{surroundings.log_dir}/{slot.service}/{slot.index}.log"
+
+
+def _argv(spec: ServiceSpec, words: list[str], slot: Slot, root: str) -> tuple[str, ...]:
+    if spec.shell:
+        # sh -c TEXT NAME ARG...: what follows the text is $0, $1 ...
+        text, *rest = words
+        return (_SHELL, "-c", text, slot.service, *rest)
+    program, *rest = words
+    return (beneath(root, program) if "/" in program else program, *rest)
+
+
+def expand(text: str, slot: Slot) -> str:
+    """Put the slot into a text: `${instance}`, `${name}`; `$$` is a literal dollar.
+
+    >>> expand("${name}-${instance}.sock costs $$1", Slot(service="web", index=2))
+    'web-2.sock costs $1'
+    """
+    values = {"instance": str(slot.index), "name": slot.service, None: "$"}
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
+
+
+def beneath(root: str, path: str) -> str:
+    """Give a path as it is if absolute, else beneath the repository's folder.
+
+    >>> beneath("/srv/app", "run/web.sh"), beneath("/srv/app", "."), beneath("/srv/app", "/bin/ls")
+    ('/srv/app/run/web.sh', '/srv/app', '/bin/ls')
+    """
+    if path.startswith("/"):
+        return path
+    while path.startswith("./"):
+        path = path[2:]
+    return root if path in ("", ".") else f"{root}/{path}"
