@@ -181,6 +181,13 @@ class Control(Protocol):
         """Look for what is wrong with this set-up."""
         ...
 
+    async def manifest(self, service: ServiceName) -> str:
+        """Give the text of a service's manifest as saved, its document alone.
+
+        Raises NotFoundError.
+        """
+        ...
+
     async def surroundings(self, service: ServiceName) -> Surroundings:
         """Give the environment and directory of a service's first slot. Raises NotFoundError."""
         ...
