@@ -134,7 +134,7 @@ def test_a_folder_of_somebody_else_is_refused(
     folder = tmp_path / "state"
     folder.mkdir(mode=0o700)
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    with pytest.raises(ForbiddenError, match="belongs to uid .*, this is uid 12345") as why:
+    with pytest.raises(ForbiddenError, match=r"belongs to uid .*, this is uid 12345") as why:
         make_private(folder)
     assert why.value.exit_code == 3
 

@@ -1,0 +1,208 @@
+"""The loop: what the world reports goes into the engine, what it decides is done.
+
+The only place that waits around the engine. Nothing that fails here ends the loop: a command
+becomes an answer, a reading a hold, a record that cannot be written a line in the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+
+from reconciler.model.event import (
+    Asked,
+    Command,
+    Decision,
+    Event,
+    Exited,
+    Happening,
+    HostLooked,
+    Operation,
+)
+from reconciler.model.plan import Situation
+from reconciler.model.status import Picture
+from reconciler.model.units import Nanos, in_seconds, seconds
+from reconciler.ports import HostError
+from reconciler.runtime.journal import Journal
+from reconciler.runtime.performer import Performer, outcome
+from reconciler.runtime.source import Source
+from reconciler.runtime.world import Decider, World
+
+log = logging.getLogger(__name__)
+
+LONGEST_SLEEP_S = 60.0
+"""The loop's clock stands still while the host sleeps; ours does not."""
+CALM_S = 1.0
+"""After a step that raised, before the engine is asked again."""
+HOST_RETRY_S = 1.0
+HOST_RETRY_MAX_S = 10.0
+
+
+class Daemon:
+    """One life of the loop."""
+
+    def __init__(self, engine: Decider, world: World) -> None:
+        self._engine = engine
+        self._clock = world.clock
+        self._host = world.host
+        self._inbox: list[Event] = []
+        self._answers: list[tuple[int, str]] = []
+        self._something_came = asyncio.Event()
+        self._turned = asyncio.Event()
+        self._is_leaving = False
+        self._to_acknowledge = False
+        self._authors: dict[str, str] = {}
+        self.journal = Journal(world.store, world.clock)
+        self.source = Source(world.manifests, self.tell)
+        self.performer = Performer(world, self._answered)
+        self._host_tells = world.through(self.tell)
+        self.problem = ""
+        """A defect of ours that stopped a step; empty while there is none."""
+        self.host_problem = ""
+        """Why no holder can be had; empty once one was."""
+
+    # --- for others ------------------------------------------------------------------------
+
+    def tell(self, event: Event) -> None:
+        """Put an event into the inbox."""
+        self._inbox.append(event)
+        self._something_came.set()
+
+    def ask(self, operation: Operation) -> None:
+        """Put an operation into the inbox."""
+        self.tell(Asked(operation=operation))
+
+    def leave(self) -> None:
+        """End the loop and let every service run on."""
+        self._is_leaving = True
+        self._something_came.set()
+
+    def picture(self) -> Picture:
+        """Give what people are shown, as of now."""
+        return self._engine.picture(self._clock.now())
+
+    def situation(self) -> Situation:
+        """Give what a plan would be made of, as of now."""
+        return self._engine.situation(self._clock.now())
+
+    def credit(self, commit: str, actor: str) -> None:
+        """Remember who asked for a commit, so that what follows from it says so."""
+        self._authors = {commit: actor}
+
+    async def turn(self) -> None:
+        """Return after the next step of the engine."""
+        await self._turned.wait()
+
+    async def note(self, happening: Happening) -> None:
+        """Record something that happened outside of the engine."""
+        await self._record(Decision(happenings=(happening,)))
+
+    # --- the loop --------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Supervise until a shutdown is complete, or until told to leave."""
+        background = [
+            asyncio.create_task(self._keep_up("record", self.journal.run)),
+            asyncio.create_task(self._keep_up("reading", self.source.run)),
+        ]
+        if not await self._open_host():
+            background.append(asyncio.create_task(self._keep_opening_host()))
+        try:
+            await self._drive()
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await self.performer.end()
+
+    async def _drive(self) -> None:
+        while not self._is_leaving:
+            events, self._inbox = self._inbox, []
+            self._something_came.clear()
+            decision = self._decide(events)
+            await self._settle_accounts(events, decision)
+            for command in decision.commands:
+                self.performer.start(command)
+            self._turned.set()
+            self._turned = asyncio.Event()
+            if decision.finished:
+                return
+            await self._sleep_until(decision.wake_at)
+
+    def _decide(self, events: list[Event]) -> Decision:
+        try:
+            decision = self._engine.step(events, self._clock.now())
+        except Exception as why:
+            if self.problem != (problem := f"{type(why).__name__}: {why}"):
+                log.exception("the engine failed at %s", [type(event).__name__ for event in events])
+                self.problem = problem
+            return Decision(wake_at=Nanos(self._clock.now() + seconds(CALM_S)))
+        if self.problem and events:
+            self.problem = ""
+        return decision
+
+    async def _settle_accounts(self, events: list[Event], decision: Decision) -> None:
+        """Write down what was decided and what was answered, before anything new is done."""
+        is_written = await self._record(decision)
+        answers, self._answers = self._answers, []
+        if answers:
+            await self.journal.answered(answers)
+        self._to_acknowledge |= any(isinstance(event, Exited | HostLooked) for event in events)
+        # Every exit told so far is acknowledged at once, so none may be waiting unread.
+        if self._to_acknowledge and is_written and not _has_ends(self._inbox):
+            self._to_acknowledge = False
+            with suppress(HostError):
+                await self._host.acknowledge()
+
+    async def _record(self, decision: Decision) -> bool:
+        revision = self.source.last.revision.commit if self.source.last else ""
+        actor = self._authors.get(revision, "")
+        return await self.journal.write(decision, revision=revision, actor=actor)
+
+    async def _sleep_until(self, wake_at: Nanos | None) -> None:
+        left_s = LONGEST_SLEEP_S
+        if wake_at is not None:
+            left_s = min(left_s, in_seconds(Nanos(wake_at - self._clock.now())))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, left_s)):
+                await self._something_came.wait()
+
+    async def _open_host(self) -> bool:
+        """Connect to the holder; afterwards it reconnects by itself."""
+        try:
+            await self._host.open(self._host_tells)
+        except HostError as why:
+            if str(why) != self.host_problem:
+                log.error("%s", why)  # noqa: TRY400 - its sentence says it all
+            self.host_problem = str(why)
+            return False
+        self.host_problem = ""
+        return True
+
+    async def _keep_opening_host(self) -> None:
+        pause_s = HOST_RETRY_S
+        while not await self._open_host():
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, HOST_RETRY_MAX_S)
+
+    def _answered(self, command: Command, answer: Event) -> None:
+        ended = outcome(command, answer)
+        if ended is not None:
+            self._answers.append(ended)
+        self.tell(answer)
+
+    async def _keep_up(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run something that must not end, again and again if it does."""
+        while True:
+            try:
+                await run()
+            except Exception as why:
+                log.exception("the %s ended", name)
+                self.problem = f"the {name} ended: {type(why).__name__}: {why}"
+            await asyncio.sleep(CALM_S)
+
+
+def _has_ends(events: Iterable[Event]) -> bool:
+    return any(isinstance(event, Exited) for event in events)

@@ -1,0 +1,56 @@
+"""What the loop stands between: the engine on one side, the ports on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from reconciler.model.event import Decision, Event, Spawn
+from reconciler.model.plan import Situation
+from reconciler.model.status import Picture
+from reconciler.model.units import Nanos
+from reconciler.ports import Clock, Host, Manifests, Prober, Store
+
+
+class Decider(Protocol):
+    """The engine, as far as the loop knows it."""
+
+    def step(self, events: Iterable[Event], now: Nanos) -> Decision:
+        """Take in events and give all that follows from them."""
+        ...
+
+    def situation(self, now: Nanos) -> Situation:
+        """Give all that a plan depends on."""
+        ...
+
+    def picture(self, now: Nanos) -> Picture:
+        """Give what people are shown."""
+        ...
+
+
+Tell = Callable[[Event], None]
+
+
+def ignore(_: Spawn) -> None:
+    """Do nothing before a start."""
+
+
+def identity(tell: Tell) -> Tell:
+    """Let everything through."""
+    return tell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the loop stands between."""
+
+    clock: Clock
+    host: Host
+    prober: Prober
+    store: Store
+    manifests: Manifests
+    before_start: Callable[[Spawn], None] = ignore
+    """Told of each start just before it is asked for."""
+    through: Callable[[Tell], Tell] = identity
+    """What the host tells goes through this on its way to the engine."""
