@@ -168,6 +168,8 @@ class CommitRequest:
     reason: str = ""
     if_revision: str = ""
     """Refuse (ConflictError) unless HEAD is this commit."""
+    auto_commit: bool = True
+    """False: write the saved files only, and say so (`git.autoCommit` of weaver.yaml)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
