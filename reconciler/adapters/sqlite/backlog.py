@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
@@ -70,6 +71,13 @@ class Backlog:
         self.answers.extend(answers)
         self._keep_bounds()
 
+    def told(self, now: Moment) -> Iterator[tuple[Moment, Happening]]:
+        """Give the happenings, and at their end that some rows are missing."""
+        yield from self.happenings
+        if self.dropped:
+            text = f"{self.dropped} rows were dropped while nothing could be written"
+            yield now, about_record(text)
+
     @property
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
@@ -117,6 +125,11 @@ class Mirror:
         backlog.services = {**self.services, **backlog.services}
         backlog.slots = {**self.slots, **backlog.slots}
         backlog.prune, backlog.prune_changed = self.prune, True
+
+
+def about_record(text: str) -> Happening:
+    """Give the event that tells people what became of the record itself."""
+    return Happening(kind="record.trouble", reason=text)
 
 
 def acting(commands: tuple[Command, ...]) -> list[Spawn | Signal]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.adapters.sqlite import opening, reading, retention, writing
-from reconciler.adapters.sqlite.backlog import Answer, Backlog, Mirror, Moment
-from reconciler.model.event import Decision, Happening
+from reconciler.adapters.sqlite.backlog import Answer, Backlog, Mirror, Moment, about_record
+from reconciler.model.event import Decision
 from reconciler.model.record import Memory
 from reconciler.model.units import Nanos, seconds
 from reconciler.ports import Clock, EventRecord, StoreError
@@ -141,9 +141,6 @@ class Database:
             self._trim()
 
     def _write(self, connection: sqlite3.Connection) -> list[EventRecord]:
-        if self._backlog.dropped:
-            self._note(f"{self._backlog.dropped} rows were dropped while nothing could be written")
-            self._backlog.dropped = 0
         with writing.transaction(connection):
             at, life = self._moment(), self._begun_life(connection)
             place = writing.Place(boot=self._boot, life=life, at=at, last_event=self._last_event)
@@ -272,8 +269,7 @@ class Database:
 
     def _note(self, text: str) -> None:
         """Tell people, by an event, what became of the record itself."""
-        happening = Happening(kind="record.trouble", reason=text)
-        self._backlog.happenings.append((self._moment(), happening))
+        self._backlog.happenings.append((self._moment(), about_record(text)))
 
 
 def _file_id(path: Path) -> _FileId | None:

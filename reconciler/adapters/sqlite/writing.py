@@ -53,7 +53,7 @@ def write(connection: sqlite3.Connection, backlog: Backlog, place: Place) -> lis
     desk.forget(name for name, memory in backlog.services.items() if memory is None)
     if backlog.prune_changed:
         set_meta(connection, "prune", codec.encode(backlog.prune))
-    return desk.events(backlog.happenings)
+    return desk.events(backlog.told(place.at))
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
