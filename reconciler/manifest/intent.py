@@ -29,8 +29,10 @@ class RemoveField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutService:
-    """Make a service's document equal to `text` (one YAML document), comments of untouched
-    lines kept; a new service gets `services.d/<name>.yaml`."""
+    """Make a service's document equal to `text` (one YAML document).
+
+    Comments of untouched lines are kept; a new service gets `services.d/<name>.yaml`.
+    """
 
     service: ServiceName
     text: str

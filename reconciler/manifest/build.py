@@ -1,0 +1,130 @@
+"""Make a spec of a document that was found to be valid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.manifest import durations
+from reconciler.manifest.words import split
+from reconciler.model.spec import (
+    Backoff,
+    CommandTarget,
+    Condition,
+    DesiredState,
+    HttpTarget,
+    Need,
+    OnRestart,
+    Readiness,
+    ReadyType,
+    RestartPolicy,
+    ServiceSpec,
+    ServiceType,
+    TcpTarget,
+)
+from reconciler.model.units import Digest, Nanos, ServiceName
+
+Document = Mapping[str, Any]
+
+NO_DIGEST = Digest("")
+"""Until the env files are known; see digest.py."""
+
+_TEXTS = {
+    "displayName": "display_name",
+    "description": "description",
+    "version": "version",
+    "labels": "labels",
+    "annotations": "annotations",
+    "shell": "shell",
+    "cwd": "cwd",
+    "env": "env",
+    "logFile": "log_file",
+    "instances": "instances",
+    "stopSignal": "stop_signal",
+}
+"""Keys whose value is taken as it is."""
+_SPANS = {"startTimeout": "start_timeout", "stopTimeout": "stop_timeout"}
+_CHOICES: Mapping[str, type[DesiredState | ServiceType | RestartPolicy]] = {
+    "state": DesiredState,
+    "type": ServiceType,
+    "restart": RestartPolicy,
+}
+
+
+def build(document: Document) -> ServiceSpec:
+    """Give the spec that a document means; keys that are not there have the model's defaults."""
+    fields: dict[str, Any] = {
+        field: document[key] for key, field in _TEXTS.items() if key in document
+    }
+    fields |= {f: durations.read(document[key]) for key, f in _SPANS.items() if key in document}
+    fields |= {key: kind(document[key]) for key, kind in _CHOICES.items() if key in document}
+    if "backoff" in document:
+        fields["backoff"] = _backoff(document["backoff"])
+    if "maxRestarts" in document:
+        limit = document["maxRestarts"]
+        fields["max_restarts"] = None if limit == "unlimited" else limit
+    if "successExitCodes" in document:
+        fields["success_exit_codes"] = tuple(sorted(document["successExitCodes"]))
+    if "ready" in document:
+        fields["ready"] = _readiness(document["ready"])
+    return ServiceSpec(
+        name=ServiceName(document["name"]),
+        digest=NO_DIGEST,
+        command=_command(document),
+        args=tuple(document.get("args", ())),
+        interpreter=_words(document.get("interpreter", ())),
+        env_file=_listed(document.get("envFile", ())),
+        needs=_needs(document.get("dependsOn", ())),
+        **fields,
+    )
+
+
+def _command(document: Document) -> tuple[str, ...]:
+    command = document["command"]
+    return (command,) if document.get("shell") else _words(command)
+
+
+def _words(value: str | list[str]) -> tuple[str, ...]:
+    return split(value) if isinstance(value, str) else tuple(value)
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _needs(value: list[str] | Mapping[str, Document]) -> tuple[Need, ...]:
+    terms = value if isinstance(value, Mapping) else {name: {} for name in value}
+    return tuple(
+        Need(
+            service=ServiceName(name),
+            condition=Condition(how.get("condition", Condition.READY)),
+            on_restart=OnRestart(how.get("onRestart", OnRestart.NONE)),
+        )
+        for name, how in sorted(terms.items())
+    )
+
+
+def _backoff(value: Document) -> Backoff:
+    spans = {"initial": "initial", "max": "max", "jitter": "jitter", "resetAfter": "reset_after"}
+    fields: dict[str, Any] = {f: durations.read(value[k]) for k, f in spans.items() if k in value}
+    if "factor" in value:
+        fields["factor"] = float(value["factor"])
+    return Backoff(**fields)
+
+
+def _readiness(value: Document) -> Readiness:
+    kind = ReadyType(value["type"])
+    fields: dict[str, Any] = {}
+    if kind is not ReadyType.DELAY:
+        # The first try is made at once; only a service without a probe has to wait and see.
+        fields["delay"] = Nanos(0)
+    fields |= {key: durations.read(value[key]) for key in ("delay", "interval") if key in value}
+    if "tcp" in value:
+        fields["tcp"] = TcpTarget(**value["tcp"])
+    if "http" in value:
+        status = _listed(value["http"].get("expectedStatus", ()))
+        fields["http"] = HttpTarget(url=value["http"]["url"], expected_status=status)
+    if "command" in value:
+        words = _words(value["command"]["cmd"])
+        fields["command"] = CommandTarget(cmd=words, args=tuple(value["command"].get("args", ())))
+    return Readiness(type=kind, **fields)

@@ -1,0 +1,92 @@
+"""weaver.yaml as the daemon needs it: settings, and what services have by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model.diagnostic import Diagnostic
+
+CONFIG_FILE = "weaver.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one repository."""
+
+    auto_commit: bool = True
+    """`git.autoCommit`: whether commands commit what they write."""
+    author: str = ""
+    """`git.author`: `Name <address>` of commits by people whose git knows no identity."""
+    metrics_listen: str = ""
+    """`metrics.listen`: `host:port`; empty where no port is opened."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of manifests and their values, as a document's meaning has them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigResult:
+    """What weaver.yaml says; no config where it is wrong."""
+
+    config: Config | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigValue:
+    """One effective value, as `weaver config list` shows it."""
+
+    path: str
+    value: str
+    is_default: bool
+
+
+def configured(document: Mapping[str, Any]) -> Config:
+    """Make the settings of a document that was found to be valid."""
+    git = document.get("git", {})
+    return Config(
+        auto_commit=git.get("autoCommit", True),
+        author=git.get("author", ""),
+        metrics_listen=document.get("metrics", {}).get("listen", ""),
+        defaults=document.get("defaults", {}),
+    )
+
+
+def effective(config: Config) -> tuple[ConfigValue, ...]:
+    """Give every setting with its value, defaults of services included.
+
+    >>> effective(Config())[0]
+    ConfigValue(path='git.autoCommit', value='true', is_default=True)
+    """
+    plain = Config()
+    settings = (
+        ("git.autoCommit", config.auto_commit, plain.auto_commit),
+        ("git.author", config.author, plain.author),
+        ("metrics.listen", config.metrics_listen, plain.metrics_listen),
+    )
+    own = [
+        ConfigValue(path=path, value=_spelt(value), is_default=value == default)
+        for path, value, default in settings
+    ]
+    own += [
+        ConfigValue(path=f"defaults.{path}", value=_spelt(value), is_default=False)
+        for path, value in _flat(config.defaults)
+    ]
+    return tuple(own)
+
+
+def _flat(value: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    flat = []
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            flat += _flat(inner, f"{above}{key}.")
+        else:
+            flat.append((f"{above}{key}", inner))
+    return flat
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_spelt(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,180 @@
+"""Check what a schema cannot say: spans of time, commands, placeholders, keys beside each other.
+
+Only values that fit the schema come here; None stands for one that did not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from reconciler.manifest import durations, words
+from reconciler.manifest.codes import Code
+from reconciler.manifest.durations import DurationError
+from reconciler.manifest.faults import Fault, shorten
+from reconciler.manifest.limits import MAX_STRING_BYTES
+from reconciler.manifest.nodes import Path
+from reconciler.manifest.schema import Schema, child, default_of
+from reconciler.manifest.words import WordsError
+
+Document = Mapping[str, Any]
+MAX_PORT = 65535
+
+
+def service_faults(document: Document, schema: Schema) -> Iterator[Fault]:
+    """Give what is wrong with a service, apart from its schema."""
+    yield from _value_faults((), document, schema, fills=None, shell=bool(document.get("shell")))
+    yield from contradictions(document, schema)
+    yield from _shared_log(document)
+
+
+def settings_faults(document: Document) -> Iterator[Fault]:
+    """Give what is wrong with weaver.yaml, apart from its schema and from `defaults`."""
+    listen = (document.get("metrics") or {}).get("listen") or ":1"
+    port = int(listen.rpartition(":")[2])
+    if not 0 < port <= MAX_PORT:
+        message = f"`metrics.listen` has the port {port}"
+        mend = f"a port is 1 to {MAX_PORT}"
+        yield Fault(("metrics", "listen"), Code.OUT_OF_RANGE, message, mend)
+
+
+def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
+    """Give keys that would do nothing, or not what they say, beside the others."""
+    yield from _idle_keys((), document, schema)
+    if document.get("shell") and isinstance(document.get("command"), list):
+        mend = "write the command as one text, or remove `shell: true`"
+        message = "with `shell: true` the command is one text for /bin/sh, not a list"
+        yield Fault(("command",), Code.BESIDE, message, mend)
+    if document.get("type") == "oneshot" and document.get("restart") == "always":
+        message = "a oneshot that ended well is not started again, so `restart: always` cannot be"
+        mend = "write `restart: on-failure`; or `type: simple`, if it should run for ever"
+        yield Fault(("restart",), Code.BESIDE, message, mend)
+    backoff = document.get("backoff") or {}
+    if _span(backoff, "initial", "1s") > _span(backoff, "max", "60s"):
+        message = "`backoff.initial` is longer than `backoff.max`"
+        mend = "make `max` at least as long"
+        at = "initial" if "initial" in backoff else "max"
+        yield Fault(("backoff", at), Code.BESIDE, message, mend)
+
+
+def _span(mapping: Document, key: str, default: str) -> int:
+    value = mapping.get(key)
+    try:
+        return durations.read(default if value is None else value)
+    except DurationError:
+        return 0
+
+
+# --- keys beside each other ------------------------------------------------------------------
+
+
+def _idle_keys(path: Path, found: Document, schema: Schema) -> Iterator[Fault]:
+    for key, inner in schema.get("properties", {}).items():
+        if key in found:
+            yield from _only_with(path, key, found, schema, inner)
+            if isinstance(found[key], dict):
+                yield from _idle_keys((*path, key), found[key], inner)
+        for sibling, values in inner.get("x-needed-by", {}).items():
+            if key not in found and found.get(sibling) in values:
+                name = ".".join(map(str, (*path, key)))
+                message = f"`{_spelt(path, sibling, found[sibling])}` needs `{name}`"
+                mend = f"add `{key}:` with {' and '.join(inner['required'])}"
+                yield Fault((*path, sibling), Code.MISSING_KEY, message, mend)
+
+
+def _only_with(
+    path: Path, key: str, found: Document, schema: Schema, inner: Schema
+) -> Iterator[Fault]:
+    for sibling, values in inner.get("x-only-with", {}).items():
+        value = found.get(sibling, default_of(schema, sibling))
+        if value is None or value in values:
+            continue
+        name = ".".join(map(str, (*path, key)))
+        message = f"`{name}` does nothing with `{_spelt(path, sibling, value)}`"
+        wanted = " or ".join(f"`{_spelt((), sibling, value)}`" for value in values)
+        mend = f"remove it, or write {wanted}"
+        if sibling == "shell":
+            mend = "put the words into the command, or remove `shell: true`"
+        yield Fault((*path, key), Code.NO_EFFECT, message, mend, at_key=True)
+
+
+def _spelt(path: Path, key: str, value: Any) -> str:
+    name = ".".join(map(str, (*path, key)))
+    return f"{name}: {str(value).lower() if isinstance(value, bool) else value}"
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def _value_faults(
+    path: Path, found: Any, schema: Schema, *, fills: bool | None, shell: bool
+) -> Iterator[Fault]:
+    """Walk a value and its schema; `fills`: whether placeholders are filled in here."""
+    fills = schema.get("x-placeholders", fills)
+    kind = schema.get("x-kind") if found is not None else None
+    if kind == "duration":
+        yield from _checked(path, Code.DURATION, lambda: _read_duration(found, schema))
+    elif kind == "words" and isinstance(found, str) and not (shell and path == ("command",)):
+        yield from _checked(path, Code.WORDS, lambda: words.split(found))
+    match found:
+        case dict():
+            for key, value in found.items():
+                inner = child(schema, key)
+                yield from _value_faults((*path, key), value, inner, fills=fills, shell=shell)
+        case list():
+            for index, item in enumerate(found):
+                inner = schema.get("items", {})
+                yield from _value_faults((*path, index), item, inner, fills=fills, shell=shell)
+        case str() if fills is not None:
+            yield from _text_faults(path, found, fills=fills, shell=shell)
+
+
+def _text_faults(path: Path, text: str, *, fills: bool, shell: bool) -> Iterator[Fault]:
+    size = len(text.encode()) + (len(str(path[-1])) + 1 if path[0] == "env" else 0)
+    if size > MAX_STRING_BYTES:
+        message = f"this text has {size:,} bytes; Linux passes at most {MAX_STRING_BYTES:,}"
+        yield Fault(path, Code.OUT_OF_RANGE, message, "put it into a file and pass its path")
+    if not fills and "${" in text:
+        message = f"nothing is filled in for `{shorten(text)}` here"
+        yield Fault(path, Code.PLACEHOLDER, message, "write it out")
+    if fills:
+        for unknown in words.unknown_placeholders(text):
+            yield _unknown_placeholder(path, unknown, shell=shell)
+
+
+def _unknown_placeholder(path: Path, unknown: str, *, shell: bool) -> Fault:
+    known = " and ".join(f"`${{{name}}}`" for name in words.PLACEHOLDERS)
+    name = unknown.removeprefix("${").removesuffix("}")
+    if not unknown.endswith("}"):
+        message, mend = "`${` is not closed", "add `}`; a dollar as such is `$$`"
+    elif shell and path == ("command",):
+        message = f"`{shorten(unknown)}` is not known"
+        mend = f"for the shell's variable write `${shorten(name)}` or `$${shorten(unknown[1:])}`"
+    else:
+        message = f"`{shorten(unknown)}` is not known"
+        mend = f"only {known} are filled in; environment variables need `shell: true` and `$NAME`"
+    return Fault(path, Code.PLACEHOLDER, message, mend)
+
+
+def _read_duration(found: str | int, schema: Schema) -> None:
+    span = durations.read(found)
+    smallest = schema.get("x-minimum")
+    if smallest and span < durations.read(smallest):
+        raise DurationError(f"`{found}` is too short", f"use {smallest} at least")
+
+
+def _checked(path: Path, code: Code, check: Callable[[], object]) -> Iterator[Fault]:
+    try:
+        check()
+    except (DurationError, WordsError) as why:
+        name = ".".join(map(str, path))
+        yield Fault(path, code, f"`{name}`: {why}", why.mend)
+
+
+def _shared_log(document: Document) -> Iterator[Fault]:
+    log = document.get("logFile") or "${instance}"
+    count = document.get("instances") or 1
+    if count > 1 and not words.has_placeholder(log, "instance"):
+        message = f"{count} instances append to one `logFile`"
+        mend = "put `${instance}` into its name"
+        yield Fault(("logFile",), Code.SHARED_LOG, message, mend, is_warning=True)

@@ -1,0 +1,71 @@
+"""Give the JSON Schemas of manifests and of weaver.yaml, and walk them beside a document.
+
+Besides the standard's keywords they carry our own, which validation, diff, `explain` and the
+documentation read: `x-effect` (what a change does), `x-kind` (`duration`, `words`), `x-text`
+(plain scalars are the text as written), `x-placeholders`, `x-form` and `x-key-form` (a pattern in
+words), `x-minimum` (of a duration), `x-only-with` (the key does something only beside these values
+of its siblings) and `x-needed-by` (it must be there beside these).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+SERVICE = "service.v1.schema.json"
+WEAVER = "weaver.v1.schema.json"
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_PLACES = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")
+"""Inside of an installed wheel, and in a checkout."""
+
+
+def schema_bytes(name: str) -> bytes:
+    """Give a schema as it is shipped."""
+    for folder in _PLACES:
+        file = folder / name
+        if file.is_file():
+            return file.read_bytes()
+    raise FileNotFoundError(f"cannot find {name} in {_PLACES[0]} or {_PLACES[1]}")
+
+
+@cache
+def load(name: str) -> Schema:
+    """Give a schema; references to the other one are resolved in place."""
+    schema: dict[str, Any] = json.loads(schema_bytes(name))
+    if name == WEAVER:
+        defaults = schema["properties"]["defaults"]["properties"]
+        service = load(SERVICE)["properties"]
+        for key in defaults:
+            defaults[key] = service[key]
+    return schema
+
+
+def child(schema: Schema, step: str | int) -> Schema:
+    """Give the schema of one entry; empty where it is free."""
+    found: Any
+    if isinstance(step, int):
+        found = schema.get("items")
+    else:
+        found = schema.get("properties", {}).get(step, schema.get("additionalProperties"))
+    return found if isinstance(found, Mapping) else {}
+
+
+def is_closed(schema: Schema) -> bool:
+    """Tell whether only the keys that the schema names are allowed, and `x-` ones ignored."""
+    return schema.get("additionalProperties") is False
+
+
+def is_ignored(schema: Schema, key: str) -> bool:
+    """Tell whether a key is a person's own: it begins with `x-`."""
+    return key.startswith("x-") and is_closed(schema)
+
+
+def default_of(schema: Schema, key: str) -> Any:
+    """Give what a key is worth where it is left out."""
+    return child(schema, key).get("default")

@@ -1,0 +1,89 @@
+"""Guess what was meant by a word that is not known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from reconciler.manifest.schema import Schema
+
+_ELSEWHERE = {
+    "autorestart": "restart",
+    "cmd": "command",
+    "count": "instances",
+    "depends": "dependsOn",
+    "directory": "cwd",
+    "entrypoint": "command",
+    "environment": "env",
+    "exec": "command",
+    "exec_start": "command",
+    "execstart": "command",
+    "id": "name",
+    "logfile": "logFile",
+    "needs": "dependsOn",
+    "numprocs": "instances",
+    "replicas": "instances",
+    "requires": "dependsOn",
+    "run": "command",
+    "script": "command",
+    "service": "name",
+    "stdout_logfile": "logFile",
+    "user_env": "env",
+    "workdir": "cwd",
+    "working_dir": "cwd",
+    "workingdirectory": "cwd",
+}
+"""What other programs call the same."""
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Give the known word that `word` is most likely meant to be, if any comes near.
+
+    >>> closest("restrat", ["restart", "ready"]), closest("image", ["env"])
+    ('restart', None)
+    """
+    by_lower = {name.lower(): name for name in sorted(known)}
+    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
+    return by_lower[found[0]] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Give a mend with the closest known word; empty where none comes near."""
+    found = closest(word, known)
+    return f"did you mean `{found}`?" if found else ""
+
+
+def key_mend(word: str, schema: Schema, top: Schema) -> str:
+    """Say what to write instead of an unknown key of a mapping."""
+    known = schema.get("properties", {})
+    squeezed = word.replace("_", "").replace("-", "")
+    found = closest(word, known) or closest(squeezed, known)
+    if found is None and (alias := _ELSEWHERE.get(word.lower())) in known:
+        found = alias
+    if found is not None:
+        return f"did you mean `{found}`?"
+    if word == "<<":
+        return "merge keys are not YAML 1.2; write the keys out"
+    home = next((path for path in _homes(word, top, ())), None)
+    if home is not None:
+        return f"it belongs into `{'.'.join(home)}`" if home else "it belongs to the top level"
+    return f"known here: {', '.join(known)}" if len(known) <= 8 else ""
+
+
+def service_name(text: str) -> str:
+    """Make a service name of any text; empty where nothing is left of it.
+
+    >>> service_name("My Web_API!")
+    'my-web-api'
+    """
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower())[:63].strip("-.")
+
+
+def _homes(word: str, schema: Schema, path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
+    """Give the mappings that know a key, outermost first."""
+    properties = schema.get("properties", {})
+    if word in properties:
+        yield path
+    for key, inner in properties.items():
+        yield from _homes(word, inner, (*path, key))
