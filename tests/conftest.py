@@ -14,6 +14,11 @@ hypothesis.settings.register_profile("weaver", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("weaver")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let transcripts be written anew: what was really printed, for a person to review."""
+    parser.addoption("--rewrite", action="store_true", help="rewrite the transcripts")
+
+
 def pytest_configure() -> None:
     """Keep the developer's git settings and running daemons out of the tests."""
     for name in [name for name in os.environ if name.startswith(("GIT_", "WEAVER_"))]:

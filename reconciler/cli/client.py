@@ -74,9 +74,11 @@ class Daemon:
         with self._open("GET", _target(path, query), None, ANSWER_WITHIN_S + wait_s) as found:
             return Answer(body=self._read(found), code=_exit_code(found))
 
-    def tell(self, path: str, body: Json, wait_s: float) -> Iterator[Json]:
+    def tell(
+        self, path: str, body: Json, wait_s: float, query: Query | None = None
+    ) -> Iterator[Json]:
         """Ask for a long verb and yield its messages; the last one is the summary."""
-        with self._open("POST", path, body, wait_s + GRACE_S) as found:
+        with self._open("POST", _target(path, query), body, wait_s + GRACE_S) as found:
             for line in self._lines(found):
                 yield json.loads(line)
 

@@ -98,7 +98,6 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _hand_over(daemon: Daemon, patience: Patience) -> None:
     """End a daemon and leave its services running for the next one."""
-    body = {"kind": "shutdown", "keepServices": True}
-    for message in daemon.tell("/v1/shutdown", body, patience.timeout):
+    for message in daemon.tell("/v1/shutdown", {"keepServices": True}, patience.timeout):
         if message["type"] == "problem":
             raise CommandError(message["title"], mend=message.get("mend", ""))

@@ -108,11 +108,6 @@ class Selection:
     labels: tuple[str, ...] = ()
     everything: bool = False
 
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether nothing was selected."""
-        return not (self.names or self.labels or self.everything)
-
 
 def selectors(function: Function) -> Function:
     """Take `NAME...`, `-l key=value` and `--all`, handed over as one `selection`."""
@@ -122,6 +117,8 @@ def selectors(function: Function) -> Function:
         *args: Any, names: tuple[str, ...], selector: tuple[str, ...], everything: bool, **rest: Any
     ) -> Any:
         chosen = Selection(names=names, labels=selector, everything=everything)
+        if not (names or selector or everything):
+            raise click.UsageError("which service? give NAME..., -l key=value or --all")
         if everything and (names or selector):
             raise click.UsageError("--all stands alone: leave out the names and -l")
         return function(*args, selection=chosen, **rest)

@@ -44,7 +44,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
     ]
     return [
         click.Option(
-            names,
+            [*names, f"global_{field}"],
             is_flag=is_flag,
             metavar=None if is_flag else "DIR",
             help=text,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reconciler.manifest.schema import SERVICE, WEAVER
+
 SCHEMA_PLACE = ".weaver-schema"
 """A directory in the repository: editors find the schema there in every clone."""
-SERVICE_SCHEMA = "service.v1.schema.json"
-SETTINGS_SCHEMA = "weaver.v1.schema.json"
 
 
 def modeline(schema: str, depth: int = 0) -> str:
@@ -20,7 +20,7 @@ def modeline(schema: str, depth: int = 0) -> str:
 
 
 EXAMPLE = f"""\
-{modeline(SERVICE_SCHEMA, depth=1)}
+{modeline(SERVICE, depth=1)}
 #
 # One service. `name` and `command` are enough; everything else has a default.
 # Weaver acts on every save. This one stays stopped until you say: weaver start hello
@@ -42,7 +42,7 @@ state: stopped            # running: start it, and keep it running
 """
 
 SETTINGS = f"""\
-{modeline(SETTINGS_SCHEMA)}
+{modeline(WEAVER)}
 #
 # Settings of Weaver for this repository; every line is optional. See: weaver config list
 
@@ -53,7 +53,7 @@ SETTINGS = f"""\
 """
 
 _HEAD = f"""\
-{modeline(SERVICE_SCHEMA, depth=1)}
+{modeline(SERVICE, depth=1)}
 name: {{name}}
 """
 

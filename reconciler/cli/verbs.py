@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import click
-
 from reconciler.api.human import plain
 from reconciler.cli import exits, screen
 from reconciler.cli.author import author
@@ -14,38 +12,34 @@ from reconciler.cli.errors import CommandError
 from reconciler.cli.options import Patience, Selection
 from reconciler.cli.progress import Progress
 from reconciler.cli.session import Session
+from reconciler.cli.texts import look
 
 
 def change(
-    session: Session,
-    daemon: Daemon,
-    body: Json,
-    patience: Patience,
-    output: str = "text",
+    session: Session, daemon: Daemon, body: Json, patience: Patience, output: str = "text"
 ) -> int:
     """Ask for a change of manifests, which ends in a commit, and see it through."""
-    signed = {**body, "author": author(daemon.root)}
-    return _carry(session, daemon, "/v1/changes", signed, patience, output)
+    return carry(session, daemon, "/v1/changes", body, patience, output)
 
 
 def operate(
-    session: Session,
-    daemon: Daemon,
-    body: Json,
-    patience: Patience,
-    output: str = "text",
+    session: Session, daemon: Daemon, body: Json, patience: Patience, output: str = "text"
 ) -> int:
     """Ask for an operation, which changes no manifest, and see it through."""
-    signed = {**body, "author": author(daemon.root)}
-    return _carry(session, daemon, "/v1/operations", signed, patience, output)
+    return carry(session, daemon, "/v1/operations", body, patience, output)
 
 
-def _carry(
+def carry(
     session: Session, daemon: Daemon, path: str, body: Json, patience: Patience, output: str
 ) -> int:
-    """Send a request with its terms and follow the messages."""
-    terms = {"wait": patience.wait, "timeout": patience.timeout}
-    return follow(session, daemon.tell(path, {**body, **terms}, patience.timeout), output)
+    """Send a request, signed and with its terms, and follow what it says."""
+    whole = {
+        **body,
+        "author": author(daemon.root),
+        "wait": patience.wait,
+        "timeout": patience.timeout,
+    }
+    return follow(session, daemon.tell(path, whole, patience.timeout, look(session)), output)
 
 
 def follow(session: Session, messages: Iterable[Json], output: str = "text") -> int:
@@ -114,8 +108,9 @@ def _complain(session: Session, progress: Progress, message: Json) -> None:
 def fault_text(fault: Json) -> str:
     """Say one diagnostic as people and editors read it."""
     place = f"{fault['file']}:{fault['line']}:{fault['column']}"
-    mend = f"\n    mend: {fault['mend']}" if fault.get("mend") else ""
-    return plain(f"{place}: {fault['code']} {fault['message']}") + mend
+    kind = "warning: " if fault.get("warning") else ""
+    mend = f"\n    mend: {plain(fault['mend'])}" if fault.get("mend") else ""
+    return plain(f"{place}: {fault['code']} {kind}{fault['message']}") + mend
 
 
 def _conclude(session: Session, summary: Json) -> int:
@@ -132,8 +127,6 @@ def _conclude(session: Session, summary: Json) -> int:
 
 def selected(daemon: Daemon, selection: Selection) -> list[str]:
     """Give the names of the services that were selected; a CommandError where there are none."""
-    if selection.is_empty:
-        raise click.UsageError("which service? give NAME..., -l key=value or --all")
     if not (selection.labels or selection.everything):
         return list(selection.names)
     query = {"format": "name", "selector": selection.labels}

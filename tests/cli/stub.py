@@ -114,3 +114,4 @@ def serving(root: Path, replies: Mapping[str, Reply]) -> Iterator[Stub]:
         finally:
             server.shutdown()
             thread.join()
+            (state / "weaver.sock").unlink()

@@ -48,7 +48,7 @@ def set_command(
         "reason": said["reason"],
         "dryRun": said["dry_run"],
     }
-    return change(session, session.daemon(), body, patience, output)
+    return change(session, session.running_daemon(), body, patience, output)
 
 
 def assignment(text: str) -> dict[str, str | None]:
@@ -74,7 +74,7 @@ def assignment(text: str) -> dict[str, str | None]:
 @formats("text", "json")
 def undo_command(session: Session, patience: Patience, output: str) -> int:
     """Take back the last commit that you made through weaver, by a commit that reverts it."""
-    return change(session, session.daemon(), {"kind": "undo"}, patience, output)
+    return change(session, session.running_daemon(), {"kind": "undo"}, patience, output)
 
 
 @command("edit")
@@ -93,7 +93,7 @@ def edit_command(session: Session, name: str, patience: Patience, output: str, r
             screen.err(f"{name}: nothing changed")
             return exits.OK
         text = edited
-        body = {"kind": "edit", "service": name, "text": text, "create": False, "reason": reason}
+        body = {"kind": "edit", "service": name, "text": text, "reason": reason}
         code = change(session, daemon, body, patience, output)
         if code != exits.USAGE or not _again():
             return code

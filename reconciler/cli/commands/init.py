@@ -13,12 +13,11 @@ from reconciler.cli.session import Session
 from reconciler.cli.templates import (
     EXAMPLE,
     SCHEMA_PLACE,
-    SERVICE_SCHEMA,
     SETTINGS,
-    SETTINGS_SCHEMA,
 )
-from reconciler.manifest.schema import schema_text
+from reconciler.manifest.schema import SERVICE, WEAVER, schema_bytes
 
+EXAMPLE_PLACE = "services.d/hello.yaml"
 IGNORED = ".weaver/"
 SUBJECT = "Run services with Weaver"
 
@@ -38,27 +37,27 @@ def init_command(session: Session, directory: str | None) -> None:
         screen.out(f"made a git repository in {root}")
     written = [*_files(root), *_ignore(root)]
     for path, about in written:
-        screen.out(f"  {path:<22} {about}".rstrip())
+        screen.out(f"  {path:<33} {about}".rstrip())
     if not written:
         screen.out(f"{root} is ready already; nothing changed")
-    committed = _commit(root, written) if top is None else False
-    _advise(session, root, committed or not written)
+        return
+    committed = top is None and _commit(root, written)
+    if not session.quiet:
+        _advise(root, committed=committed)
 
 
 def _files(root: Path) -> list[tuple[str, str]]:
-    """Write what is missing; give each new file and what it is for."""
-    wanted = [
-        ("services.d/hello.yaml", EXAMPLE, "an example; it stays stopped until you start it"),
-        ("weaver.yaml", SETTINGS, "settings, all optional"),
-        (f"{SCHEMA_PLACE}/{SERVICE_SCHEMA}", schema_text(SERVICE_SCHEMA), "for editors"),
-        (f"{SCHEMA_PLACE}/{SETTINGS_SCHEMA}", schema_text(SETTINGS_SCHEMA), "for editors"),
-    ]
+    """Write what is missing or, of ours, outdated; give each file and what it is for."""
     has_services = (root / "services.d").is_dir()
-    return [
-        (path, about)
-        for path, text, about in wanted
-        if not (has_services and path == "services.d/hello.yaml") and _write(root / path, text)
-    ]
+    found = []
+    if not has_services and _write(root / EXAMPLE_PLACE, EXAMPLE):
+        found.append((EXAMPLE_PLACE, "an example; it stays stopped until you start it"))
+    if _write(root / "weaver.yaml", SETTINGS):
+        found.append(("weaver.yaml", "settings, all optional"))
+    outdated = [name for name in (SERVICE, WEAVER) if _refresh(root / SCHEMA_PLACE / name, name)]
+    if outdated:
+        found.append((f"{SCHEMA_PLACE}/", "schemas, by which editors check and complete"))
+    return found
 
 
 def _write(path: Path, text: str) -> bool:
@@ -67,6 +66,16 @@ def _write(path: Path, text: str) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+    return True
+
+
+def _refresh(path: Path, name: str) -> bool:
+    """Make a schema in the repository the one that this version checks by."""
+    wanted = schema_bytes(name)
+    if path.exists() and path.read_bytes() == wanted:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(wanted)
     return True
 
 
@@ -89,21 +98,18 @@ def _commit(root: Path, written: list[tuple[str, str]]) -> bool:
     return bool(commit)
 
 
-def _advise(session: Session, root: Path, committed: bool) -> None:
+def _advise(root: Path, *, committed: bool) -> None:
     """Say what to type next."""
-    if session.quiet:
-        return
     steps = [
-        ("weaver up --detach", "run the daemon; without --detach it stays in front"),
+        ("weaver up --detach", "run the daemon in the background"),
         ("weaver start hello", "start the example: http://127.0.0.1:8000"),
-        ("weaver register web -- python3 -m http.server 8123", ""),
-        ("", "or: add a service from a command line"),
+        ("weaver register NAME -- COMMAND", "add a service from a command line"),
         ("weaver status", "see what runs"),
     ]
     if not committed:
-        steps.insert(0, ("git add -A && git commit", f'-m "{SUBJECT}"'))
+        steps.insert(0, (f'git add -A && git commit -m "{SUBJECT}"', ""))
     if root != Path.cwd():
         steps.insert(0, (f"cd {root}", ""))
     screen.out("\nNext:")
     for words, about in steps:
-        screen.out(f"  {words:<22} {about}".rstrip())
+        screen.out(f"  {words:<33} {about}".rstrip())

@@ -12,6 +12,7 @@ from reconciler.cli.errors import CommandError
 from reconciler.cli.moments import Moment
 from reconciler.cli.options import ServiceName, command, formats
 from reconciler.cli.session import Session
+from reconciler.cli.texts import look
 from reconciler.runtime import socket_file
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
@@ -50,7 +51,7 @@ def logs_command(
     if of_daemon and not daemon.answers():
         return _daemon_log(session, daemon, lines)
     query = {"name": names, "n": lines, "daemon": of_daemon, "format": output, **said}
-    query["color"] = session.colour
+    query.update(look(session))
     for chunk in daemon.stream("/v1/logs", query):  # type: ignore[arg-type]
         screen.out_bytes(chunk)
     return exits.OK

@@ -6,11 +6,10 @@ from urllib.parse import quote
 
 import click
 
-from reconciler.cli.author import author
 from reconciler.cli.options import Patience, command, formats, waiting
 from reconciler.cli.root import CONTEXT
 from reconciler.cli.session import Session
-from reconciler.cli.verbs import follow
+from reconciler.cli.verbs import carry
 
 
 @click.group("prune", context_settings=CONTEXT)
@@ -24,10 +23,8 @@ def prune_command() -> None:
 @formats("text", "json")
 def approve_command(session: Session, patience: Patience, output: str, **said: str) -> int:
     """Let the removal with this ID happen; `weaver status` shows the ID and the services."""
-    daemon = session.daemon()
-    body = {"author": author(daemon.root), "wait": patience.wait, "timeout": patience.timeout}
     path = f"/v1/prune/{quote(said['id'])}/approve"
-    return follow(session, daemon.tell(path, body, patience.timeout), output)
+    return carry(session, session.running_daemon(), path, {}, patience, output)
 
 
 prune_command.add_command(approve_command)

@@ -59,7 +59,7 @@ def register_command(
     else:
         name, text = _from_words(session.root(), said)
     daemon = ensure_daemon(session)
-    body = {"kind": "register", "service": name, "text": text, "create": True, "reason": reason}
+    body = {"kind": "register", "service": name, "text": text, "reason": reason}
     return change(session, daemon, body, patience, output)
 
 

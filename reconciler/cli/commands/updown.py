@@ -14,7 +14,7 @@ from reconciler.cli.foreground import Voice
 from reconciler.cli.launch import bring_up, up_options
 from reconciler.cli.options import Duration, Patience, ServiceName, command
 from reconciler.cli.session import Session
-from reconciler.cli.verbs import operate
+from reconciler.cli.verbs import carry
 from reconciler.runtime.options import UpOptions
 
 
@@ -56,7 +56,8 @@ def _stay(session: Session, options: UpOptions) -> int:
     """Run the daemon in front until Ctrl-C."""
     from reconciler import app
 
-    page = Page(width=fast.width(), colour=session.colour, zone=datetime.now().astimezone().tzinfo)
+    zone = datetime.now(UTC).astimezone().tzinfo or UTC
+    page = Page(width=fast.width(), colour=session.colour, zone=zone)
     if not session.quiet:
         screen.out(f"weaver {__version__} runs {options.root}; Ctrl-C stops everything")
         screen.flush()
@@ -76,5 +77,5 @@ def _stay(session: Session, options: UpOptions) -> int:
 def down_command(session: Session, keep_services: bool, timeout: float) -> int:
     """Stop the services in reverse order, then the daemon and the holder."""
     daemon = session.running_daemon()
-    body = {"kind": "shutdown", "keepServices": keep_services}
-    return operate(session, daemon, body, Patience(wait=True, timeout=timeout))
+    patience = Patience(wait=True, timeout=timeout)
+    return carry(session, daemon, "/v1/shutdown", {"keepServices": keep_services}, patience, "text")

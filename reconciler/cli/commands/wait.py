@@ -29,8 +29,7 @@ def wait_command(
     session: Session, selection: Selection, output: str, timeout: float, **said: object
 ) -> int:
     """Wait until services have come so far. Exit 7 when they cannot, 9 when time is up."""
-    everything = selection.everything or (selection.is_empty and said["revision"])
-    names = [] if everything else selected(session.running_daemon(), selection)
+    names = [] if selection.everything else selected(session.running_daemon(), selection)
     query = {
         "name": names,
         "for": said["goal"],
