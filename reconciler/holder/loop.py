@@ -46,6 +46,7 @@ class Loop:
         self._verbs = {
             "hello": self._hello,
             "spawn": lambda _, order: self._processes.spawn(order),
+            "adopt": lambda _, order: self._processes.adopt(order),
             "signal": lambda _, order: self._processes.signal(order),
             "list": self._list,
             "ack": self._ack,
@@ -55,7 +56,7 @@ class Loop:
     def open(self) -> None:
         """Take over what a former holder left, then let the daemon in."""
         self._poller.watch(self._catch_signals(), self._on_signal)
-        self._processes.recover()
+        self._processes.recover(self._journal.ledger.unfinished())
         self._listener.setblocking(False)
         self._listener.listen(MAX_PEERS)
         self._mend()

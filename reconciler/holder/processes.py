@@ -13,7 +13,7 @@ from reconciler.holder.spawn import Refused, Standing, spawn
 
 TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from reconciler.holder.journal import Journal
     from reconciler.holder.ledger import Run
@@ -81,6 +81,16 @@ class Processes:
             raise Refused("signal", errno.ESRCH, f"nothing is left of process {run.pid}")
         return {"reached": reached}
 
+    def adopt(self, order: Message) -> Message:
+        """Take over a run that only the daemon knows of, since a journal was lost."""
+        self._refuse_unless_free(order["slot"], order["run"])
+        run = {name: order[name] for name in ("run", "slot", "tag", "at")}
+        identity = {"run": order["run"], "pid": order["pid"], "born": order["born"]}
+        self._journal.record({"is": "spawning"} | run)
+        self._journal.record({"is": "spawned", "seen": order["at"]} | identity)
+        self.recover([self._ledger.runs[order["run"]]])
+        return {}
+
     # --- what happens by itself ---
 
     def reap(self) -> None:
@@ -116,12 +126,12 @@ class Processes:
         # A tree that forks and dies all the time may cost half of our time and no more.
         self._survey_at = 2 * time.monotonic() - began
 
-    def recover(self) -> None:
+    def recover(self, runs: Collection[Run]) -> None:
         """Take over what a former holder left: adopt what lives, note what is gone."""
-        for run in self._ledger.unfinished():
+        for run in runs:
             if run.exit is None and run.pid is not None and run.born is not None:
                 self._adopt(run, run.pid, run.born)
-        unsure = [run for run in self._ledger.unfinished() if run.id not in self._mains]
+        unsure = [run for run in runs if run.id not in self._mains]
         found = tree.survey(unsure)
         for run in unsure:
             leader = next((one for one in found[run.id] if one.pid == one.session), None)

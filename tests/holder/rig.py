@@ -1,0 +1,200 @@
+"""A real holder of a temporary directory, and a plain client of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import reconciler.holder
+from reconciler.holder import tree, wire
+from tests.waiting import until
+
+Message = dict[str, Any]
+MAIN = Path(reconciler.holder.__file__).parent / "__main__.py"
+PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A run that was started."""
+
+    slot: str
+    run: str
+    pid: int
+    born: int
+    log: Path
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the main process lives, with the birth tick it was started with."""
+        process = tree.find(self.pid)
+        return process is not None and process.born == self.born and not process.is_dead
+
+    @property
+    def output(self) -> str:
+        """Give what it has written so far."""
+        return self.log.read_text(errors="replace")
+
+
+class Rig:
+    """Starts holders of one directory and speaks with them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.directory = root / "repo"
+        self.directory.mkdir()
+        self.state = self.directory / ".weaver"
+        self.events: list[Message] = []
+        self.holder_pid = 0
+        self.sock: Any = None
+        self._serial = 0
+
+    # --- the holder ---
+
+    def launch(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the holder's program with an empty environment, until it answers or gives up."""
+        command = [sys.executable, "-I", "-S", str(MAIN)]
+        return subprocess.run(
+            [*command, *(arguments or (str(self.directory), str(self.state)))],
+            env={},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+    def start(self) -> None:
+        """Start a holder and become its controller."""
+        launched = self.launch()
+        assert launched.returncode == 0, launched.stderr
+        self.connect()
+
+    def connect(self) -> Message:
+        """Connect to the running holder, instead of the last one."""
+        if self.sock is not None:
+            self.sock.close()
+        self.sock = self.open_socket()
+        hello = self.ask("hello", proto=wire.PROTO, version="test")
+        self.holder_pid = hello["pid"]
+        return hello
+
+    def open_socket(self) -> Any:
+        """Connect without a word."""
+        sock = wire.open_socket()
+        sock.settimeout(20)
+        sock.connect(wire.address(str(self.directory)))
+        return sock
+
+    def kill_holder(self) -> None:
+        """Kill the holder without warning."""
+        pidfd = os.pidfd_open(self.holder_pid)
+        os.kill(self.holder_pid, signal.SIGKILL)
+        assert until(lambda: has_ended(pidfd), message="the end of the holder")
+        os.close(pidfd)
+        self.sock.close()
+
+    def restart_holder(self) -> None:
+        """Kill the holder without warning, and start another."""
+        self.kill_holder()
+        self.start()
+
+    def close(self) -> None:
+        """End everything that this rig started."""
+        if self.launch().returncode not in (0, 3):
+            return
+        self.connect()
+        for run in self.runs().values():
+            if not run["empty"]:
+                identity = {name: run[name] for name in ("run", "pid", "born")}
+                self.ask("signal", **identity, signal=signal.SIGKILL, scope="tree")
+        until(lambda: all(run["empty"] for run in self.runs().values()), message="empty trees")
+        assert "error" not in self.ask("shutdown")
+        self.sock.close()
+
+    # --- messages ---
+
+    def ask(self, do: str, **fields: Any) -> Message:
+        """Send a request and give its answer; events on the way are kept."""
+        self._serial += 1
+        wire.send(self.sock, {"do": do, "serial": self._serial, **fields})
+        while "answer" not in (message := self._receive()):
+            self.events.append(message)
+        assert message["answer"] == self._serial
+        return message
+
+    def wait_for(self, kind: str, started: Started) -> Message:
+        """Give the event of this kind of a run, waiting until it arrives."""
+        return self.wait_until(
+            lambda event: (event["event"], event.get("run")) == (kind, started.run)
+        )
+
+    def wait_until(self, is_it: Callable[[Message], bool]) -> Message:
+        """Give the first event kept that is it, waiting until it arrives."""
+        while not (found := [event for event in self.events if is_it(event)]):
+            message = self._receive()
+            assert "event" in message
+            self.events.append(message)
+        return found[0]
+
+    def runs(self) -> dict[str, Message]:
+        """List all runs by their mark."""
+        return {run["run"]: run for run in self.ask("list")["runs"]}
+
+    def try_spawn(self, slot: str, argv: Sequence[str], **changes: Any) -> Message:
+        """Ask for a start and give the answer, whatever it is."""
+        run = changes.pop("run", secrets.token_hex(8))
+        env = {"PATH": PATH, **changes.pop("env", {}), "WEAVER_RUN": run}
+        order: Message = {
+            "slot": slot,
+            "run": run,
+            "argv": list(argv),
+            "env": env,
+            "cwd": str(self.root),
+            "stdout": str(self.root / "logs" / f"{slot}.log"),
+            "stderr": None,
+            "tag": {"digest": "d1"},
+        }
+        return self.ask("spawn", **(order | changes)) | {"run": run}
+
+    def spawn(self, slot: str, *argv: str, **changes: Any) -> Started:
+        """Start a program in a slot."""
+        answer = self.try_spawn(slot, argv, **changes)
+        assert "error" not in answer, answer
+        log = Path(changes.get("stdout", self.root / "logs" / f"{slot}.log"))
+        known = {name: answer[name] for name in ("run", "pid", "born")}
+        return Started(slot=slot, log=log, **known)
+
+    def spawn_shell(self, slot: str, script: str, **changes: Any) -> Started:
+        """Start a shell script in a slot, and wait until it says that it is `up`."""
+        started = self.spawn(slot, "/bin/sh", "-c", script, **changes)
+        until(lambda: "up\n" in started.output, message=f"{slot} to be up")
+        return started
+
+    def signal(self, started: Started, number: int, scope: str = "main") -> Message:
+        """Send a signal."""
+        identity = {"run": started.run, "pid": started.pid, "born": started.born}
+        return self.ask("signal", **identity, signal=number, scope=scope)
+
+    def _receive(self) -> Message:
+        received = wire.receive(self.sock)
+        assert received is not None, "the holder has left"
+        return received[0]
+
+
+def has_ended(pidfd: int) -> bool:
+    """Tell whether the process of a pidfd is gone, or a zombie."""
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return True
+    fields = Path(f"/proc/self/fdinfo/{pidfd}").read_text().split()
+    pid = int(fields[fields.index("Pid:") + 1])
+    process = tree.find(pid) if pid > 0 else None
+    return process is None or process.is_dead
