@@ -13,69 +13,51 @@ from typing import Protocol
 
 from reconciler.manifest.intent import Intent
 from reconciler.model.desired import ManifestSet, Revision
+from reconciler.model.errors import (
+    BlockedError,
+    ConflictError,
+    ForbiddenError,
+    HostError,
+    ManifestError,
+    NotFoundError,
+    SourceHeldError,
+    StoreError,
+    WeaverError,
+)
 from reconciler.model.event import Decision, Event, LookAtHost, Probe, Signal, Spawn
 from reconciler.model.log import LogLine, LogQuery, LogSource
 from reconciler.model.observed import ProcessId
 from reconciler.model.record import Memory
 from reconciler.model.units import Nanos, ServiceName
 
-
-class WeaverError(Exception):
-    """Something a person asked for cannot be done; the text names the thing, `mend` the way out."""
-
-    exit_code = 1
-
-    def __init__(self, message: str, *, mend: str = "") -> None:
-        super().__init__(message)
-        self.mend = mend
-
-
-class ManifestError(WeaverError):
-    """A manifest or a command line is invalid (exit 2)."""
-
-    exit_code = 2
-
-
-class ForbiddenError(WeaverError):
-    """Not allowed: another user's repository or socket (exit 3)."""
-
-    exit_code = 3
-
-
-class BlockedError(WeaverError):
-    """A guard or policy is in the way (exit 5)."""
-
-    exit_code = 5
-
-
-class NotFoundError(WeaverError):
-    """No such service, file or revision (exit 6)."""
-
-    exit_code = 6
-
-
-class ConflictError(WeaverError):
-    """Somebody else was first: a lock, a stale revision, another daemon (exit 10)."""
-
-    exit_code = 10
-
-
-class HostError(WeaverError):
-    """The host refused something (exit 4)."""
-
-    exit_code = 4
-
-
-class StoreError(WeaverError):
-    """The record cannot be written or read (exit 4); supervision goes on."""
-
-    exit_code = 4
-
-
-class SourceHeldError(WeaverError):
-    """The manifests cannot be trusted just now: a rebase, an unreadable folder (exit 10)."""
-
-    exit_code = 10
+__all__ = [
+    "Author",
+    "BlockedError",
+    "Clock",
+    "CommitRequest",
+    "Committed",
+    "ConflictError",
+    "Draft",
+    "Drafts",
+    "EventRecord",
+    "ForbiddenError",
+    "Host",
+    "HostError",
+    "LogEntry",
+    "Logs",
+    "ManifestError",
+    "Manifests",
+    "NotFoundError",
+    "Prober",
+    "Repository",
+    "Sampler",
+    "SourceHeldError",
+    "Store",
+    "StoreError",
+    "TransitionRecord",
+    "Usage",
+    "WeaverError",
+]
 
 
 class Clock(Protocol):
@@ -205,6 +187,34 @@ class Repository(Protocol):
 
     async def log(self, path: str, limit: int) -> Sequence[LogEntry]:
         """Give the commits that touched a file, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What the saved manifests would be with a change in them; nothing of it is written."""
+
+    manifests: ManifestSet
+    files: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    """Each file that would change: its text before and after; None where there is no file."""
+
+
+class Drafts(Protocol):
+    """Tries changes of the saved manifests out before they are written. Slow: a worker's work."""
+
+    async def draft(self, intents: Sequence[Intent]) -> Draft:
+        """Give what the intents would make of the saved manifests. Raises ManifestError."""
+        ...
+
+    async def documents(self, text: str, path: str) -> Sequence[tuple[ServiceName, str]]:
+        """Split a file to apply into its services, each with the text of its document.
+
+        Raises ManifestError, with the diagnostics, where a document names no service.
+        """
+        ...
+
+    async def document(self, path: str, service: ServiceName) -> str:
+        """Give the text of a service's document as saved. Raises NotFoundError."""
         ...
 
 

@@ -51,7 +51,10 @@ class Daemon:
         self._answers: list[tuple[int, str]] = []
         self._something_came = asyncio.Event()
         self._turned = asyncio.Event()
+        self._told = 0
+        self._taken = 0
         self._is_leaving = False
+        self._is_over = False
         self._to_acknowledge = False
         self._authors: dict[str, str] = {}
         self.journal = Journal(world.store, world.clock)
@@ -67,6 +70,7 @@ class Daemon:
 
     def tell(self, event: Event) -> None:
         """Put an event into the inbox."""
+        self._told += 1
         self._inbox.append(event)
         self._something_came.set()
 
@@ -91,9 +95,21 @@ class Daemon:
         """Remember who asked for a commit, so that what follows from it says so."""
         self._authors = {commit: actor}
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the loop has ended."""
+        return self._is_over
+
     async def turn(self) -> None:
-        """Return after the next step of the engine."""
-        await self._turned.wait()
+        """Return after the next step of the engine, or once the loop has ended."""
+        if not self._is_over:
+            await self._turned.wait()
+
+    async def caught_up(self) -> None:
+        """Return once all that was told by now has been decided on."""
+        told = self._told
+        while self._taken < told and not self._is_over:
+            await self.turn()
 
     async def note(self, happening: Happening) -> None:
         """Record something that happened outside of the engine."""
@@ -112,6 +128,8 @@ class Daemon:
         try:
             await self._drive()
         finally:
+            self._is_over = True
+            self._turn_over()
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
@@ -120,16 +138,21 @@ class Daemon:
     async def _drive(self) -> None:
         while not self._is_leaving:
             events, self._inbox = self._inbox, []
+            told = self._told
             self._something_came.clear()
             decision = self._decide(events)
             await self._settle_accounts(events, decision)
             for command in decision.commands:
                 self.performer.start(command)
-            self._turned.set()
-            self._turned = asyncio.Event()
+            self._taken = told
+            self._turn_over()
             if decision.finished:
                 return
             await self._sleep_until(decision.wake_at)
+
+    def _turn_over(self) -> None:
+        self._turned.set()
+        self._turned = asyncio.Event()
 
     def _decide(self, events: list[Event]) -> Decision:
         try:

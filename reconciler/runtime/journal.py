@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 from reconciler.model.event import Decision, Happening, Signal, Spawn
 from reconciler.ports import Clock, EventRecord, Store, StoreError
@@ -37,6 +39,52 @@ class Entry:
     is_written: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class Listener:
+    """Somebody who wants to hear of events."""
+
+    def __init__(self, others: list[Listener]) -> None:
+        self._others = others
+        self._heard: deque[EventRecord] = deque()
+        self._more = asyncio.Event()
+        self._is_closed = False
+
+    def hear(self, events: Sequence[EventRecord]) -> None:
+        """Take events in; one who has too many of them unread is let go."""
+        self._heard.extend(events)
+        self._more.set()
+        if len(self._heard) > LISTENER_LIMIT:
+            self.close()
+
+    def drain(self) -> list[EventRecord]:
+        """Give what was heard since the last time, without waiting."""
+        events = list(self._heard)
+        self._heard.clear()
+        self._more.clear()
+        return events
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        self._is_closed = True
+        self._more.set()
+        with suppress(ValueError):
+            self._others.remove(self)
+
+    async def __aiter__(self) -> AsyncIterator[EventRecord]:
+        """Give each event as it comes; ends when the listener is closed."""
+        while True:
+            for event in self.drain():
+                yield event
+            if self._is_closed:
+                return
+            await self._more.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class Journal:
     """The one writer of the record."""
 
@@ -44,7 +92,7 @@ class Journal:
         self._store = store
         self._clock = clock
         self._waiting: asyncio.Queue[Entry] = asyncio.Queue(WAITING_LIMIT)
-        self._listeners: list[asyncio.Queue[EventRecord | None]] = []
+        self._listeners: list[Listener] = []
         self._told_unwritten = 0
         self._is_slow = False
 
@@ -86,16 +134,11 @@ class Journal:
         with suppress(StoreError):
             await self._store.answered(answers)
 
-    async def listen(self) -> AsyncIterator[EventRecord]:
-        """Give each event from now on; ends when the reader falls too far behind."""
-        queue: asyncio.Queue[EventRecord | None] = asyncio.Queue(LISTENER_LIMIT)
-        self._listeners.append(queue)
-        try:
-            while (event := await queue.get()) is not None:
-                yield event
-        finally:
-            with suppress(ValueError):
-                self._listeners.remove(queue)
+    def listen(self) -> Listener:
+        """Hear each event from now on, until the listener is closed or falls too far behind."""
+        listener = Listener(self._listeners)
+        self._listeners.append(listener)
+        return listener
 
     async def _write(self, entry: Entry) -> None:
         before = self._store.trouble
@@ -118,14 +161,8 @@ class Journal:
         self._told_unwritten = 0
 
     def _tell(self, events: Sequence[EventRecord]) -> None:
-        for queue in list(self._listeners):
-            try:
-                for event in events:
-                    queue.put_nowait(event)
-            except asyncio.QueueFull:
-                self._listeners.remove(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
+        for listener in list(self._listeners):
+            listener.hear(events)
 
     def _unwritten(self, happening: Happening, entry: Entry) -> EventRecord:
         """Give an event that has no number yet, so that people see it although it is not saved."""

@@ -1,0 +1,88 @@
+"""Refuse what would pull the ground from under services that run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.model.observed import State
+from reconciler.model.spec import DesiredState
+from reconciler.model.status import ServiceStatus
+from reconciler.model.units import ServiceName
+from reconciler.ports import BlockedError, NotFoundError
+
+Services = Mapping[ServiceName, ServiceStatus]
+
+
+def known(names: Iterable[ServiceName], services: Services) -> None:
+    """See that these services exist. Raises NotFoundError with what may have been meant."""
+    for name in names:
+        if name not in services:
+            raise unknown(name, services)
+
+
+def unknown(name: str, services: Iterable[str]) -> NotFoundError:
+    """Say that there is no such service."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(services), n=1)
+    mend = f"did you mean {close[0]}?" if close else "weaver service list shows what there is"
+    return NotFoundError(f"no service is called {name}", mend=mend)
+
+
+def dependents(names: Iterable[ServiceName], services: Services) -> list[ServiceName]:
+    """Give all that need these services, directly or through others, in dependency order."""
+    found: set[ServiceName] = set()
+    waiting = list(names)
+    asked = set(waiting)
+    while waiting:
+        status = services.get(waiting.pop())
+        fresh = set(status.needed_by) - found - asked if status else set()
+        found |= fresh
+        waiting += fresh
+    return [name for name in services if name in found]
+
+
+def is_running(status: ServiceStatus) -> bool:
+    """Tell whether a service runs or is meant to."""
+    return status.desired is DesiredState.RUNNING or status.state is not State.STOPPED
+
+
+def may_stop(names: tuple[ServiceName, ...], services: Services) -> None:
+    """Refuse to stop what running services need. Raises BlockedError naming them."""
+    left = [name for name in dependents(names, services) if is_running(services[name])]
+    if left:
+        what, who = _list(names), _list(left)
+        raise BlockedError(
+            f"cannot stop {what}: {who} {_needs(left, names)} and {_runs(left)}",
+            mend=f"--with-dependents stops {who} too, --only stops {what} alone",
+        )
+
+
+def may_remove(names: tuple[ServiceName, ...], services: Services) -> None:
+    """Refuse to remove what other manifests need. Raises BlockedError naming them."""
+    left = dependents(names, services)
+    if left:
+        what, who = _list(names), _list(left)
+        raise BlockedError(
+            f"cannot unregister {what}: {who} {_needs(left, names)}",
+            mend=f"--cascade unregisters {who} too",
+        )
+
+
+def _list(names: Iterable[str]) -> str:
+    """Name services as a sentence does.
+
+    >>> _list(["a"]), _list(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _needs(names: list[ServiceName], needs: tuple[ServiceName, ...]) -> str:
+    verb = "needs" if len(names) == 1 else "need"
+    return f"{verb} {'it' if len(needs) == 1 else 'them'}"
+
+
+def _runs(names: list[ServiceName]) -> str:
+    return "runs" if len(names) == 1 else "run"

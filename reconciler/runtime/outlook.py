@@ -1,0 +1,177 @@
+"""Judge from a picture whether services are where somebody wants them, or will ever get there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.observed import State
+from reconciler.model.plan import HoldCode, Situation
+from reconciler.model.spec import DesiredState
+from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
+from reconciler.model.units import Nanos, ServiceName
+from reconciler.runtime.requests import Goal
+
+FAILURES_ENOUGH = 3
+"""Failures in a row after which nobody waits any longer; the service is restarted all the same."""
+
+_FINAL = {HoldCode.GAVE_UP, HoldCode.UNKILLABLE, HoldCode.JUDGE_REFUSED, HoldCode.PRUNE_HELD}
+
+
+class Outlook(StrEnum):
+    """Where a service is on its way."""
+
+    THERE = "there"
+    COMING = "coming"
+    STUCK = "stuck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One service's outlook, with the reason while it is not there."""
+
+    outlook: Outlook
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What is waited for."""
+
+    since: Nanos | None = None
+    """Processes must be younger than this: a restart was asked for."""
+    finishes_oneshots: bool = True
+    """Whether a oneshot is there only when it is done, not while it is at work."""
+
+
+THERE = Standing(outlook=Outlook.THERE)
+
+
+class Watcher:
+    """Judges the services of one moment; each is judged once."""
+
+    def __init__(self, picture: Picture, situation: Situation, aim: Aim) -> None:
+        self._picture = picture
+        self._situation = situation
+        self._aim = aim
+        self._known: dict[ServiceName, Standing] = {}
+
+    def standing(self, name: ServiceName) -> Standing:
+        """Judge one service, and what it waits for."""
+        if name not in self._known:
+            # A cycle of waits would come back here: whoever waits for itself is coming.
+            self._known[name] = Standing(outlook=Outlook.COMING)
+            self._known[name] = self._judge(name)
+        return self._known[name]
+
+    def _judge(self, name: ServiceName) -> Standing:
+        status = self._picture.services.get(name)
+        if status is None:
+            return THERE
+        if is_as_wanted(status, self._aim):
+            return THERE
+        blind = self._picture.host_unseen or self._picture.source_held
+        reason = blind or status.reason or f"it is {status.state}"
+        stuck = not blind and (self._is_final(status) or self._keeps_failing(name))
+        if stuck:
+            return Standing(outlook=Outlook.STUCK, because=reason)
+        if because := self._is_waiting_in_vain(status):
+            return Standing(outlook=Outlook.STUCK, because=because)
+        return Standing(outlook=Outlook.COMING, because=reason)
+
+    def _is_final(self, status: ServiceStatus) -> bool:
+        is_invalid = status.sync in (Sync.INVALID, Sync.HELD)
+        return is_invalid or status.reason_code in {code.value for code in _FINAL}
+
+    def _keeps_failing(self, name: ServiceName) -> bool:
+        """Tell whether a slot failed too often, or could not even be executed."""
+        for record in self._situation.slots.get(name, {}).values():
+            memory = record.memory
+            if record.state is not State.CRASHED or not memory.trouble.failures:
+                continue
+            if memory.trouble.failures >= FAILURES_ENOUGH or memory.last_exit is None:
+                return True
+        return False
+
+    def _is_waiting_in_vain(self, status: ServiceStatus) -> str:
+        """Give the reason why what a service waits for does not come; empty where it may."""
+        for wait in status.waiting_for:
+            if wait.condition is None:
+                continue
+            need = self._picture.services.get(wait.service)
+            if need is None:
+                return f"needs {wait.service}, which is not there"
+            if need.desired is not DesiredState.RUNNING:
+                return f"needs {wait.service}, which is stopped"
+            standing = self.standing(wait.service)
+            if standing.outlook is Outlook.STUCK:
+                return f"needs {wait.service}: {standing.because}"
+        return ""
+
+
+def judge(
+    picture: Picture, situation: Situation, names: Iterable[ServiceName], aim: Aim
+) -> Mapping[ServiceName, Standing]:
+    """Give the standing of each of these services."""
+    watcher = Watcher(picture, situation, aim)
+    return {name: watcher.standing(name) for name in names}
+
+
+def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
+    """Tell whether a service is what its manifest asks for."""
+    if status.desired is not DesiredState.RUNNING:
+        return all(slot.process is None for slot in status.slots) and not is_moving(status)
+    if status.sync is not Sync.SYNCED or status.health is not Health.HEALTHY:
+        return False
+    if aim.since is not None and not all(_is_since(slot, aim.since) for slot in status.slots):
+        return False
+    is_oneshot = status.spec is not None and status.spec.is_oneshot
+    is_done = status.reason_code == HoldCode.COMPLETED
+    return is_done or not (is_oneshot and aim.finishes_oneshots)
+
+
+def is_moving(status: ServiceStatus) -> bool:
+    """Tell whether a slot is between two states."""
+    return any(slot.state in (State.STARTING, State.STOPPING) for slot in status.slots)
+
+
+def has_reached(status: ServiceStatus, goal: Goal) -> bool:
+    """Tell whether a service has reached a goal that somebody waits for."""
+    is_up = bool(status.slots) and all(slot.process is not None for slot in status.slots)
+    match goal:
+        case Goal.RUNNING:
+            return is_up and status.state in (State.RUNNING, State.DEGRADED)
+        case Goal.READY:
+            return is_up and all(slot.ready for slot in status.slots)
+        case Goal.HEALTHY:
+            return status.health is Health.HEALTHY and status.sync is Sync.SYNCED
+        case Goal.COMPLETED:
+            return status.reason_code == HoldCode.COMPLETED
+        case Goal.STOPPED:
+            return status.state is State.STOPPED and not is_moving(status)
+        case Goal.SYNCED:
+            return status.sync is Sync.SYNCED and not is_moving(status)
+
+
+def cannot_reach(status: ServiceStatus, goal: Goal) -> str:
+    """Say why a goal will not be reached by waiting; empty while it may."""
+    spec = status.spec
+    if goal is Goal.COMPLETED and spec is not None and not spec.is_oneshot:
+        return "it is no oneshot, so it never completes"
+    wants_to_run = status.desired is DesiredState.RUNNING
+    if goal is Goal.STOPPED and wants_to_run and spec is not None and not spec.is_oneshot:
+        return "its manifest says running"
+    if goal not in (Goal.STOPPED, Goal.SYNCED) and not wants_to_run:
+        return "its manifest says stopped"
+    if status.reason_code in (HoldCode.GAVE_UP, HoldCode.UNKILLABLE) and goal is not Goal.STOPPED:
+        return status.reason
+    if status.sync in (Sync.INVALID, Sync.HELD) and goal is Goal.SYNCED:
+        return status.reason
+    return ""
+
+
+def _is_since(slot: SlotStatus, since: Nanos) -> bool:
+    if slot.process is not None:
+        return slot.process.started >= since
+    return slot.last_exit is not None and slot.last_exit.at >= since
