@@ -147,9 +147,9 @@ def _wrong_type(path: Path, found: Any, schema: Schema) -> Fault:
     wanted = [types] if isinstance(types, str) else list(types)
     is_text = "string" in wanted
     if found is None:
-        mend = (
-            'write "" if it is meant to be empty' if is_text else "give it one, or remove the key"
-        )
+        pattern, shortest = schema.get("pattern", ".*"), schema.get("minLength", 0)
+        may_be_empty = is_text and not shortest and re.fullmatch(pattern, "")
+        mend = 'write "" if it is meant to be empty' if may_be_empty else "give it one"
         return Fault(path, Code.NO_VALUE, f"`{name}` has no value", mend, at_key=True)
     if schema.get("x-text"):
         wanted = [kind for kind in wanted if kind not in ("number", "boolean")]

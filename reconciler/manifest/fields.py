@@ -1,0 +1,142 @@
+"""Flatten specs to the fields that people write, and say what a change of each field does."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from reconciler.manifest import durations
+from reconciler.manifest.schema import SERVICE, Schema, child, load
+from reconciler.model.change import Effect
+from reconciler.model.spec import (
+    Backoff,
+    CommandTarget,
+    Need,
+    Readiness,
+    ReadyType,
+    ServiceSpec,
+)
+from reconciler.model.units import Nanos
+
+_RENAMED = {"needs": "dependsOn"}
+_NOT_WRITTEN = frozenset({"digest"})
+_WORDS = frozenset({"command", "args", "interpreter"})
+_SPANS = frozenset({"start_timeout", "stop_timeout"})
+
+
+def describe(spec: ServiceSpec) -> dict[str, str]:
+    """Give a spec's fields as `path: text`, as a person would write them; no defaults.
+
+    Paths are dotted, as `weaver set` takes them: `env.PORT`, `dependsOn.db.condition`.
+    """
+    plain = ServiceSpec(name=spec.name, digest=spec.digest)
+    found: dict[str, str] = {}
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.name not in _NOT_WRITTEN and value != getattr(plain, field.name):
+            found |= _described(spec, field.name, value)
+    return found
+
+
+def effect_of(path: str) -> Effect:
+    """Say what a change of a field does, by its path or that of anything inside of it.
+
+    >>> effect_of("env.PORT"), effect_of("labels"), effect_of("instances")
+    (<Effect.RESTART: 'restart'>, <Effect.METADATA: 'metadata'>, <Effect.STRUCTURAL: 'structural'>)
+    """
+    schema: Schema = load(SERVICE)
+    effect: str | None = None
+    for step in path.split("."):
+        schema = child(schema, step)
+        if not schema:
+            break
+        effect = schema.get("x-effect", effect)
+    if effect is None:
+        raise KeyError(f"no field of a service: {path}")
+    return Effect(effect)
+
+
+def manifest_key(field: str) -> str:
+    """Give the manifest's key of a spec's field; empty where it has none.
+
+    >>> manifest_key("stop_timeout"), manifest_key("needs"), manifest_key("digest")
+    ('stopTimeout', 'dependsOn', '')
+    """
+    if field in _NOT_WRITTEN:
+        return ""
+    first, *rest = _RENAMED.get(field, field).split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
+    key = manifest_key(field)
+    match value:
+        case None:
+            return {key: "unlimited" if field == "max_restarts" else ""}
+        case Backoff():
+            return dict(_backoff(value))
+        case Readiness():
+            return dict(_readiness(value))
+        case Mapping():
+            return {f"{key}.{name}": str(text) for name, text in value.items()}
+        case tuple() if field == "needs":
+            return dict(_needs(value))
+        case tuple():
+            return {key: _listed(spec, field, value)}
+        case _:
+            return {key: _single(field, value)}
+
+
+def _listed(spec: ServiceSpec, field: str, value: tuple[Any, ...]) -> str:
+    if field == "command" and spec.shell:
+        return str(value[0])
+    return shlex.join(value) if field in _WORDS else ", ".join(map(str, value))
+
+
+def _single(field: str, value: Any) -> str:
+    if field in _SPANS:
+        return durations.write(Nanos(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _backoff(value: Backoff) -> Iterator[tuple[str, str]]:
+    plain = Backoff()
+    for field in fields(value):
+        own = getattr(value, field.name)
+        if own != getattr(plain, field.name):
+            text = f"{own:g}" if field.name == "factor" else durations.write(own)
+            yield f"backoff.{manifest_key(field.name)}", text
+
+
+def _needs(needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
+    for need in needs:
+        path = f"dependsOn.{need.service}"
+        yield f"{path}.condition", need.condition.value
+        if need.on_restart is not Need(service=need.service).on_restart:
+            yield f"{path}.onRestart", need.on_restart.value
+
+
+def _readiness(value: Readiness) -> Iterator[tuple[str, str]]:
+    yield "ready.type", value.type.value
+    if value.type is ReadyType.DELAY or value.delay:
+        yield "ready.delay", durations.write(value.delay)
+    if value.interval != Readiness().interval:
+        yield "ready.interval", durations.write(value.interval)
+    if value.tcp is not None:
+        yield "ready.tcp.host", value.tcp.host
+        yield "ready.tcp.port", str(value.tcp.port)
+    if value.http is not None:
+        yield "ready.http.url", value.http.url
+        if value.http.expected_status:
+            status = ", ".join(map(str, value.http.expected_status))
+            yield "ready.http.expectedStatus", status
+    if value.command is not None:
+        yield from _command(value.command)
+
+
+def _command(target: CommandTarget) -> Iterator[tuple[str, str]]:
+    yield "ready.command.cmd", shlex.join(target.cmd)
+    if target.args:
+        yield "ready.command.args", shlex.join(target.args)
