@@ -1,0 +1,1 @@
+"""Read the git repository and write changes back to it as commits."""

@@ -1,0 +1,71 @@
+"""List what a revision holds under the folder of the manifests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.plumbing import run
+
+FILE_MODES = frozenset({"100644", "100755"})
+LINK_MODE = "120000"
+GITLINK_MODE = "160000"
+FOLDER = "services.d"
+SETTINGS = "weaver.yaml"
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One path of a tree."""
+
+    path: str
+    """Relative to the folder of the manifests' root."""
+    mode: str
+    blob: str
+    size: int
+
+    @property
+    def is_manifest(self) -> bool:
+        """Tell whether this path is one that manifests are read from."""
+        return is_manifest(self.path)
+
+
+def is_manifest(path: str) -> bool:
+    """Tell whether a path is read as a manifest: no dotfile, no editor's temporary file.
+
+    >>> is_manifest("services.d/team/web.yaml"), is_manifest("services.d/.web.yaml.swp")
+    (True, False)
+    """
+    folder, *inner = path.split("/")
+    return (
+        folder == FOLDER
+        and bool(inner)
+        and path.endswith(SUFFIXES)
+        and not any(part.startswith((".", "#")) for part in inner)
+    )
+
+
+def list_tree(
+    checkout: Checkout, commit: str, paths: Sequence[str] = (FOLDER, SETTINGS)
+) -> list[Entry]:
+    """List what a commit has at these paths and below: `services.d` and `weaver.yaml`."""
+    output = run(
+        checkout,
+        *("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--"),
+        *(checkout.in_git(path) for path in paths),
+    )
+    return [_entry(checkout, record) for record in output.split(b"\0") if record]
+
+
+def _entry(checkout: Checkout, record: bytes) -> Entry:
+    facts, _, path = record.partition(b"\t")
+    mode, _, blob, size = facts.decode("ascii").split()
+    return Entry(
+        path=checkout.from_git(os.fsdecode(path)),
+        mode=mode,
+        blob=blob,
+        size=int(size) if size.isdigit() else 0,
+    )

@@ -1,0 +1,187 @@
+"""Keep out of each other's way: git's own index lock, and one writer of ours at a time.
+
+While we write back we hold `index.lock`, as any git command would, so that nobody stages or
+commits between our reading of the index and our writing. The lock carries our name: what a killed
+writer left behind is told from a git command's lock, and only the former is ever removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from reconciler.adapters.git.checkout import Checkout
+from reconciler.ports import ConflictError
+
+WAIT_S = 10.0
+"""How long another one's lock is waited for."""
+PAUSE_S = 0.02
+WRITER_LOCK = "weaver.lock"
+LEFT_OVER = "weaver-tmp-"
+"""How every temporary file of ours in the git directory begins."""
+
+_MARK = b"weaver "
+_MARK_LIMIT_BYTES = 128
+
+
+def index_hold(checkout: Checkout, patience_s: float = 0.0) -> str:
+    """Say that the index is locked and by whom; empty while it is free.
+
+    A lock that a killed writer of ours left is no hold, and is taken away. Most locks last a few
+    milliseconds: `patience_s` is how long one is given to go away.
+    """
+    deadline = time.monotonic() + patience_s
+    while (hold := _index_hold_now(checkout)) and time.monotonic() < deadline:
+        time.sleep(PAUSE_S)
+    return hold
+
+
+def _index_hold_now(checkout: Checkout) -> str:
+    path = _index_lock(checkout)
+    holder = _holder_of(path)
+    if holder is None:
+        return ""
+    if not holder.startswith(_MARK):
+        return (
+            f"git is at work in {checkout.top} ({path}); mend: let it end, or remove the file "
+            "if no git command is running"
+        )
+    if _is_alive(holder):
+        return f"weaver is writing a commit in {checkout.top}; mend: wait, it takes a moment"
+    with suppress(ConflictError, OSError), writer(checkout, wait_s=0):
+        _remove_left_over(path)
+    return ""
+
+
+@contextmanager
+def writer(checkout: Checkout, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Be the one writer of this work tree; the kernel ends that with our process."""
+    path = checkout.git_dir / WRITER_LOCK
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as file:
+        deadline = time.monotonic() + wait_s
+        while not _locked(file.fileno()):
+            if time.monotonic() >= deadline:
+                raise ConflictError(
+                    f"cannot write to {checkout.git_dir}: another weaver is writing",
+                    mend="try again in a moment",
+                )
+            time.sleep(PAUSE_S)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def index(checkout: Checkout, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Hold git's index lock. Call it as the one `writer`.
+
+    Raises ConflictError, with the lock's path and age, when another one keeps it too long.
+    """
+    path = _index_lock(checkout)
+    deadline = time.monotonic() + wait_s
+    while not _created(path):
+        holder = _holder_of(path)
+        if holder is not None and holder.startswith(_MARK) and not _is_alive(holder):
+            _remove_left_over(path)
+        elif time.monotonic() >= deadline:
+            raise ConflictError(
+                f"cannot commit: {path} is held by another git command{_age_of(path)}",
+                mend="let it end, or remove the file if no git command is running",
+            )
+        else:
+            time.sleep(PAUSE_S)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _index_lock(checkout: Checkout) -> Path:
+    return checkout.git_dir / "index.lock"
+
+
+def _created(path: Path) -> bool:
+    """Make the lock with our mark already in it: a lock without a mark would be a stranger's."""
+    draft = path.with_name(f"{LEFT_OVER}lock-{os.getpid()}")
+    draft.write_bytes(_own_mark())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _own_mark() -> bytes:
+    pid = os.getpid()
+    return b"weaver %d %s %s\n" % (pid, _birth_of(pid), _boot())
+
+
+def _holder_of(path: Path) -> bytes | None:
+    """Give the beginning of a lock file, None where there is none."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_MARK_LIMIT_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+def _is_alive(mark: bytes) -> bool:
+    words = mark.split()
+    if len(words) != 4 or not words[1].isdigit():
+        return False
+    _, pid, birth, boot = words
+    return boot == _boot() and birth == _birth_of(int(pid))
+
+
+def _birth_of(pid: int) -> bytes:
+    """Give the tick at which a process began, empty for one that is gone or a zombie."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+    fields = status.rpartition(b")")[2].split()
+    return b"" if fields[0] in {b"Z", b"X"} else fields[19]
+
+
+def _boot() -> bytes:
+    return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove a dead writer's lock; put back what turns out to be somebody else's."""
+    aside = path.with_name(f"{LEFT_OVER}stale-{os.getpid()}")
+    with suppress(FileNotFoundError):
+        path.rename(aside)
+        found = _holder_of(aside) or b""
+        if not found.startswith(_MARK) or _is_alive(found):
+            with suppress(FileExistsError):
+                os.link(aside, path)
+        aside.unlink()
+
+
+def _age_of(path: Path) -> str:
+    with suppress(FileNotFoundError):
+        return f", for {max(0.0, time.time() - path.stat().st_mtime):.0f} s"
+    return ""
+
+
+def sweep(checkout: Checkout) -> None:
+    """Remove the temporary files of writers that were killed. Call it as the one `writer`."""
+    for path in checkout.git_dir.glob(f"{LEFT_OVER}*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
