@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.api.human import commit, plain
@@ -9,36 +10,61 @@ from reconciler.api.page import Page, Paint, paint
 from reconciler.ports import LogEntry, TransitionRecord
 from reconciler.runtime.control import History
 
-CHANGE_WIDTH = 22
+CHANGED = "changed"
 
 
 def history_text(history: History, page: Page) -> str:
-    """Give one line for each change: when, what, at which commit, why, by whom."""
-    entries = [(t.time, _transition(t, page, history)) for t in history.transitions]
-    entries += [(entry.at, _commit(entry, page)) for entry in history.commits]
-    if not entries:
+    """Give one line for each change: when, at which commit, what, why, by whom."""
+    several = len({record.instance for record in history.transitions}) > 1
+    rows = [_transition(record, several) for record in history.transitions]
+    rows += [_commit(entry) for entry in history.commits]
+    if not rows:
         return f"Nothing has happened to {plain(history.service)} yet.\n"
-    entries.sort(key=lambda entry: entry[0], reverse=True)
-    return "\n".join(line.rstrip() for _, line in entries) + "\n"
+    width = max(len(row.what) for row in rows)
+    rows.sort(key=lambda row: row.at, reverse=True)
+    return "".join(f"{_line(row, width, page)}\n" for row in rows)
 
 
-def _transition(record: TransitionRecord, page: Page, history: History) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One line of the list."""
+
+    at: float
+    revision: str
+    what: str
+    why: str
+    who: str
+
+
+def _transition(record: TransitionRecord, several: bool) -> _Row:
     """Give one change of state; the instance is named where it is not the only one."""
-    instances = {other.instance for other in history.transitions}
-    which = f"{record.instance}: " if len(instances) > 1 and record.instance else ""
-    change = f"{record.before} -> {record.after}"
-    who = f"  (by {plain(record.actor)})" if record.actor else ""
-    said = plain(which + record.reason) + who
-    return (
-        f"{_when(record.time, page)}  {_short(record.revision)}  {change:<{CHANGE_WIDTH}}  {said}"
+    which = f"{record.instance}: " if several and record.instance else ""
+    return _Row(
+        at=record.time,
+        revision=record.revision,
+        what=plain(f"{record.before} -> {record.after}"),
+        why=plain(which + record.reason),
+        who=record.actor,
     )
 
 
-def _commit(entry: LogEntry, page: Page) -> str:
+def _commit(entry: LogEntry) -> _Row:
     """Give one commit that touched the service's file."""
-    what = paint(f"{'changed':<{CHANGE_WIDTH}}", Paint.BOLD, page)
-    said = f"{plain(entry.subject)}  (by {plain(entry.author)})"
-    return f"{_when(entry.at, page)}  {_short(entry.commit)}  {what}  {said}"
+    return _Row(
+        at=entry.at,
+        revision=entry.commit,
+        what=CHANGED,
+        why=plain(entry.subject),
+        who=entry.author,
+    )
+
+
+def _line(row: _Row, width: int, page: Page) -> str:
+    """Give one line; a change of the manifest stands out."""
+    colour = Paint.BOLD if row.what == CHANGED else Paint.PLAIN
+    who = f" (by {plain(row.who)})" if row.who else ""
+    what = paint(f"{row.what:<{width}}", colour, page)
+    return f"{_when(row.at, page)}  {_short(row.revision)}  {what}  {row.why}{who}".rstrip()
 
 
 def _when(at: float, page: Page) -> str:

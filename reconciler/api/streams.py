@@ -7,8 +7,10 @@ items travel in few writes and a client that does not read holds nothing but its
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from reconciler.ports import WeaverError
 
 MOST_STREAMS = 200
 """Open at the same time; one more is told to come back later."""
@@ -21,6 +23,12 @@ STILL_HERE_S = 15.0
 """After so long without an item an empty batch is given, for a sign of life."""
 
 T = TypeVar("T")
+
+
+class BusyError(WeaverError):
+    """Nobody can attend to this just now (exit 4)."""
+
+    exit_code = 4
 
 
 class Streams:
@@ -40,10 +48,27 @@ class Streams:
         """End every stream that would go on for ever; long verbs end by themselves."""
         self._closing.set()
 
-    async def finish(self) -> None:
-        """Wait until the long verbs under way have ended."""
-        while self._carried:
-            await asyncio.wait(self._carried)
+    async def finish(self, within_s: float) -> None:
+        """Wait until the long verbs under way have ended, or the time is over."""
+        if self._carried:
+            await asyncio.wait(self._carried, timeout=within_s)
+
+    async def while_wanted(
+        self, work: Coroutine[Any, Any, T], leaving: Coroutine[Any, Any, None]
+    ) -> T:
+        """Do something that takes its time, unless the client leaves or the server closes."""
+        working = asyncio.create_task(work)
+        others = (asyncio.create_task(leaving), asyncio.create_task(self._closing.wait()))
+        tasks: tuple[asyncio.Task[Any], ...] = (working, *others)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise BusyError("cannot go on: the daemon ends", mend="weaver up, then ask again")
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def follow(self, source: AsyncIterator[T]) -> AsyncGenerator[list[T], None]:
         """Give what a source has, in batches, until it ends, the server closes or nobody reads.

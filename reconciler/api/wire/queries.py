@@ -84,7 +84,9 @@ class HistoryQuery(TextQuery, frozen=True, kw_only=True):
 class EventsQuery(TextQuery, frozen=True, kw_only=True):
     """Which events."""
 
-    after: Annotated[int, Meta(ge=0, lt=1 << 63, description="Only those with a larger seq.")] = 0
+    after: Annotated[
+        int, Meta(ge=0, le=(1 << 63) - 1, description="Only those with a larger seq.")
+    ] = 0
     service: Annotated[str, Meta(max_length=63)] = ""
     since: Ago | None = None
     limit: Annotated[int, Meta(ge=1, le=100_000)] = 1000

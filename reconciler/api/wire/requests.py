@@ -46,9 +46,14 @@ class UnacceptableError(WeaverError):
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """What every request may say besides what it asks for."""
 
-    author: AuthorKeys | None = None
-    reason: Line = ""
-    wait: bool = True
+    author: Annotated[
+        AuthorKeys | None,
+        Meta(description="`name` and `email`, as `git var GIT_AUTHOR_IDENT` gives them."),
+    ] = None
+    reason: Annotated[Line, Meta(description="Why; it stands in the commit.")] = ""
+    wait: Annotated[bool, Meta(description="Whether to wait until what was asked for is so.")] = (
+        True
+    )
     timeout: Timeout = 300.0
 
 
@@ -64,8 +69,10 @@ class AuthorKeys(
 class ChangeBody(Body, frozen=True, kw_only=True, tag_field="kind"):
     """A change of manifests."""
 
-    dry_run: bool = False
-    if_revision: Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z")] = ""
+    dry_run: Annotated[bool, Meta(description="Only say what would change.")] = False
+    if_revision: Annotated[
+        str, Meta(pattern=r"\A[0-9a-f]{0,64}\Z", description="Refuse unless HEAD is this commit.")
+    ] = ""
 
 
 class DocumentKeys(
