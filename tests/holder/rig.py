@@ -107,8 +107,9 @@ class Rig:
 
     def close(self) -> None:
         """End everything that this rig started."""
-        if self.launch().returncode not in (0, 3):
-            return
+        holder = tree.find(self.holder_pid) if self.holder_pid else None
+        if holder is None or holder.is_dead:
+            self.launch()
         self.connect()
         for run in self.runs().values():
             if not run["empty"]:

@@ -1,0 +1,169 @@
+"""The host as the daemon knows it: the holder behind a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import secrets
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from reconciler.adapters.native.link import LinkLost, Message
+from reconciler.adapters.native.session import Session, Tell
+from reconciler.adapters.native.translate import process_of, refusal_of, signal_number, tag_of
+from reconciler.core.launch import Launch
+from reconciler.holder import wire
+from reconciler.model.event import (
+    Event,
+    HostLooked,
+    HostLost,
+    LookAtHost,
+    Signal,
+    SignalAnswered,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+)
+from reconciler.model.observed import Look, Slot
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import RunId
+from reconciler.ports import WeaverError
+
+LOOK_PATIENCE_S = 5.0
+"""How long a look waits for a connection that is being made."""
+NEEDS_NO_WAKING = (signal.SIGKILL, signal.SIGCONT, signal.SIGSTOP)
+LOST = "the holder was lost before it answered"
+
+Prepare = Callable[[ServiceSpec, Slot, RunId], Launch]
+
+
+class NativeHost:
+    """Processes of this machine, held by the holder of a directory.
+
+    Commands go out in the order in which they were asked for, so a look shows all that earlier
+    ones have done.
+    """
+
+    def __init__(self, directory: Path, state: Path, prepare: Prepare) -> None:
+        self._session = Session(directory, state)
+        self._prepare = prepare
+        self._turn = asyncio.Lock()
+
+    @property
+    def holder_pid(self) -> int | None:
+        """Give the holder's pid, None while there is none."""
+        return self._session.holder_pid
+
+    @property
+    def trouble(self) -> str:
+        """Say what keeps the holder from writing its journal; empty when nothing does."""
+        return self._session.trouble
+
+    async def open(self, tell: Tell) -> None:
+        """Connect, starting a holder if none answers. Raises HostError when there is no way."""
+        await self._session.open(tell)
+
+    async def perform(self, command: Spawn | Signal | LookAtHost) -> Event:
+        """Do one command and give the event that answers it."""
+        match command:
+            case Spawn():
+                return await self._spawn(command)
+            case Signal():
+                return await self._signal(command)
+            case LookAtHost():
+                return await self._look(command)
+
+    async def acknowledge(self) -> None:
+        """Tell the holder that every exit told so far is on record.
+
+        To be called when no event waits to be recorded: what was told since would be lost.
+        """
+        self._session.acknowledge()
+
+    async def close(self, *, stop_holder: bool) -> None:
+        """Leave; with `stop_holder` the holder ends too, if its services are gone."""
+        await self._session.close(stop_holder=stop_holder)
+
+    async def _spawn(self, command: Spawn) -> Event:
+        run = RunId(secrets.token_hex(8))
+        spec, slot = command.spec, command.slot
+        failed = functools.partial(SpawnFailed, serial=command.serial, slot=slot)
+        try:
+            async with self._turn:
+                order = _order(await self._prepared(spec, slot, run), command, run)
+                answer = self._session.ask("spawn", **order)
+            said = await answer
+        except LinkLost:
+            # It may have been started all the same: only a look can tell.
+            return failed(step="answer", errno=0, because=LOST, is_busy=True)
+        except wire.WireError as error:
+            return failed(step="exec", errno=errno.E2BIG, because=str(error))
+        except (OSError, ValueError, WeaverError) as error:
+            number = getattr(error, "errno", None) or errno.EINVAL
+            return failed(step="prepare", errno=number, because=str(error))
+        if "error" in said:
+            return refusal_of(said["error"], command.serial, slot)
+        process = process_of({**order, **said, "exit": None, "empty": False}, self._session.boot)
+        self._session.started(process)
+        return Spawned(serial=command.serial, process=process)
+
+    async def _prepared(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Launch:
+        if spec.env_file:
+            return await asyncio.to_thread(self._prepare, spec, slot, run)
+        return self._prepare(spec, slot, run)
+
+    async def _signal(self, command: Signal) -> Event:
+        answered = functools.partial(SignalAnswered, serial=command.serial, slot=command.slot)
+        target = command.target
+        if target.boot != self._session.boot:
+            return answered(problem=f"process {target.pid} was of another boot of this host")
+        whom = {"run": command.run, "pid": target.pid or None, "born": target.born or None}
+        try:
+            number = signal_number(command.signal)
+            async with self._turn:
+                answer = self._session.ask(
+                    "signal", **whom, signal=number, scope=command.scope.value
+                )
+                if number not in NEEDS_NO_WAKING:
+                    # A stopped process would not even hear that it shall end.
+                    self._session.ask(
+                        "signal", **whom, signal=signal.SIGCONT, scope=command.scope.value
+                    )
+            said = await answer
+        except LinkLost:
+            return answered(problem=LOST)
+        except ValueError as error:
+            return answered(problem=str(error))
+        return answered(problem=said["error"]["text"] if "error" in said else "")
+
+    async def _look(self, command: LookAtHost) -> Event:
+        try:
+            async with asyncio.timeout(LOOK_PATIENCE_S):
+                await self._session.connected()
+            async with self._turn:
+                answer = self._session.ask("list")
+            said = await answer
+        except TimeoutError:
+            return HostLost(because=self._session.problem or "there is no holder")
+        except LinkLost:
+            return HostLost(because=LOST)
+        processes = tuple(process_of(run, self._session.boot) for run in said["runs"])
+        self._session.looked(processes, said["seq"], said["trouble"])
+        return HostLooked(
+            look=Look(serial=command.serial, boot=self._session.boot, processes=processes)
+        )
+
+
+def _order(launch: Launch, command: Spawn, run: RunId) -> Message:
+    return {
+        "slot": str(command.slot),
+        "run": run,
+        "argv": list(launch.argv),
+        "env": dict(launch.env),
+        "cwd": launch.cwd,
+        "stdout": launch.log_file,
+        "stderr": None,
+        "tag": tag_of(command.slot, command.spec.digest),
+    }

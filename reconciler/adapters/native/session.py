@@ -1,0 +1,239 @@
+"""Keep a connection to the holder, whatever becomes of it, and know what runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reconciler import __version__
+from reconciler.adapters.native.link import Link, LinkLost, Message
+from reconciler.adapters.native.start import reach_holder
+from reconciler.adapters.native.translate import exit_of, process_of, tag_of
+from reconciler.holder import wire
+from reconciler.model.event import Event, Exited, HostLost, TreeEmptied
+from reconciler.model.observed import Process
+from reconciler.ports import HostError
+
+log = logging.getLogger(__name__)
+
+RECONNECT_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""The pauses before each attempt to reach a holder again; the last one repeats."""
+LEAVE_TIMEOUT_S = 5.0
+
+Tell = Callable[[Event], None]
+
+
+class Session:
+    """The connection to the holder of a directory, made again whenever it breaks."""
+
+    def __init__(self, directory: Path, state: Path) -> None:
+        self.boot = ""
+        self.holder_pid: int | None = None
+        self.trouble = ""
+        """What keeps the holder from writing its journal; empty when nothing does."""
+        self.problem = ""
+        """Why there is no connection, where that is known."""
+        self._directory = directory
+        self._state = state
+        self._tell: Tell = _nobody
+        self._link: Link | None = None
+        self._linked = asyncio.Event()
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._known: dict[str, Process] = {}
+        """Every run that is not over, so that a holder that lost its journal can learn of it."""
+        self._told_seq: int | None = None
+        """The last event told; None until a look on this connection showed those before it."""
+        self._acked_seq = 0
+
+    async def open(self, tell: Tell) -> None:
+        """Connect, and tell from now on what happens. Raises HostError when there is no way."""
+        self._tell = tell
+        await self._connect()
+
+    async def connected(self) -> None:
+        """Wait until there is a connection."""
+        await self._linked.wait()
+
+    def ask(self, do: str, **fields: Any) -> asyncio.Future[Message]:
+        """Send a request at once. Raises LinkLost when there is no connection."""
+        if self._link is None:
+            raise LinkLost
+        return self._link.ask(do, **fields)
+
+    def started(self, process: Process) -> None:
+        """Know a process that was just started."""
+        self._known[process.run] = process
+
+    def looked(self, processes: Iterable[Process], seq: int, trouble: str) -> None:
+        """Know all that the holder has listed; every event up to `seq` shows in it."""
+        self._know(processes)
+        self._told_seq = seq
+        self._note_trouble(trouble)
+
+    def acknowledge(self) -> None:
+        """Let the holder forget what it has told."""
+        seq = self._told_seq
+        if self._link is not None and seq is not None and seq > self._acked_seq:
+            self._acked_seq = seq
+            with contextlib.suppress(LinkLost):
+                self._link.ask("ack", seq=seq)
+
+    async def close(self, *, stop_holder: bool) -> None:
+        """Leave; with `stop_holder` the holder ends too, if its services are gone."""
+        self._tell = _nobody
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+        link, self._link = self._link, None
+        if link is None:
+            return
+        try:
+            if stop_holder:
+                await self._stop_holder(link)
+        finally:
+            link.close()
+
+    # --- what the holder tells unasked ---
+
+    def _told(self, event: Message) -> None:
+        if event["event"] == "trouble":
+            self._note_trouble(event["text"])
+            return
+        process = self._known.get(event["run"])
+        if process is None:
+            # A look shows it sooner or later, and until then nothing may be acknowledged.
+            self._told_seq = None
+            return
+        if self._told_seq is not None:
+            self._told_seq = event["seq"]
+        if event["event"] == "exited":
+            ended = replace(process, exit=exit_of(event))
+            self._known[process.run] = ended
+            self._tell(Exited(slot=process.slot, run=process.run, exit=exit_of(event)))
+        elif event["event"] == "empty":
+            del self._known[process.run]
+            self._tell(TreeEmptied(slot=process.slot, run=process.run))
+
+    def _note_trouble(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            log.warning("holder: %s", trouble or "the journal is written again")
+
+    def _know(self, processes: Iterable[Process]) -> None:
+        self._known = {process.run: process for process in processes if process.is_live}
+
+    # --- the connection ---
+
+    async def _connect(self) -> None:
+        link = Link(await self._reach(), self._told, self._lost)
+        try:
+            await self._greet(link)
+        except LinkLost as error:
+            raise HostError(f"cannot use the holder of {self._directory}: it left") from error
+        except BaseException:
+            link.close()
+            raise
+        self._link, self._told_seq, self._acked_seq = link, None, 0
+        self._linked.set()
+
+    async def _greet(self, link: Link) -> None:
+        hello = await link.ask("hello", proto=wire.PROTO, version=__version__)
+        if "error" in hello:
+            why = hello["error"]["text"]
+            raise HostError(f"cannot use the holder of {self._directory}: {why}")
+        self.boot, self.holder_pid = hello["boot"], hello["pid"]
+        listed = (await link.ask("list"))["runs"]
+        await self._hand_over(link, [process_of(run, self.boot) for run in listed])
+
+    async def _reach(self) -> socket.socket:
+        reaching = asyncio.ensure_future(
+            asyncio.to_thread(reach_holder, self._directory, self._state)
+        )
+        try:
+            return await asyncio.shield(reaching)
+        except asyncio.CancelledError:
+            reaching.add_done_callback(_close_socket)
+            raise
+
+    async def _hand_over(self, link: Link, listed: list[Process]) -> None:
+        """Tell a holder of the runs that are missing in its journal, which must have been lost."""
+        runs = {process.run for process in listed}
+        missing = [
+            process
+            for process in self._known.values()
+            if process.run not in runs and process.id.boot == self.boot
+        ]
+        for process in missing:
+            answer = await link.ask(
+                "adopt",
+                slot=str(process.slot),
+                run=process.run,
+                pid=process.id.pid or None,
+                born=process.id.born or None,
+                at=process.started,
+                tag=tag_of(process.slot, process.digest),
+            )
+            log.warning("the holder did not know %s: %s", process.slot, answer.get("error", "told"))
+        self._know([*listed, *missing])
+
+    def _lost(self, because: str) -> None:
+        if self._link is None:
+            return
+        self._link, self.holder_pid = None, None
+        self._linked.clear()
+        self._tell(HostLost(because=because))
+        self._reconnecting = asyncio.create_task(self._reconnect())
+
+    async def _stop_holder(self, link: Link) -> None:
+        if self.holder_pid is None:
+            return
+        with contextlib.suppress(LinkLost, TimeoutError, ProcessLookupError):
+            pidfd = os.pidfd_open(self.holder_pid)
+            try:
+                async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                    said = await link.ask("shutdown")
+                    if "error" in said:
+                        log.warning("the holder stays: %s", said["error"]["text"])
+                        return
+                    await _ended(pidfd)
+            finally:
+                os.close(pidfd)
+
+    async def _reconnect(self) -> None:
+        for pause in itertools.chain(RECONNECT_S, itertools.repeat(RECONNECT_S[-1])):
+            await asyncio.sleep(pause)
+            try:
+                await self._connect()
+            except HostError as error:
+                self.problem = str(error)
+                log.warning("%s", error)
+            else:
+                self.problem = ""
+                log.info("holder %s is there again", self.holder_pid)
+                return
+
+
+async def _ended(pidfd: int) -> None:
+    """Wait until a process is gone."""
+    loop, gone = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pidfd, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        loop.remove_reader(pidfd)
+
+
+def _nobody(_: Event) -> None:
+    """Take what nobody wants to hear."""
+
+
+def _close_socket(reached: asyncio.Future[socket.socket]) -> None:
+    if not reached.cancelled() and reached.exception() is None:
+        reached.result().close()

@@ -1,0 +1,80 @@
+"""Turn what the holder says into the nouns of the model, and signal names into numbers."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from reconciler.model.event import SpawnFailed
+from reconciler.model.observed import Exit, Process, ProcessId, Slot
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
+
+Message = dict[str, Any]
+
+
+def tag_of(slot: Slot, digest: Digest) -> Message:
+    """Give what the holder keeps with a process for us: whose it is, and of which spec."""
+    return {"service": slot.service, "index": slot.index, "digest": digest}
+
+
+def process_of(run: Message, boot: str) -> Process:
+    """Give the process of a run as the holder lists it."""
+    tag = run["tag"]
+    return Process(
+        slot=Slot(service=ServiceName(tag["service"]), index=tag["index"]),
+        # A start that was cut off may have left no pid that anybody knows.
+        id=ProcessId(boot=boot, pid=run["pid"] or 0, born=run["born"] or 0),
+        run=RunId(run["run"]),
+        digest=Digest(tag["digest"]),
+        started=Nanos(run["at"]),
+        exit=None if run["exit"] is None else exit_of(run["exit"]),
+        tree_empty=run["empty"],
+    )
+
+
+def exit_of(verdict: Message) -> Exit:
+    """Give the end of a main process as the holder tells it."""
+    number = verdict["signal"]
+    return Exit(
+        at=Nanos(verdict["at"]),
+        code=verdict["code"],
+        signal=None if number is None else signal_name(number),
+        core=verdict["core"],
+        unknown=verdict["unknown"],
+    )
+
+
+def refusal_of(error: Message, serial: Serial, slot: Slot) -> SpawnFailed:
+    """Give the start that the holder refused or could not make."""
+    return SpawnFailed(
+        serial=serial,
+        slot=slot,
+        step=error["step"],
+        errno=error["errno"],
+        because=error["text"],
+        is_busy=error["step"] == "slot",
+    )
+
+
+def signal_name(number: int) -> str:
+    """Name a signal.
+
+    >>> signal_name(9), signal_name(36)
+    ('SIGKILL', 'SIGRTMIN+2')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+
+
+def signal_number(name: str) -> int:
+    """Give a signal's number. Raises ValueError for a name that is none.
+
+    >>> signal_number("SIGKILL"), signal_number("SIGRTMIN+2")
+    (9, 36)
+    """
+    base, plus, offset = name.partition("+")
+    if base in signal.Signals.__members__ and (not plus or offset.isdigit()):
+        return signal.Signals[base] + int(offset or 0)
+    raise ValueError(f"no signal is named {name}")
