@@ -34,7 +34,7 @@ class Page(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base names it
         """Log requests, but not those of the readiness probe."""
         if self.path != "/ready":
             print(format % args)
