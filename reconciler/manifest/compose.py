@@ -71,7 +71,7 @@ class Composer:
         Raises SyntaxFaultError or LimitError at the first place that makes an end of it.
         """
         for event in self._events:
-            if kind(event) == "DocumentStart":
+            if kind(event) == "DocumentStartEvent":
                 self.documents.append(self._document(event))
                 self._faults = []
         if "\t" in self._text and not self._file.endswith(".json"):
@@ -112,7 +112,7 @@ class Composer:
     def _compose(self, event: Any, depth: int) -> Node:
         self._count(event)
         name = kind(event)
-        if name == "Alias":
+        if name == "AliasEvent":
             self._refuse_sharing(event, "aliases")
             mark = event.start_mark
             return Scalar(
@@ -123,12 +123,12 @@ class Composer:
         if event.tag is not None:
             message = f"the tag {event.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed"
             self._report(event, Code.TAG, message, "remove it; quote the value if it is text")
-        if name == "Scalar":
+        if name == "ScalarEvent":
             return self._scalar(event)
         if depth > MAX_DEPTH:
             message = f"collections are nested deeper than {MAX_DEPTH}"
             raise self._limit(event, Code.TOO_DEEP, message)
-        return self._map(event, depth) if name == "MappingStart" else self._list(event, depth)
+        return self._map(event, depth) if name == "MappingStartEvent" else self._list(event, depth)
 
     def _scalar(self, event: Any) -> Scalar:
         mark, end = event.start_mark, event.end_mark.index
@@ -143,7 +143,7 @@ class Composer:
         pairs: list[Pair] = []
         seen: dict[str, Scalar] = {}
         for event in self._events:
-            if kind(event) == "MappingEnd":
+            if kind(event) == "MappingEndEvent":
                 break
             key = self._key(event, depth)
             value = self._compose(next(self._events), depth + 1)
@@ -160,7 +160,7 @@ class Composer:
     def _list(self, start: Any, depth: int) -> ListNode:
         items: list[Node] = []
         for event in self._events:
-            if kind(event) == "SequenceEnd":
+            if kind(event) == "SequenceEndEvent":
                 break
             items.append(self._compose(event, depth + 1))
         mark, is_flow = start.start_mark, self._is_flow(start)

@@ -47,15 +47,16 @@ class SyntaxFaultError(Exception):
 
 
 def kind(event: object) -> str:
-    """Give the kind of an event: `Scalar`, `MappingStart` and so on."""
-    return type(event).__name__.removesuffix("Event")
+    """Give the kind of an event: `ScalarEvent`, `MappingStartEvent` and so on."""
+    return type(event).__name__
 
 
 def events(text: str) -> Iterator[Event]:
     """Give the events of a text. Raises SyntaxFaultError where it is not YAML 1.2."""
     given = 0
     try:
-        for event in _fast(text):
+        parser = CParser(text)
+        while (event := parser.get_event()) is not None:
             yield event
             given += 1
     except YAMLError as why:
@@ -70,12 +71,6 @@ def events(text: str) -> Iterator[Event]:
                 yield event
     except YAMLError as why:
         raise _fault(why) from why
-
-
-def _fast(text: str) -> Iterator[Event]:
-    parser = CParser(text)
-    while (event := parser.get_event()) is not None:
-        yield event
 
 
 def _slow(text: str) -> Iterator[Event]:

@@ -7,23 +7,16 @@ of this module; see validate.py.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from reconciler.manifest.codes import Code
 from reconciler.manifest.compose import Composer, Document, LimitError, empty
 from reconciler.manifest.events import SyntaxFaultError
 from reconciler.manifest.syntax import explain
-from reconciler.manifest.text import decode
+from reconciler.manifest.text import decode, seeming_names
 from reconciler.model.diagnostic import Diagnostic, Source
 
 __all__ = ["Document", "ParsedFile", "parse"]
-
-_NAME_LINE = re.compile(
-    r"""^(?:\{?\s*["'])?name["']?[ ]*:[ ]*["']?([a-z0-9][a-z0-9.-]{0,62})["']?[ ,}]*(?:[ ]#.*)?$""",
-    re.MULTILINE,
-)
-_NAMES_WITHIN_BYTES = 65536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +35,12 @@ def parse(file: str, data: bytes) -> ParsedFile:
     """Read one file. Never raises, whatever the bytes are."""
     text = decode(file, data)
     if isinstance(text, Diagnostic):
-        return ParsedFile(file=file, faults=(text,), names=_seeming_names(data))
+        return ParsedFile(file=file, faults=(text,), names=seeming_names(data))
     composer = Composer(file, text)
     fault = _read(file, text, composer)
     if fault is not None:
         faults = (*composer.faults, fault)
-        return ParsedFile(file=file, text=text, faults=faults, names=_seeming_names(data))
+        return ParsedFile(file=file, text=text, faults=faults, names=seeming_names(data))
     if not composer.documents:
         return ParsedFile(file=file, text=text, faults=(empty(Source(file=file)),))
     return ParsedFile(file=file, text=text, documents=tuple(composer.documents))
@@ -68,12 +61,3 @@ def _read(file: str, text: str, composer: Composer) -> Diagnostic | None:
             message=f"cannot read this file: {type(why).__name__}: {str(why)[:200]}",
         )
     return None
-
-
-def _seeming_names(data: bytes) -> tuple[str, ...]:
-    """Find what looks like service names in a file that cannot be read.
-
-    They only keep a service from being taken for removed while its file is broken.
-    """
-    text = data[:_NAMES_WITHIN_BYTES].decode("utf-8", "replace").replace("\r", "")
-    return tuple(dict.fromkeys(_NAME_LINE.findall(text)))

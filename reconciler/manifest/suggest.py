@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from reconciler.manifest.schema import Schema
 
@@ -43,6 +42,8 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     >>> closest("restrat", ["restart", "ready"]), closest("image", ["env"])
     ('restart', None)
     """
+    from difflib import get_close_matches  # the daemon seldom needs it
+
     by_lower = {name.lower(): name for name in sorted(known)}
     found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.7)
     return by_lower[found[0]] if found else None

@@ -75,6 +75,9 @@ def explain(file: str, text: str, fault: SyntaxFaultError) -> Diagnostic:
         return _diagnostic(place, message, "remove the line", Code.DIRECTIVE)
     if _is_about_a_tab(text, fault):
         return tab_fault(place)
+    if "flow" in fault.context and fault.mark and not text[fault.mark.index :].strip():
+        message = "the text ends before a bracket is closed"
+        return _diagnostic(place, message, "add the missing `]` or `}`")
     for problem, words in _WORDS.items():
         if fault.problem.startswith(problem):
             at = _source(file, fault, at_beginning=words.at_beginning)

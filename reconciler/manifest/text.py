@@ -23,6 +23,12 @@ _NAMES = {
     "\ufeff": "a byte order mark inside the text",
 }
 
+_NAME_LINE = re.compile(
+    r"""^(?:\{?\s*["'])?name["']?[ ]*:[ ]*["']?([a-z0-9][a-z0-9.-]{0,62})["']?[ ,}]*(?:[ ]#.*)?$""",
+    re.MULTILINE,
+)
+_NAMES_WITHIN_BYTES = 65536
+
 
 def decode(file: str, data: bytes) -> str | Diagnostic:
     """Give the text of a file without its byte order mark, or the one fault of its encoding."""
@@ -59,6 +65,15 @@ def too_large(file: str, size: int) -> Diagnostic:
         message=f"the file has {size:,} bytes, more than the {MAX_FILE_BYTES:,} of a manifest",
         mend="keep data out of manifests; split many services over several files",
     )
+
+
+def seeming_names(data: bytes) -> tuple[str, ...]:
+    """Find what looks like service names in a file that cannot be read.
+
+    They only keep a service from being taken for removed while its file is broken.
+    """
+    text = data[:_NAMES_WITHIN_BYTES].decode("utf-8", "replace").replace("\r", "")
+    return tuple(dict.fromkeys(_NAME_LINE.findall(text)))
 
 
 def _escape(character: str) -> str:

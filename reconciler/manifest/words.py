@@ -10,6 +10,8 @@ PLACEHOLDERS = ("instance", "name")
 """What `${...}` may ask for."""
 
 _PLACEHOLDER = re.compile(r"\$\$|\$\{([^{}]*)(\}?)")
+_QUOTING = re.compile(r"""["'\\]|[^\x20-\x7e\t\r\n]""")
+"""Text without these is split at blanks alone, as most commands are; `shlex` is slow."""
 _SHELL_WORDS = frozenset({"&&", "||", "|", ">", ">>", "<", "<<", ";", "&", "2>&1", "2>"})
 
 
@@ -28,7 +30,7 @@ def split(text: str) -> tuple[str, ...]:
     ('python3', '-c', 'print(1)')
     """
     try:
-        words = tuple(shlex.split(text))
+        words = tuple(shlex.split(text) if _QUOTING.search(text) else text.split())
     except ValueError as why:
         if "escaped" in str(why):
             raise WordsError("the command ends with a backslash", "remove it") from why

@@ -1,0 +1,9 @@
+"""Read manifests: for the daemon through a worker process, for the command line in this one."""
+
+from __future__ import annotations
+
+from reconciler.adapters.reader.file_reader import FileReader
+from reconciler.adapters.reader.gathered import Gathered
+from reconciler.adapters.reader.offline import read_saved, read_texts
+
+__all__ = ["FileReader", "Gathered", "read_saved", "read_texts"]

@@ -1,0 +1,198 @@
+"""Follow the saved manifests: only what changed is read, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from reconciler.adapters.reader import cache
+from reconciler.adapters.reader.client import Worker
+from reconciler.adapters.reader.gathered import Gathered, env_paths
+from reconciler.adapters.reader.looks import Look, Pause, Stamps, look, settled
+from reconciler.manifest.config import CONFIG_FILE, Config, ConfigResult
+from reconciler.manifest.pipe import Request
+from reconciler.manifest.result import FileResult
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.errors import SourceHeldError
+
+Texts = Mapping[str, bytes]
+
+
+class FileReader:
+    """The reader of one checkout; remembers what it read, so that a second read costs stats."""
+
+    def __init__(
+        self,
+        root: str,
+        cache_folder: Path | None = None,
+        *,
+        worker: Worker | None = None,
+        pause: Pause = asyncio.sleep,
+    ) -> None:
+        self._root = root
+        self._cache_folder = cache_folder
+        self._worker = worker or Worker()
+        self._pause = pause
+        self._turn = asyncio.Lock()
+        self._agreed: Stamps = {}
+        """Of every file, as two looks agreed on them."""
+        self._small: dict[str, bytes | Diagnostic | None] = {}
+        """The contents of weaver.yaml and of env files; manifests are kept as results only."""
+        self._known: dict[str, FileResult] = {}
+        """By cache key: what the manifests say, as they are now."""
+        self._keys: dict[str, str] = {}
+        """The cache key of each manifest."""
+        self._read_config = ConfigResult()
+        self._config: Config | None = None
+        self._is_fresh = True
+
+    async def read_worktree(self) -> Gathered:
+        """Read everything as saved. Raises SourceHeldError where that cannot be trusted now."""
+        async with self._turn:
+            if self._is_fresh:
+                self._known = await asyncio.to_thread(cache.load, self._cache_folder)
+                self._is_fresh = False
+            seen, config = await self._look_at_all()
+            files = await self._read_manifests(seen, config)
+            named = env_paths(files)
+            env = await self._look(named, at_manifests=False)
+            self._agreed = {**seen.stamps, **env.stamps}
+            return Gathered(
+                files=files,
+                config=config,
+                env_files={path: self._content(path) for path in sorted(named)},
+                also=(*self._read_config.diagnostics, *seen.listing.warnings),
+            )
+
+    async def read_texts(self, texts: Texts) -> Gathered:
+        """Read the files of a revision, or as an edit leaves them; nothing of them is kept.
+
+        Without a weaver.yaml among them there are no defaults.
+        """
+        async with self._turn:
+            found = ConfigResult(config=Config())
+            if CONFIG_FILE in texts:
+                found = await self._ask_config(texts[CONFIG_FILE])
+            config = found.config or Config()
+            manifests = {path: data for path, data in texts.items() if path != CONFIG_FILE}
+            keys = _keys(manifests, config)
+            results = await self._ask_manifests(manifests, keys, config)
+            files = tuple(results[keys[path]] for path in sorted(manifests))
+            return Gathered(files=files, config=config, also=found.diagnostics)
+
+    async def close(self) -> None:
+        """End the worker process."""
+        await self._worker.close()
+
+    # --- looking ---------------------------------------------------------------------------
+
+    async def _look_at_all(self) -> tuple[Look, Config]:
+        """Look at weaver.yaml and the manifests; at all of these anew where defaults changed."""
+        before = self._config
+        seen = await self._look({CONFIG_FILE}, at_manifests=True)
+        config = await self._configure(seen)
+        if before is not None and before.defaults != config.defaults:
+            self._agreed = {}
+            seen = await self._look({CONFIG_FILE}, at_manifests=True)
+            config = await self._configure(seen)
+        return seen, config
+
+    async def _look(self, others: Collection[str], *, at_manifests: bool) -> Look:
+        """Look until two looks agree, and keep what small files hold."""
+        agreed = {
+            path: stamp
+            for path, stamp in self._agreed.items()
+            if path in others or (at_manifests and path in self._keys)
+        }
+
+        async def take() -> Look:
+            return await asyncio.to_thread(
+                look, self._root, others, agreed, at_manifests=at_manifests
+            )
+
+        seen = await settled(take, agreed, self._pause)
+        self._small |= {path: seen.changed[path] for path in others if path in seen.changed}
+        return seen
+
+    def _content(self, path: str) -> bytes | None:
+        content = self._small.get(path)
+        return content if isinstance(content, bytes) else None
+
+    # --- reading ---------------------------------------------------------------------------
+
+    async def _configure(self, seen: Look) -> Config:
+        """Give the settings in force: those of weaver.yaml, or while it is wrong the last ones."""
+        if CONFIG_FILE in seen.changed:
+            content = seen.changed[CONFIG_FILE]
+            match content:
+                case None:
+                    self._read_config = ConfigResult(config=Config())
+                case Diagnostic():
+                    self._read_config = ConfigResult(diagnostics=(content,))
+                case _:
+                    self._read_config = await self._ask_config(content)
+        self._config = self._read_config.config or self._config
+        if self._config is None:
+            fault = self._read_config.diagnostics[0]
+            raise SourceHeldError(
+                f"cannot use {CONFIG_FILE}: {fault.source}: {fault.code} {fault.message}",
+                mend=fault.mend or f"mend {CONFIG_FILE}",
+            )
+        return self._config
+
+    async def _read_manifests(self, seen: Look, config: Config) -> tuple[FileResult, ...]:
+        """Give what every manifest says, reading only those not known by their bytes."""
+        texts: dict[str, bytes] = {}
+        faults = dict(seen.listing.faults)
+        for path in seen.listing.manifests:
+            content = seen.changed.get(path)
+            if isinstance(content, bytes):
+                texts[path] = content
+            elif isinstance(content, Diagnostic):
+                faults[path] = content
+        keys = {path: key for path, key in self._keys.items() if path in seen.listing.manifests}
+        keys |= _keys(texts, config)
+        results = await self._ask_manifests(texts, keys, config)
+        known = self._known | results
+        for path, fault in faults.items():
+            keys[path] = f"fault {path}"
+            known[keys[path]] = _faulty(path, fault)
+        await self._keep(keys, known)
+        return tuple(known[key] for _, key in sorted(keys.items()))
+
+    async def _keep(self, keys: dict[str, str], known: Mapping[str, FileResult]) -> None:
+        """Remember what the manifests say now, and on disk too where it is something new."""
+        now = {key: known[key] for key in keys.values()}
+        is_new = now.keys() != self._known.keys()
+        self._keys, self._known = keys, now
+        if is_new and self._cache_folder is not None:
+            lasting = {key: result for key, result in now.items() if not key.startswith("fault ")}
+            await asyncio.to_thread(cache.save, self._cache_folder, lasting)
+
+    async def _ask_manifests(
+        self, texts: Texts, keys: Mapping[str, str], config: Config
+    ) -> dict[str, FileResult]:
+        """Give results by cache key, from memory or from the worker."""
+        found = {keys[p]: self._known[keys[p]] for p in texts if keys[p] in self._known}
+        unknown = [path for path in sorted(texts) if keys[path] not in found]
+        requests = [Request(file=path, data=texts[path], config=config) for path in unknown]
+        if requests:
+            answers = await self._worker.read(requests)
+            found |= {
+                keys[path]: answer.result for path, answer in zip(unknown, answers, strict=True)
+            }
+        return found
+
+    async def _ask_config(self, data: bytes) -> ConfigResult:
+        [answer] = await self._worker.read([Request(file=CONFIG_FILE, data=data)])
+        return answer.config or ConfigResult()
+
+
+def _keys(texts: Texts, config: Config) -> dict[str, str]:
+    defaults = cache.defaults_id(config)
+    return {path: cache.key_of(path, cache.blob_id(data), defaults) for path, data in texts.items()}
+
+
+def _faulty(path: str, fault: Diagnostic) -> FileResult:
+    return FileResult(file=path, diagnostics=(fault,), is_broken=True)
