@@ -125,11 +125,11 @@ def test_a_database_that_cannot_be_used_is_moved_aside_and_said(
     async def scenario() -> None:
         store = SqliteStore(path, clock)
         assert await store.load(BOOT) == Memory(boot=BOOT)
-        (note, event) = await record(store, told(1))
+        (event, note) = await record(store, told(1))
         assert note.kind == "record.trouble"
         assert "state.db could not be used" in note.reason
         assert store.trouble == ""
-        assert (note.seq, event.seq) == (1, 2)
+        assert (event.seq, note.seq) == (1, 2)
         assert "kept aside" in store.facts()
         await store.close()
 
@@ -225,9 +225,9 @@ def test_while_another_program_has_the_lock_nothing_waits_long_and_reads_answer(
             assert len(await store.events()) == 3
             other.execute("ROLLBACK")
         late = await record(store, NOTHING)
-        assert late.pop(1).kind == "record.trouble"
+        assert late.pop().kind == "record.trouble"
         assert [event.reason for event in late] == [str(number) for number in range(20)]
-        assert [event.seq for event in late] == [4, *range(6, 25)]
+        assert [event.seq for event in late] == list(range(4, 24))
         assert store.trouble == ""
         await store.close()
 
@@ -365,8 +365,8 @@ def test_a_full_disk_loses_nothing_and_heals_by_itself(small_disk: Path, clock: 
         late = await record(store, NOTHING)
         assert [event.kind for event in late] == [
             "service.starting",
-            "record.trouble",
             "service.starting",
+            "record.trouble",
         ]
         assert store.trouble == ""
         await store.close()
@@ -422,7 +422,7 @@ def test_a_first_start_on_a_full_disk_goes_on_without_a_record_until_there_is_ro
         filler.unlink()
         clock.pass_by(2)
         late = await record(store, NOTHING)
-        assert late[-1].kind == "service.starting"
+        assert late[0].kind == "service.starting"
         await store.close()
 
     run(scenario())

@@ -52,6 +52,8 @@ class Backlog:
     transitions: deque[tuple[Moment, Transition]] = field(default_factory=deque)
     happenings: deque[tuple[Moment, Happening]] = field(default_factory=deque)
     answers: deque[Answer] = field(default_factory=deque)
+    notes: deque[tuple[Moment, Happening]] = field(default_factory=deque)
+    """About the record itself; told after everything else, so that nothing else is renumbered."""
     dropped: int = 0
 
     def add(self, decision: Decision, at: Moment) -> None:
@@ -71,12 +73,18 @@ class Backlog:
         self.answers.extend(answers)
         self._keep_bounds()
 
+    def note(self, text: str, at: Moment) -> None:
+        """Take in what became of the record itself."""
+        self.notes.append((at, _about_record(text)))
+        self._keep_bounds()
+
     def told(self, now: Moment) -> Iterator[tuple[Moment, Happening]]:
-        """Give the happenings, and at their end that some rows are missing."""
+        """Give the happenings, and at their end what is to be said of the record."""
         yield from self.happenings
+        yield from self.notes
         if self.dropped:
             text = f"{self.dropped} rows were dropped while nothing could be written"
-            yield now, about_record(text)
+            yield now, _about_record(text)
 
     @property
     def is_empty(self) -> bool:
@@ -87,7 +95,7 @@ class Backlog:
     def rows(self) -> int:
         """Count the rows that wait."""
         acts = len(self.operations) + len(self.answers)
-        return acts + len(self.transitions) + len(self.happenings)
+        return acts + len(self.transitions) + len(self.happenings) + len(self.notes)
 
     def clear(self) -> None:
         """Forget everything: it was written."""
@@ -95,12 +103,15 @@ class Backlog:
         self.slots.clear()
         self.prune, self.prune_changed = None, False
         self.dropped = 0
-        for queue in (self.operations, self.transitions, self.happenings, self.answers):
+        for queue in (self.operations, self.answers, self.transitions):
             queue.clear()
+        self.happenings.clear()
+        self.notes.clear()
 
     def _keep_bounds(self) -> None:
         self.dropped += _trim(self.operations) + _trim(self.transitions)
         self.dropped += _trim(self.happenings) + _trim(self.answers)
+        self.dropped += _trim(self.notes)
 
 
 @dataclass(slots=True)
@@ -127,11 +138,6 @@ class Mirror:
         backlog.prune, backlog.prune_changed = self.prune, True
 
 
-def about_record(text: str) -> Happening:
-    """Give the event that tells people what became of the record itself."""
-    return Happening(kind="record.trouble", reason=text)
-
-
 def acting(commands: tuple[Command, ...]) -> list[Spawn | Signal]:
     """Give the commands that change the host: only these need a trace before they are done."""
     return [command for command in commands if isinstance(command, Spawn | Signal)]
@@ -141,6 +147,11 @@ def is_worth_writing(decision: Decision) -> bool:
     """Tell whether a decision leaves anything to be kept."""
     rows = chain(acting(decision.commands), decision.transitions, decision.happenings)
     return not decision.remembered.is_empty or next(iter(rows), None) is not None
+
+
+def _about_record(text: str) -> Happening:
+    """Give the event that tells people what became of the record itself."""
+    return Happening(kind="record.trouble", reason=text)
 
 
 def _put(kept: dict[K, V], key: K, value: V | None) -> None:

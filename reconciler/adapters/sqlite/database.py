@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.adapters.sqlite import opening, reading, retention, writing
-from reconciler.adapters.sqlite.backlog import Answer, Backlog, Mirror, Moment, about_record
+from reconciler.adapters.sqlite.backlog import Answer, Backlog, Mirror, Moment
 from reconciler.model.event import Decision
 from reconciler.model.record import Memory
 from reconciler.model.units import Nanos, seconds
@@ -269,7 +269,7 @@ class Database:
 
     def _note(self, text: str) -> None:
         """Tell people, by an event, what became of the record itself."""
-        self._backlog.happenings.append((self._moment(), about_record(text)))
+        self._backlog.note(text, self._moment())
 
 
 def _file_id(path: Path) -> _FileId | None:
