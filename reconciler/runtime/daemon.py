@@ -96,6 +96,11 @@ class Daemon:
         self._authors = {commit: actor}
 
     @property
+    def has_seen_all(self) -> bool:
+        """Tell whether the manifests and the host were read, which is when acting begins."""
+        return self.source.last is not None and not self.picture().host_unseen
+
+    @property
     def is_over(self) -> bool:
         """Tell whether the loop has ended."""
         return self._is_over
@@ -104,6 +109,12 @@ class Daemon:
         """Return after the next step of the engine, or once the loop has ended."""
         if not self._is_over:
             await self._turned.wait()
+
+    async def manifests_read(self) -> None:
+        """Return once the manifests were read, or cannot be: before that no name is known."""
+        while self.source.last is None and not self.source.held and not self._is_over:
+            await self.turn()
+        await self.caught_up()
 
     async def caught_up(self) -> None:
         """Return once all that was told by now has been decided on."""

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from reconciler.manifest.intent import (
+    Intent,
+    PutService,
+    RemoveField,
+    RemoveService,
+    SetField,
+)
 from reconciler.model.desired import Definition, ManifestSet, Revision
-from reconciler.model.diagnostic import Source
+from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.event import (
     Decision,
     Event,
@@ -25,15 +32,24 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
+from reconciler.model.log import LogLine, LogQuery, LogSource
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot
 from reconciler.model.record import Memory
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.spec import DesiredState, Need, Readiness, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, milliseconds
 from reconciler.ports import (
+    Author,
+    CommitRequest,
+    Committed,
+    Draft,
     EventRecord,
+    LogEntry,
+    ManifestError,
+    NotFoundError,
     SourceHeldError,
     StoreError,
     TransitionRecord,
+    Usage,
 )
 
 BOOT = "boot-1"
@@ -212,10 +228,20 @@ class FakeManifests:
         self.defect: Exception | None = None
         self.reads = 0
         self._changed = asyncio.Event()
+        self._commits = 0
         self._set = manifests(*specs)
 
+    @property
+    def specs(self) -> dict[ServiceName, ServiceSpec]:
+        return {name: found.spec for name, found in self._set.definitions.items()}
+
+    @property
+    def commit(self) -> str:
+        return self._set.revision.commit
+
     def save(self, *specs: ServiceSpec) -> None:
-        self._set = manifests(*specs)
+        self._commits += 1
+        self._set = manifests(*specs, commit=f"{self._commits:040x}")
         self._changed.set()
 
     def touch(self) -> None:
@@ -236,16 +262,24 @@ class FakeManifests:
             yield
 
 
-def manifests(*specs: ServiceSpec) -> ManifestSet:
+def manifests(*specs: ServiceSpec, commit: str = "c" * 40) -> ManifestSet:
+    """Give a set of these; one whose digest is `bad` is invalid."""
+    places = {spec.name: Source(file=f"services.d/{spec.name}.yaml") for spec in specs}
+    invalid = {
+        spec.name: (Diagnostic(source=places[spec.name], code="W1", message="it is bad"),)
+        for spec in specs
+        if spec.digest == "bad"
+    }
     return ManifestSet(
-        revision=Revision(commit="c" * 40, branch="main"),
+        revision=Revision(commit=commit, branch="main"),
         definitions={
-            spec.name: Definition(
-                spec=spec, source=Source(file=f"services.d/{spec.name}.yaml", line=1)
-            )
+            spec.name: Definition(spec=spec, source=places[spec.name])
             for spec in specs
+            if spec.name not in invalid
         },
-        files=tuple(f"services.d/{spec.name}.yaml" for spec in specs),
+        invalid=invalid,
+        diagnostics=tuple(fault for faults in invalid.values() for fault in faults),
+        files=tuple(source.file for source in places.values()),
     )
 
 
@@ -260,3 +294,132 @@ def service(name: str, digest: str = "d1") -> ServiceSpec:
 
 def slot(name: str, index: int = 0) -> Slot:
     return Slot(service=ServiceName(name), index=index)
+
+
+def apply(
+    specs: Mapping[ServiceName, ServiceSpec], intents: Iterable[Intent]
+) -> dict[ServiceName, ServiceSpec]:
+    """Replay intents; a manifest's text is `name digest need...` here."""
+    found = dict(specs)
+    for intent in intents:
+        name = intent.service
+        match intent:
+            case SetField(path=("state",), value=value):
+                found[name] = replace(found[name], state=DesiredState(value))
+            case SetField(path=path, value=value):
+                digest = Digest(f"{found[name].digest}+{'.'.join(path)}={value}")
+                found[name] = replace(found[name], digest=digest)
+            case RemoveField():
+                raise ManifestError("no such key")
+            case PutService(text=text):
+                found[name] = spec_of(text)
+            case RemoveService():
+                del found[name]
+    return found
+
+
+def spec_of(text: str) -> ServiceSpec:
+    name, digest, *needs = text.split()
+    return replace(
+        service(name, digest),
+        ready=Readiness(delay=milliseconds(1)),
+        needs=tuple(Need(service=ServiceName(need)) for need in needs),
+    )
+
+
+class FakeRepository:
+    """A repository whose commits are what the fake manifests say."""
+
+    def __init__(self, manifests: FakeManifests) -> None:
+        self.manifests = manifests
+        self.requests: list[CommitRequest] = []
+        self._past: list[tuple[ServiceSpec, ...]] = []
+
+    async def commit(self, request: CommitRequest) -> Committed:
+        before = self.manifests.specs
+        after = apply(before, request.intents)
+        self.requests.append(request)
+        if after == before:
+            return Committed(commit=self.manifests.commit, changed=False)
+        self._past.append(tuple(before.values()))
+        self.manifests.save(*after.values())
+        files = tuple(f"services.d/{name}.yaml" for name in request.services)
+        return Committed(commit=self.manifests.commit, changed=True, files=files)
+
+    async def undo(self, author: Author, op_id: str) -> Committed:
+        del author, op_id
+        before = self.manifests.specs
+        self.manifests.save(*self._past.pop())
+        changed = [name for name, spec in self.manifests.specs.items() if before.get(name) != spec]
+        files = tuple(f"services.d/{name}.yaml" for name in changed)
+        return Committed(commit=self.manifests.commit, changed=True, files=files)
+
+    async def revision(self) -> Revision:
+        return Revision(commit=self.manifests.commit, branch="main")
+
+    async def blobs(self, revision: str) -> Mapping[str, bytes]:
+        raise NotFoundError(f"no revision {revision}")
+
+    async def log(self, path: str, limit: int) -> Sequence[LogEntry]:
+        return [LogEntry(commit=self.manifests.commit, author="a", at=0.0, subject=path)][:limit]
+
+
+class FakeDrafts:
+    """Replays intents on the fake manifests; a digest `bad` is a fault."""
+
+    def __init__(self, manifests: FakeManifests) -> None:
+        self._manifests = manifests
+
+    async def draft(self, intents: Sequence[Intent]) -> Draft:
+        before = self._manifests.specs
+        after = apply(before, intents)
+        changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+        files = {f"services.d/{name}.yaml": ("before", "after") for name in changed}
+        return Draft(manifests=manifests(*after.values()), files=files)
+
+    async def documents(self, text: str, path: str) -> Sequence[tuple[ServiceName, str]]:
+        del path
+        return [(ServiceName(line.split()[0]), line) for line in text.splitlines() if line]
+
+    async def document(self, path: str, service: ServiceName) -> str:
+        return f"{path}: {service}"
+
+
+class FakeLogs:
+    """Every log has the same lines."""
+
+    def __init__(self) -> None:
+        self.marked: list[LogSource] = []
+
+    async def read(
+        self, query: LogQuery, sources: Callable[[], Sequence[LogSource]]
+    ) -> AsyncIterator[LogLine]:
+        for source in sources():
+            for number in range(min(3, query.lines or 3)):
+                yield LogLine(
+                    service=source.service,
+                    instance=source.instance,
+                    stream="both",
+                    message=f"line {number} of {source.path}",
+                    raw=f"line {number} of {source.path}",
+                )
+
+    def mark_start(self, source: LogSource) -> None:
+        self.marked.append(source)
+
+    def look(self, sources: Sequence[LogSource]) -> None:
+        pass
+
+
+class FakeSampler:
+    """Everything uses the same."""
+
+    def sample(self, targets: Mapping[str, ProcessId]) -> Mapping[str, Usage]:
+        usage = Usage(cpu_percent=1.0, rss=2, pss=None, swap=None, file_descriptors=3)
+        return dict.fromkeys(targets, usage)
+
+    async def fresh(
+        self, targets: Mapping[str, ProcessId], *, within_s: float = 0.05
+    ) -> Mapping[str, Usage]:
+        del within_s
+        return self.sample(targets)

@@ -1,0 +1,273 @@
+"""The facade of a daemon at work: it gathers what the parts know, and lets them do the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler import __version__
+from reconciler.core.launch import Launch
+from reconciler.model.log import LogLine, LogQuery
+from reconciler.model.observed import ProcessId, Slot
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.status import Picture, ServiceStatus
+from reconciler.model.units import RunId, ServiceName, in_seconds
+from reconciler.ports import (
+    Clock,
+    EventRecord,
+    LogEntry,
+    ManifestError,
+    Sampler,
+    Store,
+    Usage,
+    WeaverError,
+)
+from reconciler.runtime import guards, previews, reasons
+from reconciler.runtime.changes import Changes, Tools
+from reconciler.runtime.control import (
+    DaemonFacts,
+    Finding,
+    History,
+    Reason,
+    Scene,
+    Setting,
+    Surroundings,
+    WaitResult,
+)
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.logbook import Logbook
+from reconciler.runtime.messages import Message, Preview, Problem, Summary
+from reconciler.runtime.operations import Operations
+from reconciler.runtime.outlook import cannot_reach, has_reached
+from reconciler.runtime.paths import StatePaths
+from reconciler.runtime.requests import Change, EventQuery, OperationRequest, Terms, WaitQuery
+
+CATCH_UP_LIMIT = 10_000
+"""Stored events that one who comes back gets before the new ones."""
+NO_RUN = RunId("")
+NOT_MET, TIMED_OUT = 7, 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the facade draws on besides the daemon."""
+
+    paths: StatePaths
+    clock: Clock
+    store: Store
+    logbook: Logbook
+    sampler: Sampler
+    tools: Tools
+    prepare: Callable[[ServiceSpec, Slot, RunId], Launch]
+    holder_pid: Callable[[], int | None]
+    settings: Callable[[], Sequence[Setting]]
+    troubles: Callable[[], Sequence[str]]
+    """What is wrong outside of the loop: the watch, the holder's journal, a port not to be had."""
+    examine: Callable[[], Sequence[Finding]]
+    """Looks for what is wrong with the set-up; may take a second, so it runs in a thread."""
+    metrics_listen: Callable[[], str]
+
+
+class LiveControl:
+    """Implements `Control` for the daemon of this process."""
+
+    def __init__(self, daemon: Daemon, parts: Parts) -> None:
+        self._daemon = daemon
+        self._parts = parts
+        self._begun = parts.clock.now()
+        self._changes = Changes(daemon, parts.tools)
+        self._operations = Operations(daemon, parts.tools.tail, parts.clock.now)
+
+    # --- questions -------------------------------------------------------------------------
+
+    async def scene(self) -> Scene:
+        """Give everything that status, services, graph, health and metrics show."""
+        picture = self._daemon.picture()
+        return Scene(
+            picture=picture,
+            usage=await self._usage(picture),
+            daemon=self._facts(),
+            wall=self._parts.clock.wall(),
+        )
+
+    async def preview(self) -> Preview:
+        """Compare what is desired with what runs."""
+        return previews.live(self._daemon.situation(), self._parts.tools.language)
+
+    async def events(self, query: EventQuery) -> Sequence[EventRecord]:
+        """Give stored events in order."""
+        return await self._parts.store.events(
+            after=query.after, service=query.service, limit=query.limit, since=query.since
+        )
+
+    async def follow(self, query: EventQuery) -> AsyncIterator[EventRecord]:
+        """Give stored events after `query.after`, then each new one, without end."""
+        last = query.after
+        with self._daemon.journal.listen() as listener:
+            if query.after:
+                for event in await self._parts.store.events(
+                    after=query.after, service=query.service, limit=CATCH_UP_LIMIT
+                ):
+                    yield event
+                    last = event.seq
+            async for event in listener:
+                is_new = event.seq == 0 or event.seq > last
+                if is_new and query.service in ("", event.service):
+                    yield event
+
+    async def history(self, service: ServiceName, limit: int = 100) -> History:
+        """Give a service's state changes and commits."""
+        status = self._known(service)
+        commits: Sequence[LogEntry] = ()
+        if status.source.file:
+            commits = await self._parts.tools.repository.log(status.source.file, limit)
+        transitions = await self._parts.store.history(service, limit)
+        return History(service=service, transitions=transitions, commits=commits)
+
+    async def why(self, service: ServiceName) -> Sequence[Reason]:
+        """Give the chain of reasons for a service's state."""
+        self._known(service)
+        return reasons.chain(self._daemon.picture(), service)
+
+    def logs(self, query: LogQuery) -> AsyncIterator[LogLine]:
+        """Give log lines, merged by time."""
+        return self._parts.logbook.read(query, self._daemon)
+
+    async def wait(self, query: WaitQuery) -> WaitResult:
+        """Answer when the goal is reached, cannot be reached, or time is up."""
+        begun = asyncio.get_running_loop().time()
+        missing: Mapping[ServiceName, str] = {}
+        try:
+            async with asyncio.timeout(query.timeout):
+                await self._daemon.manifests_read()
+                while (missing := self._missing(query)) and not self._in_vain(query):
+                    await self._daemon.turn()
+                    if self._daemon.is_over:
+                        break
+            exit_code = NOT_MET if missing else 0
+        except TimeoutError:
+            missing, exit_code = self._missing(query), TIMED_OUT
+        took = asyncio.get_running_loop().time() - begun
+        return WaitResult(
+            exit_code=exit_code if missing else 0,
+            missing={**missing, **self._in_vain(query)} if missing else {},
+            seconds=took,
+        )
+
+    async def settings(self) -> Sequence[Setting]:
+        """Give the effective weaver.yaml."""
+        return self._parts.settings()
+
+    async def doctor(self) -> Sequence[Finding]:
+        """Look for what is wrong with this set-up."""
+        return await asyncio.to_thread(self._parts.examine)
+
+    async def manifest(self, service: ServiceName) -> str:
+        """Give the text of a service's manifest as saved, its document alone."""
+        status = self._known(service)
+        return await self._parts.tools.drafts.document(status.source.file, service)
+
+    async def surroundings(self, service: ServiceName) -> Surroundings:
+        """Give the environment and directory of a service's first slot."""
+        spec = self._known(service).spec
+        if spec is None:
+            raise ManifestError(
+                f"cannot tell how {service} runs: its manifest never was valid",
+                mend=f"weaver why {service}",
+            )
+        slot = Slot(service=service, index=0)
+        made = await asyncio.to_thread(self._parts.prepare, spec, slot, NO_RUN)
+        env = {name: value for name, value in made.env.items() if name != "WEAVER_RUN"}
+        return Surroundings(service=service, cwd=made.cwd, env=env)
+
+    # --- long verbs ------------------------------------------------------------------------
+
+    def change(self, request: Change, terms: Terms) -> AsyncIterator[Message]:
+        """Change manifests: validate, guard, preview, commit, follow that commit, report."""
+        return _safely(self._changes.run(request, terms))
+
+    def operate(self, request: OperationRequest, terms: Terms) -> AsyncIterator[Message]:
+        """Do what changes no manifest."""
+        return _safely(self._operations.run(request, terms))
+
+    # --- gathering -------------------------------------------------------------------------
+
+    async def _usage(self, picture: Picture) -> dict[Slot, Usage]:
+        slots = {
+            str(shown.slot): shown
+            for status in picture.services.values()
+            for shown in status.slots
+            if shown.process is not None
+        }
+        targets: dict[str, ProcessId] = {
+            key: shown.process.id for key, shown in slots.items() if shown.process is not None
+        }
+        found = await self._parts.sampler.fresh(targets)
+        return {slots[key].slot: usage for key, usage in found.items()}
+
+    def _facts(self) -> DaemonFacts:
+        parts = self._parts
+        return DaemonFacts(
+            pid=os.getpid(),
+            version=__version__,
+            uptime=in_seconds(parts.clock.now()) - in_seconds(self._begun),
+            holder_pid=parts.holder_pid(),
+            root=str(parts.paths.root),
+            state_dir=str(parts.paths.state),
+            socket=str(parts.paths.socket),
+            mode="worktree",
+            metrics_listen=parts.metrics_listen(),
+            troubles=self._troubles(),
+        )
+
+    def _troubles(self) -> tuple[str, ...]:
+        daemon = self._daemon
+        said = (daemon.journal.trouble, daemon.problem, daemon.host_problem)
+        return tuple(text for text in (*said, *self._parts.troubles()) if text)
+
+    def _known(self, service: ServiceName) -> ServiceStatus:
+        services = self._daemon.picture().services
+        guards.known((service,), services)
+        return services[service]
+
+    def _missing(self, query: WaitQuery) -> dict[ServiceName, str]:
+        """Give the services that are not where they are waited for, and why."""
+        picture = self._daemon.picture()
+        guards.known(query.services, picture.services)
+        names = query.services or tuple(picture.services)
+        missing = {
+            name: picture.services[name].reason or f"it is {picture.services[name].state}"
+            for name in names
+            if not has_reached(picture.services[name], query.goal)
+        }
+        if query.revision and not picture.revision.commit.startswith(query.revision):
+            behind = f"revision {query.revision[:7]} is not the one followed"
+            missing = {name: missing.get(name, behind) for name in names}
+        return missing
+
+    def _in_vain(self, query: WaitQuery) -> dict[ServiceName, str]:
+        """Give the services that will not get there by waiting, and why."""
+        if query.revision:
+            return {}  # what that revision asks for is not known before it is read
+        services = self._daemon.picture().services
+        found = {
+            name: cannot_reach(services[name], query.goal)
+            for name in query.services or services
+            if name in services and not has_reached(services[name], query.goal)
+        }
+        return {name: why for name, why in found.items() if why}
+
+
+async def _safely(messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    """Turn what cannot be done into a problem and a summary."""
+    try:
+        async for message in messages:
+            yield message
+    except WeaverError as why:
+        diagnostics = why.diagnostics if isinstance(why, ManifestError) else ()
+        yield Problem(
+            title=str(why), mend=why.mend, exit_code=why.exit_code, diagnostics=diagnostics
+        )
+        yield Summary(exit_code=why.exit_code, text="nothing was done")

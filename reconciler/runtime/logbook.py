@@ -1,0 +1,100 @@
+"""Find the services' log files for whoever wants to read them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from reconciler.core.launch import Surroundings, log_file
+from reconciler.model.event import Spawn
+from reconciler.model.log import LogLine, LogQuery, LogSource
+from reconciler.model.observed import Slot
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.status import Picture, ServiceStatus
+from reconciler.model.units import ServiceName
+from reconciler.ports import Logs, WeaverError
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.guards import known
+from reconciler.runtime.paths import StatePaths
+
+TAIL_LINES = 10
+TAIL_WITHIN_S = 1.0
+INDEX_EVERY_S = 10.0
+DAEMON = ServiceName("weaver")
+"""What the daemon's own lines are shown as."""
+
+
+class Logbook:
+    """The logs of the services that a daemon knows."""
+
+    def __init__(self, logs: Logs, paths: StatePaths) -> None:
+        self._logs = logs
+        self._paths = paths
+        self._folders = Surroundings(root=str(paths.root), log_dir=str(paths.logs))
+
+    def mark_start(self, command: Spawn) -> None:
+        """Note where a run's output begins."""
+        self._logs.mark_start(self._source(command.spec, command.slot, None))
+
+    async def keep_index(self, daemon: Daemon) -> None:
+        """Note now and then how long each file is; the task of a daemon's life."""
+        while True:
+            await asyncio.sleep(INDEX_EVERY_S)
+            self._logs.look(self._sources(daemon.picture(), ()))
+
+    async def read(self, query: LogQuery, daemon: Daemon) -> AsyncIterator[LogLine]:
+        """Give the lines that are asked for. Raises NotFoundError for a name that is none."""
+        known(query.services, daemon.picture().services)
+
+        def sources() -> Sequence[LogSource]:
+            if query.daemon:
+                return [self._own()]
+            return self._sources(daemon.picture(), query.services)
+
+        async for line in self._logs.read(query, sources):
+            yield line
+
+    async def tail(self, name: ServiceName, daemon: Daemon) -> tuple[str, ...]:
+        """Give the last lines of a service, or as many as can be had at once."""
+        lines: list[str] = []
+        query = LogQuery(services=(name,), lines=TAIL_LINES)
+        try:
+            async with asyncio.timeout(TAIL_WITHIN_S):
+                async for line in self.read(query, daemon):
+                    lines.append(line.raw or line.message)  # noqa: PERF401 - what came in time
+        except (WeaverError, TimeoutError):
+            pass
+        return tuple(lines)
+
+    def _sources(self, picture: Picture, names: Sequence[ServiceName]) -> list[LogSource]:
+        chosen = names or picture.services
+        return [
+            source
+            for name in chosen
+            if name in picture.services
+            for source in self._of(picture.services[name])
+        ]
+
+    def _of(self, status: ServiceStatus) -> list[LogSource]:
+        found = [
+            self._source(status.spec, shown.slot, shown.process.id.pid if shown.process else None)
+            for shown in status.slots
+        ]
+        if found or status.spec is None:
+            return found
+        # Wanted stopped: its slots are not shown, their logs are still there.
+        slots = [Slot(service=status.name, index=index) for index in range(status.spec.instances)]
+        return [self._source(status.spec, slot, None) for slot in slots]
+
+    def _source(self, spec: ServiceSpec | None, slot: Slot, pid: int | None) -> LogSource:
+        return LogSource(
+            service=slot.service,
+            index=slot.index,
+            instance=str(slot),
+            path=log_file(spec, slot, self._folders),
+            version=spec.version if spec else "",
+            pid=pid,
+        )
+
+    def _own(self) -> LogSource:
+        return LogSource(service=DAEMON, index=0, instance=DAEMON, path=str(self._paths.daemon_log))

@@ -1,0 +1,233 @@
+"""Do what changes no manifest: restart, retry, approve, settle, shut down."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from typing import assert_never
+
+from reconciler.model.change import Verb
+from reconciler.model.event import Operation, OperationKind
+from reconciler.model.spec import DesiredState, OnRestart
+from reconciler.model.units import Nanos, ServiceName
+from reconciler.ports import NotFoundError
+from reconciler.runtime import guards
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.guards import Services
+from reconciler.runtime.journal import Listener
+from reconciler.runtime.messages import EventSeen, Message, Note, Problem, Summary
+from reconciler.runtime.outlook import Aim
+from reconciler.runtime.pursuit import TIMED_OUT, Chase, Pursuit, Tail, action_of
+from reconciler.runtime.requests import (
+    ApprovePrune,
+    OperationRequest,
+    RestartServices,
+    RetryServices,
+    Settle,
+    Shutdown,
+    Terms,
+)
+
+
+class Operations:
+    """Hands operations to the engine and follows what comes of them."""
+
+    def __init__(self, daemon: Daemon, tail: Tail, now: Callable[[], Nanos]) -> None:
+        self._daemon = daemon
+        self._tail = tail
+        self._now = now
+
+    async def run(self, request: OperationRequest, terms: Terms) -> AsyncIterator[Message]:
+        """Carry an operation out. Raises WeaverError where it cannot be done."""
+        if not isinstance(request, Shutdown):
+            await self._daemon.manifests_read()
+        with self._daemon.journal.listen() as listener:
+            match request:
+                case RestartServices(services=names):
+                    told = self._restart(names, terms, listener)
+                case RetryServices(services=names):
+                    told = self._retry(names, terms, listener)
+                case ApprovePrune(prune_id=prune_id):
+                    told = self._approve(prune_id, terms, listener)
+                case Settle(services=names):
+                    told = self._settle(names, terms, listener)
+                case Shutdown():
+                    told = self._shut_down(request, terms, listener)
+                case _:
+                    assert_never(request)
+            async for message in told:
+                yield message
+
+    async def _restart(
+        self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        services = self._daemon.picture().services
+        guards.known(names, services)
+        stopped = [name for name in names if services[name].desired is not DesiredState.RUNNING]
+        for name in stopped:
+            yield Note(text=f"{name} is not started: its manifest says stopped")
+        since = self._now()
+        self._ask(OperationKind.RESTART, terms, services=names)
+        moved = [name for name in moving_along(names, services) if name not in stopped]
+        chase = self._chase(
+            tuple(moved),
+            terms,
+            verbs=dict.fromkeys(moved, (Verb.RESTART,)),
+            aim=Aim(since=since),
+        )
+        async for message in self._pursue(f"restart {_list(names)}", chase, terms, listener):
+            yield message
+
+    async def _retry(
+        self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        guards.known(names, self._daemon.picture().services)
+        self._ask(OperationKind.START, terms, services=names)
+        chase = self._chase(names, terms, verbs=dict.fromkeys(names, (Verb.START,)))
+        async for message in self._pursue(f"start {_list(names)}", chase, terms, listener):
+            yield message
+
+    async def _approve(
+        self, prune_id: str, terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        hold = self._daemon.picture().prune
+        if hold is None or hold.id != prune_id:
+            raise NotFoundError(
+                f"no removal {prune_id} is held",
+                mend=f"weaver prune approve {hold.id}" if hold else "weaver status shows what is",
+            )
+        self._ask(OperationKind.APPROVE_PRUNE, terms, services=(), prune_id=prune_id)
+        chase = self._chase(hold.services, terms)
+        what = f"removal of {len(hold.services)} services"
+        async for message in self._pursue(what, chase, terms, listener):
+            yield message
+
+    async def _settle(
+        self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        await self._first_look(terms)
+        if not self._daemon.has_seen_all:
+            why = self._daemon.source.held or self._daemon.host_problem or "the host was not seen"
+            yield Problem(title=f"nothing is done yet: {why}", exit_code=TIMED_OUT)
+            yield Summary(exit_code=TIMED_OUT, text="time is up, it goes on")
+            return
+        services = self._daemon.picture().services
+        guards.known(names, services)
+        chase = self._chase(names or tuple(services), terms, aim=Aim(finishes_oneshots=False))
+        what = _list(names) if names else f"{len(services)} services"
+        async for message in self._pursue(what, chase, terms, listener):
+            yield message
+
+    async def _first_look(self, terms: Terms) -> None:
+        """Wait until the manifests and the host have been read once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(terms.timeout):
+                while not self._daemon.has_seen_all and not self._daemon.is_over:
+                    await self._daemon.turn()
+
+    async def _shut_down(
+        self, request: Shutdown, terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        running = [
+            name
+            for name, status in self._daemon.picture().services.items()
+            if any(slot.process for slot in status.slots)
+        ]
+        if request.keep_services:
+            self._daemon.leave()
+            yield Summary(
+                exit_code=0,
+                text=f"the daemon ends; {_count(running)} running under the holder",
+            )
+            return
+        kind = OperationKind.KILL if request.kill else OperationKind.SHUTDOWN
+        self._ask(kind, terms)
+        while not self._daemon.is_over:
+            for message in self._news(listener):
+                yield message
+            await self._daemon.turn()
+        for message in self._news(listener):
+            yield message
+        yield Summary(exit_code=0, text=f"everything is stopped: {_count(running)} ended")
+
+    def _news(self, listener: Listener) -> list[Message]:
+        found: list[Message] = []
+        for event in listener.drain():
+            if event.service:
+                found.append(EventSeen(event=event))
+                if (action := action_of(event, (Verb.STOP,), None)) is not None:
+                    found.append(action)
+        return found
+
+    async def _pursue(
+        self, what: str, chase: Chase, terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        await self._daemon.caught_up()
+        if not terms.wait:
+            yield Summary(exit_code=0, text=f"{what} - asked for, not waited for")
+            return
+        pursuit = Pursuit(self._daemon, chase, self._tail)
+        async for message in pursuit.run(listener):
+            yield message
+        took = asyncio.get_running_loop().time() - chase.begun
+        how = {0: f"done in {took:.1f} s", 9: "time is up, it goes on"}
+        yield Summary(
+            exit_code=pursuit.exit_code, text=f"{what} - {how.get(pursuit.exit_code, 'failed')}"
+        )
+
+    def _chase(
+        self,
+        names: tuple[ServiceName, ...],
+        terms: Terms,
+        *,
+        verbs: dict[ServiceName, tuple[Verb, ...]] | None = None,
+        aim: Aim | None = None,
+    ) -> Chase:
+        begun = asyncio.get_running_loop().time()
+        return Chase(
+            names=names,
+            verbs=verbs or {},
+            aim=aim or Aim(),
+            begun=begun,
+            deadline=begun + terms.timeout,
+        )
+
+    def _ask(
+        self,
+        kind: OperationKind,
+        terms: Terms,
+        *,
+        services: tuple[ServiceName, ...] = (),
+        prune_id: str = "",
+    ) -> None:
+        self._daemon.ask(
+            Operation(
+                id=secrets.token_hex(6),
+                kind=kind,
+                services=services,
+                actor=f"uid:{terms.author.uid}",
+                reason=terms.reason,
+                prune_id=prune_id,
+            )
+        )
+
+
+def moving_along(names: Iterable[ServiceName], services: Services) -> list[ServiceName]:
+    """Give services and those dependents whose manifest says that they restart with them."""
+    moved = list(dict.fromkeys(names))
+    for name in guards.dependents(moved, services):
+        spec = services[name].spec
+        needs = spec.needs if spec else ()
+        if any(n.service in moved and n.on_restart is OnRestart.RESTART for n in needs):
+            moved.append(name)
+    return moved
+
+
+def _list(names: Iterable[ServiceName]) -> str:
+    return ", ".join(names)
+
+
+def _count(names: list[ServiceName]) -> str:
+    return "1 service" if len(names) == 1 else f"{len(names)} services"

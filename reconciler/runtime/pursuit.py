@@ -1,0 +1,181 @@
+"""Follow services on their way, tell what happens to them, and say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.change import Verb
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import ServiceName
+from reconciler.ports import EventRecord
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.journal import Listener
+from reconciler.runtime.messages import (
+    ActionSeen,
+    Converged,
+    EventSeen,
+    Message,
+    Phase,
+    Problem,
+)
+from reconciler.runtime.outlook import Aim, Outlook, Standing, judge
+
+FAILED = 4
+TIMED_OUT = 9
+MOST_PROBLEMS = 5
+"""Services that failed are told one by one up to here, then counted."""
+
+Tail = Callable[[ServiceName], Awaitable[tuple[str, ...]]]
+"""Gives the last lines of a service's log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chase:
+    """Whom to follow, and where to."""
+
+    names: tuple[ServiceName, ...]
+    verbs: Mapping[ServiceName, tuple[Verb, ...]] = field(default_factory=dict)
+    """What is planned for them, as far as is known."""
+    aim: Aim = field(default_factory=Aim)
+    deadline: float = 0.0
+    """By the loop's clock."""
+    begun: float = 0.0
+
+
+class Pursuit:
+    """One chase; `exit_code` says how it ended."""
+
+    def __init__(self, daemon: Daemon, chase: Chase, tail: Tail) -> None:
+        self._daemon = daemon
+        self._chase = chase
+        self._tail = tail
+        self.exit_code = 0
+
+    async def run(self, listener: Listener) -> AsyncIterator[Message]:
+        """Tell of events and actions until all are there, none can come any more, or time is up."""
+        standings = self._standings()
+        while is_open(standings):
+            if not await self._next_turn():
+                break
+            for message in self._news(listener):
+                yield message
+            standings = self._standings()
+        for message in self._news(listener):
+            yield message
+        async for message in self._conclusion(standings):
+            yield message
+
+    def _standings(self) -> Mapping[ServiceName, Standing]:
+        picture, situation = self._daemon.picture(), self._daemon.situation()
+        return judge(picture, situation, self._chase.names, self._chase.aim)
+
+    async def _next_turn(self) -> bool:
+        """Wait for the next step; False when time is up."""
+        try:
+            async with asyncio.timeout_at(self._chase.deadline):
+                await self._daemon.turn()
+        except TimeoutError:
+            return False
+        return not self._daemon.is_over
+
+    def _news(self, listener: Listener) -> Iterator[Message]:
+        services = self._daemon.picture().services
+        for event in listener.drain():
+            name = ServiceName(event.service)
+            if name not in self._chase.names:
+                continue
+            spec = services[name].spec if name in services else None
+            yield EventSeen(event=event)
+            action = action_of(event, self._chase.verbs.get(name, ()), spec)
+            if action is not None:
+                yield action
+
+    async def _conclusion(
+        self, standings: Mapping[ServiceName, Standing]
+    ) -> AsyncIterator[Message]:
+        behind = {
+            name: standing
+            for name, standing in standings.items()
+            if standing.outlook is not Outlook.THERE
+        }
+        if not behind:
+            now = asyncio.get_running_loop().time()
+            yield Converged(
+                revision=self._daemon.picture().revision,
+                services=self._chase.names,
+                seconds=now - self._chase.begun,
+            )
+            return
+        is_stuck = any(standing.outlook is Outlook.STUCK for standing in behind.values())
+        self.exit_code = FAILED if is_stuck else TIMED_OUT
+        worst_first = sorted(behind.items(), key=lambda item: (item[1].outlook, item[0]))[::-1]
+        for name, standing in worst_first[:MOST_PROBLEMS]:
+            yield await self._problem(name, standing)
+        if len(behind) > MOST_PROBLEMS:
+            more = len(behind) - MOST_PROBLEMS
+            yield Problem(
+                title=f"{more} more services are not as wanted",
+                mend="weaver status --problems shows them all",
+                exit_code=self.exit_code,
+            )
+
+    async def _problem(self, name: ServiceName, standing: Standing) -> Problem:
+        is_stuck = standing.outlook is Outlook.STUCK
+        what = "is not as wanted" if is_stuck else "is not there yet, and time is up"
+        return Problem(
+            title=f"{name} {what}: {standing.because}",
+            mend=f"weaver why {name}" if is_stuck else "it goes on; weaver status shows how",
+            exit_code=FAILED if is_stuck else TIMED_OUT,
+            service=name,
+            log_tail=await self._tail(name),
+        )
+
+
+def is_open(standings: Mapping[ServiceName, Standing]) -> bool:
+    """Tell whether anything may still come."""
+    return any(standing.outlook is Outlook.COMING for standing in standings.values())
+
+
+_BEGINS = {"service.starting": Verb.START, "service.stopping": Verb.STOP}
+_ENDS = {
+    "service.ready": Verb.START,
+    "service.completed": Verb.START,
+    "service.stopped": Verb.STOP,
+}
+_FAILS = {"service.crashed": Verb.START, "service.gave-up": Verb.START}
+
+
+def action_of(
+    event: EventRecord, planned: tuple[Verb, ...], spec: ServiceSpec | None
+) -> ActionSeen | None:
+    """Tell what an event means for what was planned: a restart is one action, stop to ready."""
+    is_restart = Verb.RESTART in planned
+    is_oneshot = spec is not None and spec.is_oneshot
+    kind = event.kind
+    if kind == "config.changed" and planned == (Verb.UPDATE,):
+        return _seen(event, Verb.UPDATE, Phase.DONE)
+    if kind in _BEGINS:
+        verb = Verb.RESTART if is_restart else _BEGINS[kind]
+        return _seen(event, verb, Phase.START)
+    if kind == "service.ready" and is_oneshot:
+        return None
+    if kind == "service.stopped" and is_restart:
+        return None
+    if kind in _ENDS:
+        verb = Verb.RESTART if is_restart else _ENDS[kind]
+        return _seen(event, verb, Phase.DONE)
+    if kind in _FAILS:
+        return _seen(event, Verb.RESTART if is_restart else _FAILS[kind], Phase.FAILED)
+    return None
+
+
+def _seen(event: EventRecord, verb: Verb, phase: Phase) -> ActionSeen:
+    return ActionSeen(
+        service=ServiceName(event.service),
+        action=verb,
+        phase=phase,
+        instance=event.instance,
+        reason=event.reason,
+    )

@@ -1,0 +1,66 @@
+"""Explain a service's state as a chain: itself, then what it waits for, and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.model.observed import State
+from reconciler.model.status import Picture, ServiceStatus
+from reconciler.model.units import ServiceName
+from reconciler.runtime.control import Reason
+
+DEEPEST = 32
+
+
+def chain(picture: Picture, name: ServiceName) -> list[Reason]:
+    """Give the links, each followed by those that explain it."""
+    return list(_links(picture, name, 0, {name}))
+
+
+def _links(
+    picture: Picture, name: ServiceName, depth: int, seen: set[ServiceName]
+) -> Iterator[Reason]:
+    status = picture.services.get(name)
+    if status is None:
+        yield Reason(service=name, state="unknown", because="no such service", depth=depth)
+        return
+    yield Reason(
+        service=name,
+        state=status.state,
+        because=_because(picture, status),
+        file=str(status.source) if status.source.file else "",
+        depth=depth,
+    )
+    for fault in status.invalid:
+        yield Reason(
+            service=name,
+            state="invalid",
+            because=f"{fault.code} {fault.message}",
+            file=str(fault.source),
+            depth=depth + 1,
+        )
+    for wait in status.waiting_for:
+        if wait.service not in seen and depth < DEEPEST:
+            seen.add(wait.service)
+            yield from _links(picture, wait.service, depth + 1, seen)
+
+
+def _because(picture: Picture, status: ServiceStatus) -> str:
+    """Give the reason, with what is known of the last exit where it says more."""
+    reason = status.reason or picture.host_unseen or _plain_reason(picture, status)
+    exits = [slot.last_exit for slot in status.slots if slot.last_exit is not None]
+    is_down = status.state in (State.CRASHED, State.STARTING, State.DEGRADED)
+    if is_down and exits:
+        last = str(max(exits, key=lambda end: end.at))
+        if last not in reason:
+            return f"{reason}; its last process {last}"
+    return reason
+
+
+def _plain_reason(picture: Picture, status: ServiceStatus) -> str:
+    """Say why all is well, for somebody who asks all the same."""
+    if picture.source_held:
+        return f"as last read; the manifests are not followed just now: {picture.source_held}"
+    if status.state is State.RUNNING:
+        return "its manifest says running, and it is"
+    return "as its manifest says"
