@@ -92,12 +92,16 @@ class Rig:
         sock.connect(wire.address(str(self.directory)))
         return sock
 
-    def kill_holder(self) -> None:
-        """Kill the holder without warning."""
-        pidfd = os.pidfd_open(self.holder_pid)
-        os.kill(self.holder_pid, signal.SIGKILL)
-        assert until(lambda: has_ended(pidfd), message="the end of the holder")
-        os.close(pidfd)
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the holder lives."""
+        process = tree.find(self.holder_pid)
+        return process is not None and not process.is_dead
+
+    def kill_holder(self, number: int = signal.SIGKILL) -> None:
+        """End the holder without warning, or by SIGTERM."""
+        os.kill(self.holder_pid, number)
+        until(lambda: not self.is_held, message="the end of the holder")
         self.sock.close()
 
     def restart_holder(self) -> None:
@@ -107,8 +111,7 @@ class Rig:
 
     def close(self) -> None:
         """End everything that this rig started."""
-        holder = tree.find(self.holder_pid) if self.holder_pid else None
-        if holder is None or holder.is_dead:
+        if not self.holder_pid or not self.is_held:
             self.launch()
         self.connect()
         for run in self.runs().values():
@@ -187,15 +190,3 @@ class Rig:
         received = wire.receive(self.sock)
         assert received is not None, "the holder has left"
         return received[0]
-
-
-def has_ended(pidfd: int) -> bool:
-    """Tell whether the process of a pidfd is gone, or a zombie."""
-    try:
-        signal.pidfd_send_signal(pidfd, 0)
-    except ProcessLookupError:
-        return True
-    fields = Path(f"/proc/self/fdinfo/{pidfd}").read_text().split()
-    pid = int(fields[fields.index("Pid:") + 1])
-    process = tree.find(pid) if pid > 0 else None
-    return process is None or process.is_dead
