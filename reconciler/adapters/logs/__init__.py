@@ -1,0 +1,1 @@
+"""Services' logs as files: read backwards and forwards, followed, searched; never copied."""

@@ -1,0 +1,152 @@
+"""The time index of a log: how long the file was at which time, and where each run began.
+
+A line of text for each mark, in a file of its own beside the logs: `t` for a look, `r` for the
+start of a run, then the wall clock, then the length of the log. Its first line names the log's
+inode: marks of another file, or of one that was cut shorter, mean nothing and are not used.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+HEADER = "weaver-log-index 1"
+MARKS_MAX = 4_096
+"""Marks kept for one log; at the limit every other look of the past is dropped."""
+STARTS_MAX = 64
+"""Starts of runs kept for one log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The log was `offset` bytes long at `time`; 0 is a time that nobody knows."""
+
+    time: float
+    offset: int
+    is_start: bool = False
+
+    def __str__(self) -> str:
+        return f"{'r' if self.is_start else 't'} {self.time:.3f} {self.offset}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class FileId:
+    """Which file, and how long it is."""
+
+    device: int
+    inode: int
+    size: int
+    changed: float
+    """Wall clock of the last write."""
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> FileId:
+        """Give the identity of what was looked at."""
+        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime)
+
+    @property
+    def header(self) -> str:
+        """Give the first line of this file's index."""
+        return f"{HEADER} {self.device} {self.inode}\n"
+
+
+class TimeIndex:
+    """The marks of one log, in the order they were made.
+
+    Wall clocks are set back at times. So a search uses the latest time seen up to each mark: it
+    may then begin too early in the file, and never leaves out a line that belongs in.
+    """
+
+    def __init__(self, marks: Sequence[Mark], changed: float) -> None:
+        self._marks = marks
+        self._offsets = [mark.offset for mark in marks]
+        self._times = list(accumulate((mark.time for mark in marks), max))
+        self._changed = changed
+        self.starts = [mark.offset for mark in marks if mark.is_start]
+        """Where each run began, in order."""
+
+    @property
+    def previous_run(self) -> tuple[int, int] | None:
+        """Give where the run before the last one begins and ends; None: there was none."""
+        return (self.starts[-2], self.starts[-1]) if len(self.starts) >= 2 else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is known."""
+        return not self._marks
+
+    def started_since(self, time: float) -> int | None:
+        """Give where the first run after a moment begins; None: none did."""
+        return next(
+            (mark.offset for mark in self._marks if mark.is_start and mark.time >= time), None
+        )
+
+    def is_of_last_run(self, offset: int) -> bool:
+        """Tell whether what stands at an offset was written by the run that began last."""
+        return not self.starts or offset >= self.starts[-1]
+
+    def offset_before(self, time: float) -> int:
+        """Give an offset before which nothing was written at `time` or later."""
+        place = bisect_right(self._times, time) - 1
+        return self._offsets[place] if place >= 0 else 0
+
+    def offset_after(self, time: float) -> int | None:
+        """Give an offset from which on everything was written after `time`; None: no such."""
+        place = bisect_right(self._times, time)
+        return self._offsets[place] if place < len(self._offsets) else None
+
+    def written_after(self, offset: int) -> float | None:
+        """Give the latest time known to be before the byte at `offset` was written."""
+        place = bisect_right(self._offsets, offset) - 1
+        return self._marks[place].time or None if place >= 0 else None
+
+    def written_before(self, offset: int) -> float:
+        """Give the earliest time known to be after the byte at `offset` was written."""
+        place = bisect_right(self._offsets, offset)
+        return self._times[place] if place < len(self._times) else self._changed
+
+
+def read_index(path: Path, log: FileId, latest: Mark | None = None) -> TimeIndex:
+    """Read a log's index; an empty one where there is none that belongs to it.
+
+    `latest` is a look that found nothing new, and so was not written down.
+    """
+    marks = read_marks(path, log)
+    if latest is not None and marks and marks[-1].offset == latest.offset:
+        marks.append(latest)
+    return TimeIndex(marks, log.changed)
+
+
+def read_marks(path: Path, log: FileId) -> list[Mark]:
+    """Read the marks that hold for the log as it is now."""
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return []
+    header, _, body = text.partition("\n")
+    if f"{header}\n" != log.header:
+        return []
+    marks = [mark for mark in map(_mark, body.splitlines()) if mark is not None]
+    offsets = [mark.offset for mark in marks]
+    is_whole = all(a <= b for a, b in pairwise(offsets))
+    return marks if is_whole and (not offsets or offsets[-1] <= log.size) else []
+
+
+def thinned(marks: Sequence[Mark]) -> list[Mark]:
+    """Drop every other look and the oldest starts, so that the rest is half as long or so."""
+    starts = [place for place, mark in enumerate(marks) if mark.is_start][-STARTS_MAX:]
+    looks = [place for place, mark in enumerate(marks) if not mark.is_start][::-2]
+    return [marks[place] for place in sorted([*starts, *looks])]
+
+
+def _mark(line: str) -> Mark | None:
+    """Read one mark; None for a line that a crash cut short."""
+    try:
+        kind, time, offset = line.split(" ")
+        return Mark(float(time), int(offset), is_start=kind == "r")
+    except ValueError:
+        return None
