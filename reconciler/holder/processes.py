@@ -24,6 +24,8 @@ KILL_ROUNDS = 8
 """How often a tree that is being killed is looked at again for processes it forked meanwhile."""
 SETTLE_S = 0.002
 """How long the dying get to die before /proc is searched for survivors."""
+RETRY_S = 1.0
+"""When to search again after a search that failed, for want of descriptors for instance."""
 
 
 class Processes:
@@ -114,15 +116,17 @@ class Processes:
 
     def settle(self) -> None:
         """Find out what is left of the runs whose main process is gone."""
-        if not self._unsettled or time.monotonic() < self._survey_at:
-            return
         began = time.monotonic()
-        runs, self._unsettled = self._unsettled, {}
-        for run_id, members in tree.survey(runs.values()).items():
+        if not self._unsettled or began < self._survey_at:
+            return
+        self._survey_at = began + RETRY_S
+        for run_id, members in tree.survey(self._unsettled.values()).items():
+            if members and not self._watch_survivors(self._ledger.runs[run_id], members):
+                # They ended before they could be watched: look again for their children.
+                continue
+            run = self._unsettled.pop(run_id)
             if not members:
-                self._note_empty(runs[run_id])
-            elif not self._watch_survivors(runs[run_id], members):
-                self._settle_soon(runs[run_id])
+                self._note_empty(run)
         # A tree that forks and dies all the time may cost half of our time and no more.
         self._survey_at = 2 * time.monotonic() - began
 

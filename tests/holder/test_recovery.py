@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,7 +226,7 @@ def test_a_process_whose_main_thread_ended_still_lives(rig: Rig) -> None:
         "print('up', flush=True)\n"
         "ctypes.CDLL(None).pthread_exit(None)\n"
     )
-    started = rig.spawn("web-0", "python3", "-c", script)
+    started = rig.spawn("web-0", sys.executable, "-c", script)
     until(lambda: "State:\tZ" in Path(f"/proc/{started.pid}/status").read_text())
     rig.restart_holder()
     assert rig.runs()[started.run]["exit"] is None

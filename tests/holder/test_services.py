@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ def test_a_service_gets_exactly_the_environment_that_was_sent(rig: Rig) -> None:
 
 
 def test_a_service_starts_with_clean_signals_and_only_its_own_descriptors(rig: Rig) -> None:
-    script = f'cat /proc/self/status; exec python3 -c "{FDS}"'
+    script = f'cat /proc/self/status; exec {sys.executable} -c "{FDS}"'
     started = rig.spawn("web-0", "sh", "-c", script)
     rig.wait_for("exited", started)
     status = dict(line.split(":\t", 1) for line in started.output.splitlines() if ":\t" in line)
