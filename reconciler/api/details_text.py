@@ -30,6 +30,7 @@ from reconciler.runtime.control import Scene
 
 LABEL_WIDTH = 12
 LAST_LINES = 5
+MOST_EXITS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,9 @@ def _facts(
         yield from _wishes(service.spec)
     if service.needed_by:
         yield "needed by", listing(service.needed_by)
+    for slot in _last_to_end(service.slots):
+        which = f"{slot.slot}: " if len(service.slots) > 1 else ""
+        yield "last exit", which + exit_text(slot.last_exit, scene)
     if addresses := listening(usage_of(service, scene)):
         yield "listens on", ", ".join(addresses)
     yield from _origin(scene, service, background)
@@ -104,6 +108,13 @@ def _wishes(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
         yield "needs", ", ".join(map(_need, spec.needs))
     if spec.labels:
         yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(spec.labels.items()))
+
+
+def _last_to_end(slots: Sequence[SlotStatus]) -> list[SlotStatus]:
+    """Give the slots whose processes ended last, the latest first."""
+    ended = [slot for slot in slots if slot.last_exit is not None]
+    ended.sort(key=lambda slot: slot.last_exit.at if slot.last_exit else 0, reverse=True)
+    return ended[:MOST_EXITS]
 
 
 def _origin(
@@ -139,10 +150,9 @@ def _fact(label: str, text: str, page: Page) -> list[str]:
 
 
 def _instances(scene: Scene, service: ServiceStatus, page: Page) -> list[str]:
-    """Give a table of the slots, each with its last exit in words."""
+    """Give a table of the slots."""
     slots = service.slots
     ups = [uptime(slot, scene) for slot in slots]
-    exits = [exit_text(slot.last_exit, scene) for slot in slots]
     columns = [
         Column(title="INSTANCE", texts=[plain(str(slot.slot)) for slot in slots], floor=8),
         Column(title="STATE", texts=[slot.state for slot in slots]),
@@ -153,7 +163,6 @@ def _instances(scene: Scene, service: ServiceStatus, page: Page) -> list[str]:
         Column(
             title="MEM", texts=[_memory(s.slot, scene) for s in slots], right=True, expendable=2
         ),
-        Column(title="LAST EXIT", texts=exits, floor=20),
     ]
     inner = Page(width=page.width - 2, colour=page.colour)
     return [f"  {line}" for line in table(columns, inner)]

@@ -166,7 +166,7 @@ def _actions(preview: Preview, page: Page) -> list[str]:
         if not preview.files:
             lines += [_field(item) for item in change.fields]
     for name, because in sorted(held.items()):
-        lines += _entry(f"  . hold     {name:<{width}}", because, Paint.BUSY, page)
+        lines += _entry(f"  . {'hold':<11} {name:<{width}}", because, Paint.BUSY, page)
     for fault in sorted(preview.invalid):
         lines += _fault(fault, page)
     return lines
@@ -198,11 +198,7 @@ def _field(change: FieldChange) -> str:
 
 def _fault(fault: Diagnostic, page: Page) -> list[str]:
     """Give one diagnostic, its place first so that editors and people can jump there."""
-    kind = "  ! warning " if fault.is_warning else "  ! invalid "
-    colour = Paint.BUSY if fault.is_warning else Paint.BAD
-    place = plain(str(fault.source))
-    lines = [f"{paint(kind, colour, page)} {place}: {fault.code}"]
-    lines += wrap(plain(fault.message), page, indent=" " * 6)
-    if fault.mend:
-        lines += wrap(f"mend: {plain(fault.mend)}", page, indent=" " * 6)
-    return lines
+    word, colour = ("warning", Paint.BUSY) if fault.is_warning else ("invalid", Paint.BAD)
+    mend = f" (mend: {fault.mend})" if fault.mend else ""
+    text = f"{fault.source}: {fault.code} {fault.message}{mend}"
+    return _entry(f"  ! {word:<10}", text, colour, page)

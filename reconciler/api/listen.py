@@ -14,7 +14,8 @@ from reconciler.api.peer import PeerProtocol
 from reconciler.api.streams import Streams
 
 MOST_CONNECTIONS = 500
-LARGEST_HEAD = 16 * 1024
+LARGEST_HEAD = 64 * 1024
+"""Of a request line and headers that arrive bit by bit."""
 FAREWELL_S = 2
 """What answers and long verbs under way get to end in once the server stops."""
 

@@ -32,6 +32,7 @@ _KINDS = {
     409: ("conflict", "something is in the way"),
     413: ("too-large", "the request is too large"),
     422: ("unacceptable", "the request cannot be accepted"),
+    431: ("too-large", "the request is too large"),
     500: ("internal", "internal error"),
     503: ("unavailable", "cannot be done just now"),
     504: ("timed-out", "time is up"),

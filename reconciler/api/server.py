@@ -25,11 +25,12 @@ from reconciler.ports import ForbiddenError, WeaverError
 LARGEST_BODY = 2 * 1024 * 1024
 LARGEST_DRAINED = 8 * 1024 * 1024
 """What is too large is still read up to here, so that an honest client gets to read the answer."""
+LARGEST_HEADERS = 16 * 1024
 BODY_WITHIN_S = 10.0
 INTERNAL_ERROR = 255
 
 _EXIT_OF_STATUS = {404: 6, 405: 2}
-_UNREAD = frozenset({408, 413})
+_UNREAD = frozenset({408, 413, 431})
 """After these, part of the request is still to come: only a new connection starts clean."""
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,12 @@ log = logging.getLogger(__name__)
 
 class TooLargeError(WeaverError):
     """A request is larger than any that makes sense (exit 2)."""
+
+    exit_code = 2
+
+
+class HeadersTooLargeError(WeaverError):
+    """A request has more headers than any client of ours sends (exit 2)."""
 
     exit_code = 2
 
@@ -81,6 +88,8 @@ class Api:
 
     def _admit(self, scope: Scope) -> None:
         """Refuse whoever is not the daemon's own user or root, whatever they ask for."""
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > LARGEST_HEADERS:
+            raise HeadersTooLargeError("cannot accept so many headers", mend="send fewer")
         peer = peer_of(scope)
         if not self._is_open and (peer is None or peer.uid not in self._allowed):
             raise ForbiddenError(
@@ -221,6 +230,8 @@ def _status(error: WeaverError) -> int:
             return 400
         case TooLargeError():
             return 413
+        case HeadersTooLargeError():
+            return 431
         case TooSlowError():
             return 408
         case _:

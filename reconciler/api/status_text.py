@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from reconciler.api.diff_text import at
 from reconciler.api.human import NOTHING, commit, count, percent, plain, size, span
@@ -23,6 +23,9 @@ from reconciler.runtime.control import Scene
 MOST_FAULTS = 3
 """Shown below the table; `weaver validate` shows all."""
 
+SAYS_NOTHING = 10
+"""Added to what makes a column expendable when all its rows say the same nothing."""
+
 WHY_FLOOR = 30
 WHY_FLOOR_CALM = 12
 NAME_FLOOR = 8
@@ -32,7 +35,7 @@ Nothing is defined here yet: there is no manifest in services.d/.
 
   weaver register web -- python3 -m http.server 8123
 
-runs a first service, and writes its manifest. A manifest that you save there starts too.
+runs a first service and writes its manifest. A manifest saved there starts too.
 """
 
 PAINTS = {
@@ -90,15 +93,17 @@ def _columns(scene: Scene, shown: Sequence[ServiceStatus]) -> list[Column]:
     why = [plain(service.reason) for service in shown]
     troubled = [w for w, s in zip(why, shown, strict=True) if not is_as_wanted(s)]
     floor = WHY_FLOOR if any(troubled) else WHY_FLOOR_CALM
+    calm = SAYS_NOTHING * (set(restarts) <= {"0"})
+    silent = SAYS_NOTHING * (set(listens) <= {NOTHING})
     return [
         Column(title="NAME", texts=[plain(s.name) for s in shown], floor=NAME_FLOOR),
         Column(title="STATE", texts=[state_text(s) for s in shown], paints=paints),
         Column(title="HEALTH", texts=[s.health for s in shown], paints=paints, expendable=1),
         Column(title="UP", texts=ups, right=True, expendable=2),
-        Column(title="RESTARTS", texts=restarts, right=True, expendable=3),
+        Column(title="RESTARTS", texts=restarts, right=True, expendable=3 + calm),
         Column(title="CPU", texts=cpu, right=True, expendable=5),
         Column(title="MEM", texts=memory, right=True, expendable=4),
-        Column(title="LISTEN", texts=listens, floor=14, expendable=6),
+        Column(title="LISTEN", texts=listens, floor=14, expendable=6 + silent),
         Column(title="WHY", texts=why, floor=floor),
     ]
 
@@ -160,11 +165,13 @@ def _up(service: ServiceStatus, scene: Scene) -> str:
 def _below(scene: Scene, page: Page) -> list[str]:
     """Give what no row of the table shows: broken manifests, held removals, Weaver's own woes."""
     broken = faults(scene.picture)
-    said: Iterable[str] = [*broken[:MOST_FAULTS], *troubles(scene)]
-    lines: list[str] = []
-    for text in said:
-        first, *rest = wrap(plain(text), page, indent="  ")
-        lines += [paint("! ", Paint.BAD, page) + first[2:], *rest]
+    lines = [line for text in broken[:MOST_FAULTS] for line in _alarm(text, page)]
     if len(broken) > MOST_FAULTS:
         lines.append(f"  and {len(broken) - MOST_FAULTS} more: `weaver validate`")
-    return lines
+    return lines + [line for text in troubles(scene) for line in _alarm(text, page)]
+
+
+def _alarm(text: str, page: Page) -> list[str]:
+    """Give a sentence that should not be overlooked."""
+    first, *rest = wrap(plain(text), page, indent="  ") or ["  "]
+    return [paint("! ", Paint.BAD, page) + first[2:], *rest]

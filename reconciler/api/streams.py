@@ -40,6 +40,11 @@ class Streams:
         self._carried: set[asyncio.Task[None]] = set()
 
     @property
+    def count(self) -> int:
+        """Give the number of streams that are open."""
+        return self._open
+
+    @property
     def is_full(self) -> bool:
         """Tell whether there is no room for another stream."""
         return self._open >= MOST_STREAMS or self._closing.is_set()

@@ -50,7 +50,22 @@ def _entry(key: str, value: Any) -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    """Give a scalar (or something empty); text is quoted as in JSON unless it is a plain word."""
-    if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _NOT_PLAIN:
+    """Give a scalar (or something empty); text is quoted unless it is a plain word."""
+    if not isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    if _PLAIN.match(value) and value.lower() not in _NOT_PLAIN:
         return value
-    return msgspec.json.encode(value).decode()
+    return f'"{"".join(map(_escaped, value))}"'
+
+
+def _escaped(char: str) -> str:
+    r"""Give a character as it stands between double quotes; Python's escapes are YAML's, too.
+
+    >>> _escaped("a"), _escaped('"'), _escaped("\x7f"), _escaped("\u202e")
+    ('a', '\\"', '\\x7f', '\\u202e')
+    """
+    if char in '"\\':
+        return "\\" + char
+    if char.isprintable():
+        return char
+    return char.encode("utf-8", "replace").decode().encode("unicode_escape").decode()

@@ -6,7 +6,7 @@ is read into an object that a client could name.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -188,11 +188,8 @@ class ShutdownBody(Body, frozen=True, kw_only=True):
     kill: bool = False
 
 
-Decoded = TypeVar("Decoded")
-
-
-def decode(body: bytes, kind: type[Decoded]) -> Decoded:
-    """Read a body; what is wrong with it is said with its path."""
+def decode(body: bytes, kind: Any) -> Any:
+    """Read a body as a type (or union of types); what is wrong with it is said with its path."""
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:

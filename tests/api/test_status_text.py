@@ -1,0 +1,130 @@
+"""Whatever services are called and whatever their reasons say, status stays a table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from reconciler.api.details_text import Background, details_text
+from reconciler.api.human import cells
+from reconciler.api.page import NARROWEST, Page
+from reconciler.api.status_text import footer, status_text
+from reconciler.api.wire.base import document
+from reconciler.api.wire.status import status_document
+from reconciler.model.desired import Revision
+from reconciler.model.log import LogLine
+from reconciler.model.observed import Slot, State
+from reconciler.model.status import Health, ServiceStatus, Sync
+from tests.api.builders import HERE, name, scene, service, shop, slot_status, usage
+
+anything = st.text(max_size=90)
+"""Control characters, half surrogate pairs, wide and combining ones included."""
+
+
+@st.composite
+def services(draw: st.DrawFn) -> list[ServiceStatus]:
+    names = draw(st.lists(anything.filter(bool), min_size=1, max_size=5, unique=True))
+    return [
+        service(
+            text,
+            state=draw(st.sampled_from(State)),
+            health=draw(st.sampled_from(Health)),
+            sync=draw(st.sampled_from(Sync)),
+            reason=draw(anything),
+            slots=[
+                slot_status(text, index, up=draw(st.none() | st.floats(0, 1e9)))
+                for index in range(draw(st.integers(0, 3)))
+            ],
+        )
+        for text in names
+    ]
+
+
+@given(services(), st.integers(NARROWEST, 200), anything)
+@example([service("web", reason="\x1b]0;owned\x07")], NARROWEST, "日本語" * 9)
+def test_no_line_is_wider_than_the_page(
+    found: list[ServiceStatus], width: int, trouble: str
+) -> None:
+    text = status_text(scene(*found, troubles=(trouble,)), found, Page(width=width))
+    assert [line for line in text.split("\n") if cells(line) > width] == []
+
+
+@given(services(), anything)
+def test_nothing_foreign_reaches_the_terminal_unspelled(
+    found: list[ServiceStatus], said: str
+) -> None:
+    stage = scene(*found)
+    line = LogLine(service=found[0].name, instance="x", stream="stdout", message=said, raw=said)
+    texts = [
+        status_text(stage, found, Page()),
+        status_text(stage, found, Page(), wide=True),
+        details_text(stage, found[0], Background(log=[line]), Page()),
+    ]
+    assert all(part.isprintable() for text in texts for part in text.split("\n"))
+
+
+@given(services())
+def test_every_service_has_its_row(found: list[ServiceStatus]) -> None:
+    rows = status_text(scene(*found), found, Page(width=400)).split("\n")
+    assert rows[len(found) + 1] == ""
+    assert all(rows[: len(found) + 1])
+
+
+def test_trouble_comes_first_and_what_is_wanted_stopped_last() -> None:
+    chosen = [
+        service("idle", state=State.STOPPED, health=Health.STOPPED),
+        service("fine"),
+        service("soon", health=Health.PROGRESSING, sync=Sync.OUT_OF_SYNC),
+        service("bad", state=State.CRASHED, health=Health.DEGRADED),
+        service("typo", sync=Sync.INVALID),
+    ]
+    rows = status_text(scene(*chosen), chosen, Page()).splitlines()[1:6]
+    assert [row.split()[0] for row in rows] == ["bad", "typo", "soon", "fine", "idle"]
+
+
+def test_the_uptime_is_the_youngest_slots_and_use_is_added_up() -> None:
+    two = service("web", slots=[slot_status("web", 0, up=7200), slot_status("web", 1, up=60)])
+    used = {Slot(service=name("web"), index=i): usage(1.5, 1 << 20) for i in (0, 1)}
+    row = status_text(scene(two, usage=used), [two], Page()).splitlines()[1]
+    assert row.split() == ["web", "running", "2/2", "Healthy", "1m", "0", "3%", "2.0M", "-"]
+
+
+@pytest.mark.parametrize(
+    ("revision", "says"),
+    [
+        (HERE, "4 of 6 as wanted at 9be0177"),
+        (replace(HERE, dirty=("a",)), "4 of 6 as wanted at 9be0177 + 1 uncommitted file"),
+        (replace(HERE, dirty=("a", "b")), "4 of 6 as wanted at 9be0177 + 2 uncommitted files"),
+        (Revision(dirty=("a",)), "4 of 6 as wanted at no commit yet + 1 uncommitted file"),
+    ],
+    ids=["committed", "one saved file", "two saved files", "no commit"],
+)
+def test_the_footer_says_how_many_and_at_which_revision(revision: Revision, says: str) -> None:
+    services = list(shop().picture.services.values())
+    assert footer(scene(*services, revision=revision), services) == says
+
+
+def test_colour_changes_no_letter() -> None:
+    stage = shop()
+    chosen = list(stage.picture.services.values())
+    plain = status_text(stage, chosen, Page())
+    coloured = status_text(stage, chosen, Page(colour=True))
+    for code in ("\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[0m"):
+        coloured = coloured.replace(code, "")
+    assert coloured == plain
+
+
+def test_a_hundred_services_cost_little() -> None:
+    """The daemon has 3 ms for all of it; the bound here is for the slowest of machines."""
+    found = [service(f"service-{n}", reason="completed (0) 1 h ago") for n in range(100)]
+    stage = scene(*found, usage={Slot(service=s.name, index=0): usage() for s in found})
+    rounds = 20
+    before = time.process_time()
+    for _ in range(rounds):
+        status_text(stage, found, Page())
+        document(status_document(stage, found))
+    assert (time.process_time() - before) / rounds < 0.03
