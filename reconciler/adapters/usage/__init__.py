@@ -1,0 +1,1 @@
+"""What services use of the host, measured when somebody asks."""
