@@ -77,6 +77,13 @@ class Composer:
         if "\t" in self._text and not self._file.endswith(".json"):
             self._refuse_tabs()
 
+    def compose(self) -> Node:
+        """Read one document and give its tree, whatever its top is."""
+        for event in self._events:
+            if kind(event) == "DocumentStartEvent":
+                break
+        return self._compose(next(self._events), 1)
+
     def _document(self, start: Any) -> Document:
         if start.version or start.tags:
             self._report(start, Code.DIRECTIVE, "% directives are not allowed", "remove the line")
