@@ -13,12 +13,12 @@ from reconciler.adapters.git import plumbing
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.index import read_staged
 from reconciler.adapters.git.revisions import (
-    FILE_LIMIT_BYTES,
     check_revision,
     read_revision,
     resolve,
     resolve_span,
 )
+from reconciler.manifest.limits import MAX_FILE_BYTES
 from reconciler.ports import HostError, ManifestError, NotFoundError
 from tests.git.scratch import DB, WEB, Scratch, make
 
@@ -45,7 +45,7 @@ def test_what_is_no_manifest_is_named_and_not_read(scratch: Scratch) -> None:
     scratch.commit()
     found = read_revision(locate(scratch.root), "HEAD")
     assert set(found.files) == {"services.d/web.yaml", "services.d/db.yaml"}
-    assert found.others == ("services.d/#web.yaml#", "services.d/notes.txt", "services.d/web.yaml~")
+    assert found.others == ("services.d/notes.txt",)
 
 
 def test_saved_changes_are_not_seen(scratch: Scratch) -> None:
@@ -110,10 +110,10 @@ def test_g11_a_submodule_in_place_of_a_manifest_is_refused(scratch: Scratch) -> 
 
 
 def test_g10_a_huge_file_is_refused_by_its_size(scratch: Scratch) -> None:
-    scratch.write("services.d/huge.yaml", "x" * (FILE_LIMIT_BYTES + 1))
+    scratch.write("services.d/huge.yaml", "x" * (MAX_FILE_BYTES + 1))
     scratch.commit()
     found = read_revision(locate(scratch.root), "HEAD")
-    assert f"the limit is {FILE_LIMIT_BYTES}" in found.refused["services.d/huge.yaml"]
+    assert f"the limit is {MAX_FILE_BYTES}" in found.refused["services.d/huge.yaml"]
     assert "services.d/huge.yaml" not in found.files
 
 

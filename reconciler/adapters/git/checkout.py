@@ -16,7 +16,7 @@ from reconciler.ports import NotFoundError
 ROOT_MARKS = (".weaver", "services.d", "weaver.yaml")
 """What tells that a folder is the root of a set of manifests."""
 
-_GITFILE_LIMIT_BYTES = 8192
+_GITMAX_FILE_BYTES = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def _common_dir_of(git_dir: Path) -> Path:
 
 def _read_small(path: Path) -> str:
     with path.open("rb") as file:
-        return os.fsdecode(file.read(_GITFILE_LIMIT_BYTES))
+        return os.fsdecode(file.read(_GITMAX_FILE_BYTES))
 
 
 def foreign_owner(checkout: Checkout) -> int | None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.adapters.git.checkout import Checkout
-from reconciler.adapters.git.listing import FOLDER, SETTINGS, Entry
+from reconciler.adapters.git.listing import SETTINGS, Entry
 from reconciler.adapters.git.locks import LEFT_OVER
 from reconciler.adapters.git.plumbing import run
 from reconciler.adapters.git.revisions import RevisionFiles, read_entries
+from reconciler.manifest.naming import FOLDER
 from reconciler.ports import ConflictError
 
 NEW_FILE_MODE = "100644"

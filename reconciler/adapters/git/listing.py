@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 from reconciler.adapters.git.checkout import Checkout
 from reconciler.adapters.git.plumbing import run
+from reconciler.manifest.naming import FOLDER, is_manifest
 
 FILE_MODES = frozenset({"100644", "100755"})
 LINK_MODE = "120000"
-GITLINK_MODE = "160000"
-FOLDER = "services.d"
 SETTINGS = "weaver.yaml"
-SUFFIXES = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,21 +29,6 @@ class Entry:
     def is_manifest(self) -> bool:
         """Tell whether this path is one that manifests are read from."""
         return is_manifest(self.path)
-
-
-def is_manifest(path: str) -> bool:
-    """Tell whether a path is read as a manifest: no dotfile, no editor's temporary file.
-
-    >>> is_manifest("services.d/team/web.yaml"), is_manifest("services.d/.web.yaml.swp")
-    (True, False)
-    """
-    folder, *inner = path.split("/")
-    return (
-        folder == FOLDER
-        and bool(inner)
-        and path.endswith(SUFFIXES)
-        and not any(part.startswith((".", "#")) for part in inner)
-    )
 
 
 def list_tree(

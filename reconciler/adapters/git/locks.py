@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 
 from reconciler.adapters.git.checkout import Checkout
@@ -29,33 +30,28 @@ _MARK = b"weaver "
 _MARK_LIMIT_BYTES = 128
 
 
-def index_hold(checkout: Checkout, patience_s: float = 0.0) -> str:
-    """Say that the index is locked and by whom; empty while it is free.
+class Holder(Enum):
+    """Who holds the index."""
 
-    A lock that a killed writer of ours left is no hold, and is taken away. Most locks last a few
-    milliseconds: `patience_s` is how long one is given to go away.
-    """
-    deadline = time.monotonic() + patience_s
-    while (hold := _index_hold_now(checkout)) and time.monotonic() < deadline:
-        time.sleep(PAUSE_S)
-    return hold
+    NOBODY = "nobody"
+    WEAVER = "weaver"
+    DEAD_WEAVER = "dead weaver"
+    OTHER = "other"
 
 
-def _index_hold_now(checkout: Checkout) -> str:
-    path = _index_lock(checkout)
-    holder = _holder_of(path)
-    if holder is None:
-        return ""
-    if not holder.startswith(_MARK):
-        return (
-            f"git is at work in {checkout.top} ({path}); mend: let it end, or remove the file "
-            "if no git command is running"
-        )
-    if _is_alive(holder):
-        return f"weaver is writing a commit in {checkout.top}; mend: wait, it takes a moment"
-    with suppress(ConflictError, OSError), writer(checkout, wait_s=0):
-        _remove_left_over(path)
-    return ""
+def index_holder(checkout: Checkout) -> Holder:
+    """Tell whose the index lock is."""
+    mark = _mark_in(index_lock(checkout))
+    if mark is None:
+        return Holder.NOBODY
+    if not mark.startswith(_MARK):
+        return Holder.OTHER
+    return Holder.WEAVER if _is_alive(mark) else Holder.DEAD_WEAVER
+
+
+def index_lock(checkout: Checkout) -> Path:
+    """Give the file that locks the index."""
+    return checkout.git_dir / "index.lock"
 
 
 @contextmanager
@@ -88,12 +84,11 @@ def index(checkout: Checkout, wait_s: float = WAIT_S) -> Iterator[None]:
 
     Raises ConflictError, with the lock's path and age, when another one keeps it too long.
     """
-    path = _index_lock(checkout)
+    path = index_lock(checkout)
     deadline = time.monotonic() + wait_s
     while not _created(path):
-        holder = _holder_of(path)
-        if holder is not None and holder.startswith(_MARK) and not _is_alive(holder):
-            _remove_left_over(path)
+        if index_holder(checkout) is Holder.DEAD_WEAVER:
+            remove_left_over(path)
         elif time.monotonic() >= deadline:
             raise ConflictError(
                 f"cannot commit: {path} is held by another git command{_age_of(path)}",
@@ -105,10 +100,6 @@ def index(checkout: Checkout, wait_s: float = WAIT_S) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-def _index_lock(checkout: Checkout) -> Path:
-    return checkout.git_dir / "index.lock"
 
 
 def _created(path: Path) -> bool:
@@ -129,8 +120,8 @@ def _own_mark() -> bytes:
     return b"weaver %d %s %s\n" % (pid, _birth_of(pid), _boot())
 
 
-def _holder_of(path: Path) -> bytes | None:
-    """Give the beginning of a lock file, None where there is none."""
+def _mark_in(path: Path) -> bytes | None:
+    """Give the beginning of a lock file, None where there is no such file."""
     try:
         with path.open("rb") as file:
             return file.read(_MARK_LIMIT_BYTES)
@@ -160,12 +151,12 @@ def _boot() -> bytes:
     return Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
 
 
-def _remove_left_over(path: Path) -> None:
-    """Remove a dead writer's lock; put back what turns out to be somebody else's."""
+def remove_left_over(path: Path) -> None:
+    """Remove a dead writer's lock, as the one `writer`; put back what is somebody else's."""
     aside = path.with_name(f"{LEFT_OVER}stale-{os.getpid()}")
     with suppress(FileNotFoundError):
         path.rename(aside)
-        found = _holder_of(aside) or b""
+        found = _mark_in(aside) or b""
         if not found.startswith(_MARK) or _is_alive(found):
             with suppress(FileExistsError):
                 os.link(aside, path)

@@ -13,10 +13,11 @@ from reconciler.adapters.git.checkout import Checkout
 from reconciler.adapters.git.listing import FILE_MODES, LINK_MODE, SETTINGS, Entry, list_tree
 from reconciler.adapters.git.plumbing import run
 from reconciler.adapters.git.state import head
+from reconciler.manifest.limits import MAX_FILE_BYTES
+from reconciler.manifest.naming import is_passing
 from reconciler.ports import ManifestError, NotFoundError
 
 REVISION_LIMIT = 256
-FILE_LIMIT_BYTES = 1 << 20
 TOTAL_LIMIT_BYTES = 256 << 20
 
 
@@ -137,7 +138,7 @@ def read_entries(checkout: Checkout, commit: str, entries: Iterable[Entry]) -> R
 
 
 def _is_visible(path: str) -> bool:
-    return path != SETTINGS and not any(part.startswith(".") for part in path.split("/"))
+    return path != SETTINGS and not any(is_passing(part) for part in path.split("/"))
 
 
 def why_refused(entry: Entry) -> str:
@@ -146,8 +147,8 @@ def why_refused(entry: Entry) -> str:
         return "it is a submodule, not a file"
     if "\n" in entry.path:
         return "its name has a line break in it"
-    if entry.size > FILE_LIMIT_BYTES:
-        return f"it has {entry.size} bytes, the limit is {FILE_LIMIT_BYTES}"
+    if entry.size > MAX_FILE_BYTES:
+        return f"it has {entry.size} bytes, the limit is {MAX_FILE_BYTES}"
     return ""
 
 
@@ -221,7 +222,9 @@ def _follow_links(
                 astray[path] = f"it is a link that leaves the repository, to {target}"
             case [_, "blob", size]:
                 found[path] = answers.body(int(size))
-            case [*words, size]:
+            case [*words, size] if size.isdigit():
                 answers.body(int(size))
                 astray[path] = f"it is a link that leads to no file ({words[-1]})"
+            case words:
+                astray[path] = f"it is a link that leads to no file ({' '.join(words)})"
     return found, astray

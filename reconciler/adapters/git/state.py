@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from reconciler.adapters.git import locks
+from reconciler.adapters.git import locks, recovery
 from reconciler.adapters.git.checkout import Checkout, locate
 from reconciler.adapters.git.listing import LINK_MODE, Entry, list_tree
+from reconciler.adapters.git.locks import Holder
 from reconciler.adapters.git.plumbing import run
 from reconciler.model.desired import Revision
 from reconciler.ports import HostError, NotFoundError
@@ -100,7 +102,29 @@ def reading_hold(root: Path, patience_s: float = 0.0) -> str:
         checkout = locate(root)
     except NotFoundError as gone:
         return f"{gone}; mend: {gone.mend}"
-    return operation_in_progress(checkout) or locks.index_hold(checkout, patience_s)
+    deadline = time.monotonic() + patience_s
+    while (hold := _hold_now(checkout)) and time.monotonic() < deadline:
+        time.sleep(locks.PAUSE_S)
+    return hold
+
+
+def _hold_now(checkout: Checkout) -> str:
+    operation = operation_in_progress(checkout)
+    if operation:
+        return operation
+    match locks.index_holder(checkout):
+        case Holder.NOBODY:
+            return ""
+        case Holder.DEAD_WEAVER:
+            recovery.clear_left_over(checkout)
+            return ""
+        case Holder.WEAVER:
+            return f"weaver is writing a commit in {checkout.top}; mend: wait, it takes a moment"
+        case Holder.OTHER:
+            return (
+                f"git is at work in {checkout.top} ({locks.index_lock(checkout)}); mend: let it "
+                "end, or remove the file if no git command is running"
+            )
 
 
 def operation_in_progress(checkout: Checkout) -> str:

@@ -1,0 +1,82 @@
+"""The process that writes commits: GitPython and the YAML editor live here, not in the daemon.
+
+It reads one question a line and answers each with one line, until its input ends. Memory and time
+are limited, so that a hostile manifest or repository can end this process only.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import traceback
+from pathlib import Path
+from typing import BinaryIO
+
+from reconciler.adapters.git import wire
+from reconciler.adapters.git.checkout import locate
+from reconciler.adapters.git.edits import IntentEdit
+from reconciler.adapters.git.undo import undo
+from reconciler.adapters.git.wire import Question
+from reconciler.adapters.git.writeback import Job, write_back
+from reconciler.ports import Committed, HostError, WeaverError
+
+MEMORY_BYTES = 1 << 30
+CPU_S = 60
+"""For each question."""
+
+
+def main() -> None:
+    """Answer questions until there are no more."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with _answers() as answers:
+        for line in sys.stdin.buffer:
+            _limit_cpu()
+            answers.write(_answer(line))
+            answers.flush()
+
+
+def _answers() -> BinaryIO:
+    """Keep the answers' pipe to ourselves: a stray print goes nowhere."""
+    answers = os.dup(sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return os.fdopen(answers, "wb")
+
+
+def _limit_cpu() -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = int(used.ru_utime + used.ru_stime) + CPU_S
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def _answer(line: bytes) -> bytes:
+    try:
+        return wire.done_answer(_do(wire.read_question(line)))
+    except WeaverError as why:
+        return wire.error_answer(why)
+    except Exception as why:  # noqa: BLE001 - a fault of ours ends one request, not the queue
+        return wire.error_answer(HostError(f"cannot write back: {_place_of(why)}"))
+
+
+def _do(question: Question) -> Committed:
+    checkout = locate(Path(question.root))
+    if question.verb == "undo":
+        return undo(checkout, question.author, question.op_id)
+    request = question.request()
+    return write_back(
+        Job(checkout=checkout, request=request, edit=IntentEdit(intents=request.intents))
+    )
+
+
+def _place_of(why: Exception) -> str:
+    """Say what went wrong in our code, and where, for a report."""
+    frame = traceback.extract_tb(why.__traceback__)[-1]
+    return f"{type(why).__name__}: {why} ({Path(frame.filename).name}:{frame.lineno})"
+
+
+if __name__ == "__main__":
+    main()
