@@ -160,7 +160,7 @@ def _plain(value: str | float | bool | Sequence[str] | None) -> str | list[str]:
     if value is True:
         return "1"
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.3f}".rstrip("0").rstrip(".")
     return list(value) if isinstance(value, (list, tuple)) else str(value)
 
 
