@@ -110,9 +110,11 @@ def has_errors(preview: Preview) -> bool:
 def at(revision: Revision) -> str:
     """Name a revision, and how many saved files are not part of it yet.
 
-    >>> at(Revision(commit="9be0177c0ffee")), at(Revision())
-    ('9be0177', 'no commit yet')
+    >>> at(Revision(commit="9be0177c0ffee")), at(Revision(dirty=("services.d/web.yaml",)))
+    ('9be0177', 'the saved files (no commit yet)')
     """
+    if not revision.commit:
+        return "the saved files (no commit yet)"
     name = commit(revision.commit)
     if not revision.dirty:
         return name

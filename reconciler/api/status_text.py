@@ -62,13 +62,14 @@ def status_text(
 
 def footer(scene: Scene, services: Sequence[ServiceStatus]) -> str:
     """Say how many are as wanted, and at which revision."""
-    revision = at(scene.picture.revision)
+    revision = scene.picture.revision
+    where = f"at {at(revision)}" if revision.commit else f"in {at(revision)}"
     good = sum(map(is_as_wanted, services))
     if good < len(services):
-        return f"{good} of {len(services)} as wanted at {revision}"
+        return f"{good} of {len(services)} as wanted {where}"
     if not services:
-        return f"no problems: all {len(scene.picture.services)} as wanted at {revision}"
-    return f"{count(good, 'service')} as wanted at {revision}"
+        return f"no problems: all {len(scene.picture.services)} as wanted {where}"
+    return f"{count(good, 'service')} as wanted {where}"
 
 
 def _table(scene: Scene, shown: Sequence[ServiceStatus], page: Page, *, wide: bool) -> list[str]:

@@ -99,7 +99,7 @@ def test_the_uptime_is_the_youngest_slots_and_use_is_added_up() -> None:
         (HERE, "4 of 6 as wanted at 9be0177"),
         (replace(HERE, dirty=("a",)), "4 of 6 as wanted at 9be0177 + 1 uncommitted file"),
         (replace(HERE, dirty=("a", "b")), "4 of 6 as wanted at 9be0177 + 2 uncommitted files"),
-        (Revision(dirty=("a",)), "4 of 6 as wanted at no commit yet + 1 uncommitted file"),
+        (Revision(dirty=("a",)), "4 of 6 as wanted in the saved files (no commit yet)"),
     ],
     ids=["committed", "one saved file", "two saved files", "no commit"],
 )
