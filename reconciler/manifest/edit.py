@@ -18,6 +18,7 @@ from reconciler.manifest.parse import Document, ParsedFile, parse
 from reconciler.manifest.render import style_of
 from reconciler.manifest.schema import SERVICE, load
 from reconciler.manifest.splice import LayoutError, Sheet
+from reconciler.manifest.split import spans
 from reconciler.manifest.text import seeming_names
 from reconciler.manifest.values import with_value, without
 from reconciler.manifest.wanted import Wanted, comparable
@@ -82,7 +83,9 @@ def _step(files: Files, intent: Intent) -> dict[str, bytes | None]:
             return _edited(known, Wanted(value=without(_meaning(known), path)))
         case PutService(text=text):
             wanted = _new_document(intent.service, text)
-            return _edited(home, wanted) if home else _added(files, intent.service, wanted.text)
+            if home is None:
+                return _added(files, intent.service, wanted.text)
+            return _replaced(home, wanted) if intent.verbatim else _edited(home, wanted)
         case RemoveService():
             return _removed(_known(home, intent.service))
         case unreachable:
@@ -232,14 +235,29 @@ def _added(files: Files, service: ServiceName, text: str) -> dict[str, bytes | N
     return {path: _bom(files[path]) + f"{old.text}{gap}{mark}{new}".encode()}
 
 
+def _replaced(home: _Home, wanted: Wanted) -> dict[str, bytes | None]:
+    """Put a new text in the place of a document's; its `---` stays."""
+    begin, end = spans(home.parsed)[home.index]
+    newline = "\r\n" if "\r\n" in home.parsed.text else "\n"
+    new = wanted.text.replace("\r\n", "\n").replace("\n", newline)
+    if new and not new.endswith("\n"):
+        new += newline
+    mark = f"---{newline}"
+    if home.parsed.text.startswith(mark, begin) and not new.startswith("---"):
+        new = mark + new
+    text = home.parsed.text[:begin] + new + home.parsed.text[end:]
+    try:
+        return {home.path: _bom(home.data) + _checked(home, text, wanted).encode()}
+    except LayoutError as why:
+        raise ManifestError(f"cannot change {wanted.value['name']}: {why}") from why
+
+
 def _removed(home: _Home) -> dict[str, bytes | None]:
     """Take a document out of its file, and the file away when it was the last one."""
     documents = home.parsed.documents
     if len(documents) == 1:
         return {home.path: None}
-    text = home.parsed.text
-    last = home.index + 1 == len(documents)
-    end = len(text) if last else documents[home.index + 1].start
+    text, end = home.parsed.text, spans(home.parsed)[home.index][1]
     left = text[: home.document.start] + text[end:]
     return {home.path: _bom(home.data) + left.encode()}
 

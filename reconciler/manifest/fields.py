@@ -29,7 +29,7 @@ _SPANS = frozenset({"start_timeout", "stop_timeout"})
 def describe(spec: ServiceSpec) -> dict[str, str]:
     """Give a spec's fields as `path: text`, as a person would write them; no defaults.
 
-    Paths are dotted, as `weaver set` takes them: `env.PORT`, `dependsOn.db.condition`.
+    Paths are dotted, as `weaver set` takes them: `env.PORT`, `labels."app.name"`.
     """
     plain = ServiceSpec(name=spec.name, digest=spec.digest)
     found: dict[str, str] = {}
@@ -80,13 +80,18 @@ def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
         case Readiness():
             return dict(_readiness(value))
         case Mapping():
-            return {f"{key}.{name}": str(text) for name, text in value.items()}
+            return {f"{key}.{_key(name)}": str(text) for name, text in value.items()}
         case tuple() if field == "needs":
             return dict(_needs(value))
         case tuple():
             return {key: _listed(spec, field, value)}
         case _:
             return {key: _single(field, value)}
+
+
+def _key(name: str) -> str:
+    """Quote a key with a dot in it, as `weaver set` wants it."""
+    return f'"{name}"' if "." in name else name
 
 
 def _listed(spec: ServiceSpec, field: str, value: tuple[Any, ...]) -> str:
@@ -112,7 +117,7 @@ def _backoff(value: Backoff) -> Iterator[tuple[str, str]]:
 
 def _needs(needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
     for need in needs:
-        path = f"dependsOn.{need.service}"
+        path = f"dependsOn.{_key(need.service)}"
         yield f"{path}.condition", need.condition.value
         if need.on_restart is not Need(service=need.service).on_restart:
             yield f"{path}.onRestart", need.on_restart.value

@@ -36,6 +36,9 @@ class PutService:
 
     service: ServiceName
     text: str
+    verbatim: bool = False
+    """The text was made from the present one, by a person in an editor: take it as it is,
+    changed comments included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The reader of manifests: a process of its own, with limits on what it may cost.
+"""The worker for manifests: a process of its own, with limits on what it may cost.
 
 It takes requests from standard input and answers on standard output until its input ends. The
 parser and the schema library live here and not in the daemon, which stays small; and a file that
@@ -12,18 +12,23 @@ import resource
 import sys
 from typing import BinaryIO
 
+from reconciler.manifest.edit import replay
 from reconciler.manifest.pipe import (
     LENGTH_BYTES,
     Answer,
+    Read,
+    Refusal,
     Request,
-    answer_bytes,
+    framed,
     length_of,
     read_request,
 )
 from reconciler.manifest.read import read_config, read_manifest
+from reconciler.manifest.split import split
+from reconciler.model.errors import WeaverError
 
 MEMORY_BYTES = 512 << 20
-CPU_S_PER_FILE = 5
+CPU_S_PER_REQUEST = 5
 
 
 def main() -> int:
@@ -33,14 +38,29 @@ def main() -> int:
     while (head := requests.read(LENGTH_BYTES)) and len(head) == LENGTH_BYTES:
         request = read_request(requests.read(length_of(head)))
         _limit_time()
-        _write(answers, answer_bytes(_answer(request)))
+        _write(answers, framed(_answer(request)))
     return 0
 
 
 def _answer(request: Request) -> Answer:
-    if request.config is None:
-        return Answer(config=read_config(request.file, request.data))
-    return Answer(result=read_manifest(request.file, request.data, request.config))
+    try:
+        if request.read is not None:
+            return _read(request.read)
+        if request.split is not None:
+            asked = request.split
+            found = split(asked.file, asked.data, must_be_valid=asked.must_be_valid)
+            return Answer(documents=found)
+        assert request.replay is not None
+        intents = [packed.intent for packed in request.replay.intents]
+        return Answer(changes=replay(request.replay.texts, intents))
+    except WeaverError as why:
+        return Answer(refusal=Refusal.of(why))
+
+
+def _read(asked: Read) -> Answer:
+    if asked.config is None:
+        return Answer(config=read_config(asked.file, asked.data))
+    return Answer(result=read_manifest(asked.file, asked.data, asked.config))
 
 
 def _write(answers: BinaryIO, data: bytes) -> None:
@@ -55,11 +75,11 @@ def _limit_memory() -> None:
 
 
 def _limit_time() -> None:
-    """Give the next file its share of processor time; beyond it the kernel ends the process."""
+    """Give the next request its share of processor time; beyond it the kernel ends the process."""
     used = os.times()
     spent = int(used.user + used.system) + 1
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_S_PER_FILE, hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + CPU_S_PER_REQUEST, hard))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Have files read by the worker process, and go on where a file kills it."""
+"""Ask the worker process, and go on where a request kills it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,20 @@ from pathlib import Path
 
 import reconciler
 from reconciler.manifest.codec import CodecError
-from reconciler.manifest.codes import Code
-from reconciler.manifest.config import ConfigResult
 from reconciler.manifest.pipe import (
     LENGTH_BYTES,
     Answer,
     Request,
+    framed,
     length_of,
     read_answer,
-    request_bytes,
 )
-from reconciler.manifest.result import FileResult
-from reconciler.manifest.text import seeming_names
-from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.errors import SourceHeldError
-from reconciler.model.units import ServiceName
 
 WARM_S = 30.0
 """How long an idle worker is kept: a person who edits saves again soon."""
-FILE_TIME_S = 20.0
-"""By the wall clock, for one file; the worker's own limit of processor time is far below."""
+REQUEST_TIME_S = 20.0
+"""By the wall clock, for one request; the worker's own limit of processor time is far below."""
 _MODULE = "reconciler.manifest.worker"
 _PACKAGES = str(Path(reconciler.__file__).resolve().parents[1])
 
@@ -51,20 +45,19 @@ class Worker:
         """Give the process's id; None while there is none."""
         return self._process.pid if self._process else None
 
-    async def read(self, requests: Sequence[Request]) -> list[Answer]:
-        """Read files; the one that kills the worker is answered with a fault of that file."""
-        answers: list[Answer] = []
+    async def ask(self, requests: Sequence[Request]) -> list[Answer | None]:
+        """Give an answer to each request; None to those that the worker did not survive."""
+        answers: list[Answer | None] = []
         async with self._turn:
             self._stay()
             while len(answers) < len(requests):
-                before = len(answers)
                 try:
-                    await self._exchange(requests[before:], answers)
+                    await self._exchange(requests[len(answers) :], answers)
                 finally:
                     if len(answers) < len(requests):
                         await self._end()
                 if len(answers) < len(requests):
-                    answers.append(_too_costly(requests[len(answers)]))
+                    answers.append(None)
             self._leave_later()
         return answers
 
@@ -74,14 +67,14 @@ class Worker:
             self._stay()
             await self._end()
 
-    async def _exchange(self, requests: Sequence[Request], answers: list[Answer]) -> None:
+    async def _exchange(self, requests: Sequence[Request], answers: list[Answer | None]) -> None:
         """Send requests and collect answers until all are there or the worker is not."""
         process = self._process or await self._start()
         self._process = process
         sending = asyncio.create_task(_send(process, requests))
         try:
             for _ in requests:
-                async with asyncio.timeout(FILE_TIME_S):
+                async with asyncio.timeout(REQUEST_TIME_S):
                     answers.append(await _receive(process))
         except (TimeoutError, EOFError, OSError, ValueError, CodecError):
             return
@@ -134,7 +127,7 @@ async def _send(process: Process, requests: Sequence[Request]) -> None:
     assert process.stdin is not None
     with suppress(OSError):
         for request in requests:
-            process.stdin.write(request_bytes(request))
+            process.stdin.write(framed(request))
             await process.stdin.drain()
 
 
@@ -142,17 +135,3 @@ async def _receive(process: Process) -> Answer:
     assert process.stdout is not None
     head = await process.stdout.readexactly(LENGTH_BYTES)
     return read_answer(await process.stdout.readexactly(length_of(head)))
-
-
-def _too_costly(request: Request) -> Answer:
-    fault = Diagnostic(
-        source=Source(file=request.file),
-        code=Code.TOO_COSTLY,
-        message="reading this file took more memory or time than one file may",
-        mend="make it a plain manifest of a few dozen lines",
-    )
-    if request.config is None:
-        return Answer(config=ConfigResult(diagnostics=(fault,)))
-    names = tuple(ServiceName(name) for name in seeming_names(request.data))
-    result = FileResult(file=request.file, diagnostics=(fault,), seeming=names, is_broken=True)
-    return Answer(result=result)

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.adapters.reader import cache
 from reconciler.adapters.reader.client import Worker
 from reconciler.adapters.reader.gathered import Gathered, env_paths
 from reconciler.adapters.reader.looks import Look, Pause, Stamps, look, settled
+from reconciler.manifest.codes import Code
 from reconciler.manifest.config import CONFIG_FILE, Config, ConfigResult
-from reconciler.manifest.pipe import Request
+from reconciler.manifest.intent import Intent
+from reconciler.manifest.pipe import Answer, PackedIntent, Read, Replay, Request, Split
+from reconciler.manifest.resolve import EnvFiles
 from reconciler.manifest.result import FileResult
-from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.errors import SourceHeldError
+from reconciler.manifest.text import seeming_names
+from reconciler.model.diagnostic import Diagnostic, Source
+from reconciler.model.errors import ManifestError, SourceHeldError
+from reconciler.model.units import ServiceName
 
 Texts = Mapping[str, bytes]
+Changes = Mapping[str, bytes | None]
+"""Paths and their new texts; None: the file goes."""
+Documents = Sequence[tuple[ServiceName, str]]
 
 
 class FileReader:
@@ -65,10 +74,11 @@ class FileReader:
                 also=(*self._read_config.diagnostics, *seen.listing.warnings),
             )
 
-    async def read_texts(self, texts: Texts) -> Gathered:
+    async def read_texts(self, texts: Texts, env_files: EnvFiles | None = None) -> Gathered:
         """Read the files of a revision, or as an edit leaves them; nothing of them is kept.
 
-        Without a weaver.yaml among them there are no defaults.
+        Without a weaver.yaml among them there are no defaults. Env files are not looked at: those
+        given count by their contents, others by their names.
         """
         async with self._turn:
             found = ConfigResult(config=Config())
@@ -78,8 +88,24 @@ class FileReader:
             manifests = {path: data for path, data in texts.items() if path != CONFIG_FILE}
             keys = _keys(manifests, config)
             results = await self._ask_manifests(manifests, keys, config)
-            files = tuple(results[keys[path]] for path in sorted(manifests))
-            return Gathered(files=files, config=config, also=found.diagnostics)
+            return Gathered(
+                files=tuple(results[keys[path]] for path in sorted(manifests)),
+                config=config,
+                env_files=env_files or {},
+                also=found.diagnostics,
+            )
+
+    async def replay(self, texts: Texts, intents: Sequence[Intent]) -> Changes:
+        """Give the files that intents change (see manifest/edit.py). Raises its WeaverError."""
+        packed = tuple(PackedIntent.of(intent) for intent in intents)
+        answer = await self._ask(Request(replay=Replay(texts=texts, intents=packed)))
+        return answer.changes or {}
+
+    async def split(self, path: str, data: bytes, *, must_be_valid: bool) -> Documents:
+        """Give every service of a file with its text (see manifest/split.py)."""
+        asked = Split(file=path, data=data, must_be_valid=must_be_valid)
+        answer = await self._ask(Request(split=asked))
+        return answer.documents or ()
 
     async def close(self) -> None:
         """End the worker process."""
@@ -176,17 +202,26 @@ class FileReader:
         """Give results by cache key, from memory or from the worker."""
         found = {keys[p]: self._known[keys[p]] for p in texts if keys[p] in self._known}
         unknown = [path for path in sorted(texts) if keys[path] not in found]
-        requests = [Request(file=path, data=texts[path], config=config) for path in unknown]
-        if requests:
-            answers = await self._worker.read(requests)
-            found |= {
-                keys[path]: answer.result for path, answer in zip(unknown, answers, strict=True)
-            }
+        asked = [Read(file=path, data=texts[path], config=config) for path in unknown]
+        if asked:
+            answers = await self._worker.ask([Request(read=one) for one in asked])
+            for one, answer in zip(asked, answers, strict=True):
+                result = answer.result if answer else None
+                found[keys[one.file]] = result or _too_costly(one)
         return found
 
     async def _ask_config(self, data: bytes) -> ConfigResult:
-        [answer] = await self._worker.read([Request(file=CONFIG_FILE, data=data)])
-        return answer.config or ConfigResult()
+        asked = Read(file=CONFIG_FILE, data=data)
+        [answer] = await self._worker.ask([Request(read=asked)])
+        return (answer and answer.config) or ConfigResult(diagnostics=(_cost_fault(CONFIG_FILE),))
+
+    async def _ask(self, request: Request) -> Answer:
+        [answer] = await self._worker.ask([request])
+        if answer is None:
+            raise ManifestError("cannot do this: it took more memory or time than it may")
+        if answer.refusal is not None:
+            raise answer.refusal.error
+        return answer
 
 
 def _keys(texts: Texts, config: Config) -> dict[str, str]:
@@ -196,3 +231,18 @@ def _keys(texts: Texts, config: Config) -> dict[str, str]:
 
 def _faulty(path: str, fault: Diagnostic) -> FileResult:
     return FileResult(file=path, diagnostics=(fault,), is_broken=True)
+
+
+def _too_costly(asked: Read) -> FileResult:
+    """Say that a file killed the worker; what it seems to define is frozen, not removed."""
+    names = tuple(ServiceName(name) for name in seeming_names(asked.data))
+    return replace(_faulty(asked.file, _cost_fault(asked.file)), seeming=names)
+
+
+def _cost_fault(file: str) -> Diagnostic:
+    return Diagnostic(
+        source=Source(file=file),
+        code=Code.TOO_COSTLY,
+        message="reading this file took more memory or time than one file may",
+        mend="make it a plain manifest of a few dozen lines",
+    )
