@@ -16,7 +16,7 @@ from reconciler.api.history_text import history_text
 from reconciler.api.replies import JSON, YAML, reply_bytes, reply_json, reply_text
 from reconciler.api.status_text import pids, status_text
 from reconciler.api.why_text import why_text
-from reconciler.api.wire import answers
+from reconciler.api.wire import answers, catalogue
 from reconciler.api.wire.base import Document, builtins
 from reconciler.api.wire.preview import diff_document, diff_exit_code
 from reconciler.api.wire.queries import (
@@ -108,7 +108,7 @@ async def services(ask: Ask, query: CatalogueQuery) -> Response:
     """Give the catalogue: what manifests define."""
     picture = (await ask.control.scene()).picture
     chosen = choose(picture, selectors=query.selector)
-    content = answers.CatalogueDocument(services=[answers.catalogue_keys(s) for s in chosen])
+    content = catalogue.CatalogueDocument(services=[catalogue.catalogue_keys(s) for s in chosen])
     match query.format:
         case "json":
             return reply_json(content)
@@ -127,8 +127,8 @@ async def service(ask: Ask, query: TextQuery) -> Response:
     text = await ask.control.manifest(found.name)
     if query.format == "text":
         return reply_text(text)
-    keys = answers.catalogue_keys(found)
-    return reply_json(answers.ManifestDocument(service=keys, text=text))
+    keys = catalogue.catalogue_keys(found)
+    return reply_json(catalogue.ManifestDocument(service=keys, text=text))
 
 
 async def plan(ask: Ask, query: TextQuery) -> Response:
@@ -182,7 +182,7 @@ async def graph(ask: Ask, query: GraphQuery) -> Response:
         return reply_text(graph_text.order(found, stopping=query.order == "stop"))
     match query.format:
         case "json":
-            return reply_json(answers.graph_document(found))
+            return reply_json(catalogue.graph_document(found))
         case "text":
             return reply_text(graph_text.tree(found, ask.page))
         case "mermaid":
@@ -239,7 +239,7 @@ def _usage(
     """Answer with what services use."""
     if query.format == "table":
         return reply_text(answers_text.usage_text(scene, chosen, ask.page))
-    return reply_json(answers.usage_document(scene, chosen))
+    return reply_json(catalogue.usage_document(scene, chosen))
 
 
 async def exposition(ask: Ask, _query: Query) -> Response:

@@ -14,7 +14,16 @@ from starlette.responses import Response
 
 from reconciler.api import flows, questions
 from reconciler.api.replies import CSV, EVENTS, JSON, LINES, TEXT, YAML
-from reconciler.api.wire import answers, messages, preview, queries, records, requests, status
+from reconciler.api.wire import (
+    answers,
+    catalogue,
+    messages,
+    preview,
+    queries,
+    records,
+    requests,
+    status,
+)
 
 Handler = Callable[..., Awaitable[Response]]
 
@@ -68,7 +77,7 @@ ENDPOINTS = (
         who=Who.OWNER,
         summary="The catalogue: every service, its file, what is wanted, needs and needed by.",
         query=queries.CatalogueQuery,
-        answers={JSON: answers.CatalogueDocument, YAML: None, TEXT: None},
+        answers={JSON: catalogue.CatalogueDocument, YAML: None, TEXT: None},
     ),
     Endpoint(
         method="GET",
@@ -77,7 +86,7 @@ ENDPOINTS = (
         who=Who.OWNER,
         summary="One service of the catalogue, with its manifest as saved.",
         query=queries.TextQuery,
-        answers={JSON: answers.ManifestDocument, TEXT: None},
+        answers={JSON: catalogue.ManifestDocument, TEXT: None},
     ),
     Endpoint(
         method="GET",
@@ -140,7 +149,7 @@ ENDPOINTS = (
         who=Who.OWNER,
         summary="Who needs whom. With `order`: the steps in which services start or stop.",
         query=queries.GraphQuery,
-        answers={JSON: answers.GraphDocument, TEXT: None},
+        answers={JSON: catalogue.GraphDocument, TEXT: None},
     ),
     Endpoint(
         method="GET",
@@ -175,7 +184,7 @@ ENDPOINTS = (
         who=Who.OWNER,
         summary="What every service uses now.",
         query=queries.MetricsQuery,
-        answers={JSON: answers.UsageDocument, TEXT: None, EXPOSITION: None},
+        answers={JSON: catalogue.UsageDocument, TEXT: None, EXPOSITION: None},
     ),
     Endpoint(
         method="GET",
@@ -184,7 +193,7 @@ ENDPOINTS = (
         who=Who.OWNER,
         summary="What one service uses now.",
         query=queries.MetricsQuery,
-        answers={JSON: answers.UsageDocument, TEXT: None, EXPOSITION: None},
+        answers={JSON: catalogue.UsageDocument, TEXT: None, EXPOSITION: None},
     ),
     Endpoint(
         method="GET",

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from reconciler.api.graph_text import Graph
 from reconciler.api.page import Page
-from reconciler.api.wire import answers
+from reconciler.api.wire import answers, catalogue
 from reconciler.api.wire.base import Document, document, line, timestamp
 from reconciler.api.wire.messages import message_keys
 from reconciler.api.wire.preview import diff_document, diff_exit_code
@@ -120,7 +120,7 @@ DOCUMENTS: dict[str, Document] = {
     "diff": diff_document(full_preview()),
     "events": events_document(some_events()),
     "history": history_document(history()),
-    "graph": answers.graph_document(graph()),
+    "graph": catalogue.graph_document(graph()),
     "why": answers.why_document(
         name("web"), [Reason(service=name("web"), state="starting", because="needs db")]
     ),
@@ -134,9 +134,9 @@ DOCUMENTS: dict[str, Document] = {
         WaitResult(exit_code=9, missing={name("web"): "needs db"}, seconds=60)
     ),
     "validate": answers.validate_document(["services.d/x.yaml"], ["web"], [TYPO]),
-    "usage": answers.usage_document(shop(), list(shop().picture.services.values())),
-    "services": answers.CatalogueDocument(
-        services=[answers.catalogue_keys(s) for s in shop().picture.services.values()]
+    "usage": catalogue.usage_document(shop(), list(shop().picture.services.values())),
+    "services": catalogue.CatalogueDocument(
+        services=[catalogue.catalogue_keys(s) for s in shop().picture.services.values()]
     ),
 }
 
@@ -272,7 +272,7 @@ def test_waits_are_said_with_their_condition_and_since_when() -> None:
 
 
 def test_an_empty_graph_is_a_document_too() -> None:
-    assert json.loads(document(answers.graph_document(Graph(needs={}))))["nodes"] == []
+    assert json.loads(document(catalogue.graph_document(Graph(needs={}))))["nodes"] == []
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.text()

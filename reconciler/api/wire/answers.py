@@ -1,17 +1,13 @@
-"""The smaller documents: problems, the catalogue, the graph, reasons, findings, settings, usage."""
+"""The smaller documents: problems, reasons, findings, settings, waits, checks of manifests."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from reconciler.api.graph_text import Graph
 from reconciler.api.wire.base import Document, FaultKeys, Wire, fault_keys
-from reconciler.core.graph import topological
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.status import ServiceStatus
 from reconciler.model.units import ServiceName
-from reconciler.ports import Usage
-from reconciler.runtime.control import Finding, Grade, Reason, Scene, Setting, WaitResult
+from reconciler.runtime.control import Finding, Grade, Reason, Setting, WaitResult
 from reconciler.runtime.control import Surroundings as ServiceSurroundings
 
 
@@ -25,59 +21,6 @@ class ProblemDocument(Document, frozen=True, kw_only=True):
     detail: str
     mend: str
     request_id: str
-
-
-class NeedKeys(Wire, frozen=True, kw_only=True):
-    """One need of a service."""
-
-    name: str
-    condition: str
-    on_restart: str
-
-
-class CatalogueKeys(Wire, frozen=True, kw_only=True):
-    """One service as its manifest says it."""
-
-    name: str
-    display_name: str
-    description: str
-    version: str
-    labels: dict[str, str]
-    file: str
-    line: int
-    desired: str | None
-    instances: int
-    needs: list[NeedKeys]
-    needed_by: list[str]
-
-
-class CatalogueDocument(Document, frozen=True, kw_only=True):
-    """All services that manifests define."""
-
-    services: list[CatalogueKeys]
-
-
-class ManifestDocument(Document, frozen=True, kw_only=True):
-    """One service of the catalogue, with the text of its manifest as saved."""
-
-    service: CatalogueKeys
-    text: str
-
-
-class NodeKeys(Wire, frozen=True, kw_only=True):
-    """One service in the graph."""
-
-    name: str
-    state: str | None
-    """None where the service is needed and not defined."""
-    needs: list[NeedKeys]
-
-
-class GraphDocument(Document, frozen=True, kw_only=True):
-    """Who needs whom."""
-
-    nodes: list[NodeKeys]
-    """In the order in which they start."""
 
 
 class ReasonKeys(Wire, frozen=True, kw_only=True):
@@ -149,32 +92,6 @@ class EnvironmentDocument(Document, frozen=True, kw_only=True):
     env: dict[str, str]
 
 
-class UsageKeys(Wire, frozen=True, kw_only=True):
-    """What one instance uses now."""
-
-    id: str
-    pid: int | None
-    cpu: float
-    rss: int
-    pss: int | None
-    swap: int | None
-    file_descriptors: int
-    listening: list[str]
-
-
-class ServiceUsageKeys(Wire, frozen=True, kw_only=True):
-    """What one service uses now."""
-
-    name: str
-    instances: list[UsageKeys]
-
-
-class UsageDocument(Document, frozen=True, kw_only=True):
-    """What services use now."""
-
-    services: list[ServiceUsageKeys]
-
-
 class ValidateDocument(Document, frozen=True, kw_only=True):
     """What a check of manifests found."""
 
@@ -183,41 +100,6 @@ class ValidateDocument(Document, frozen=True, kw_only=True):
     services: list[str]
     errors: list[FaultKeys]
     warnings: list[FaultKeys]
-
-
-def catalogue_keys(service: ServiceStatus) -> CatalogueKeys:
-    """Write one service as its manifest says it."""
-    spec = service.spec
-    return CatalogueKeys(
-        name=service.name,
-        display_name=spec.display_name if spec else "",
-        description=spec.description if spec else "",
-        version=spec.version if spec else "",
-        labels=dict(spec.labels) if spec else {},
-        file=service.source.file,
-        line=service.source.line,
-        desired=service.desired,
-        instances=spec.instances if spec else 0,
-        needs=_needs(service),
-        needed_by=list(service.needed_by),
-    )
-
-
-def graph_document(graph: Graph) -> GraphDocument:
-    """Write the graph, in the order in which services start."""
-    return GraphDocument(
-        nodes=[
-            NodeKeys(
-                name=name,
-                state=graph.states.get(name),
-                needs=[
-                    NeedKeys(name=n.service, condition=n.condition, on_restart=n.on_restart)
-                    for n in graph.needs[name]
-                ],
-            )
-            for name in topological(graph.edges)
-        ]
-    )
 
 
 def why_document(service: ServiceName, chain: Sequence[Reason]) -> WhyDocument:
@@ -274,23 +156,6 @@ def environment_document(found: ServiceSurroundings) -> EnvironmentDocument:
     return EnvironmentDocument(service=found.service, cwd=found.cwd, env=dict(found.env))
 
 
-def usage_document(scene: Scene, services: Sequence[ServiceStatus]) -> UsageDocument:
-    """Write what services use now; an instance that was not measured is left out."""
-    return UsageDocument(
-        services=[
-            ServiceUsageKeys(
-                name=service.name,
-                instances=[
-                    _usage(str(slot.slot), slot.process.id.pid if slot.process else None, used)
-                    for slot in service.slots
-                    if (used := scene.usage.get(slot.slot)) is not None
-                ],
-            )
-            for service in services
-        ]
-    )
-
-
 def validate_document(
     files: Collection[str], services: Collection[str], faults: Collection[Diagnostic]
 ) -> ValidateDocument:
@@ -304,24 +169,4 @@ def validate_document(
         services=sorted(services),
         errors=fault_keys(errors),
         warnings=fault_keys(warnings),
-    )
-
-
-def _needs(service: ServiceStatus) -> list[NeedKeys]:
-    """Write a service's needs."""
-    needs = service.spec.needs if service.spec else ()
-    return [NeedKeys(name=n.service, condition=n.condition, on_restart=n.on_restart) for n in needs]
-
-
-def _usage(instance: str, pid: int | None, used: Usage) -> UsageKeys:
-    """Write what one instance uses."""
-    return UsageKeys(
-        id=instance,
-        pid=pid,
-        cpu=round(used.cpu_percent, 1),
-        rss=used.rss,
-        pss=used.pss,
-        swap=used.swap,
-        file_descriptors=used.file_descriptors,
-        listening=list(used.listening),
     )
