@@ -29,9 +29,13 @@ def want(services: Iterable[ServiceName], state: str) -> tuple[Intent, ...]:
     return tuple(SetField(service=name, path=("state",), value=state) for name in services)
 
 
-def put(documents: Iterable[tuple[ServiceName, str]]) -> tuple[Intent, ...]:
-    """Give the intents of `weaver apply`, `register` and `edit`."""
-    return tuple(PutService(service=name, text=text) for name, text in documents)
+def put(
+    documents: Iterable[tuple[ServiceName, str]], *, verbatim: bool = False
+) -> tuple[Intent, ...]:
+    """Give the intents of `weaver apply`, `register` and, with comments and all, `edit`."""
+    return tuple(
+        PutService(service=name, text=text, verbatim=verbatim) for name, text in documents
+    )
 
 
 def remove(services: Iterable[ServiceName]) -> tuple[Intent, ...]:

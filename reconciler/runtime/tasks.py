@@ -113,7 +113,8 @@ async def _put(request: PutManifest, services: Services, drafts: Drafts) -> Task
             mend=f"give one document with `name: {name}`",
         )
     op = "register" if request.create else "edit"
-    return Task(op=op, what=op, services=(name,), intents=intents.put(documents))
+    asked = intents.put(documents, verbatim=not request.create)
+    return Task(op=op, what=op, services=(name,), intents=asked)
 
 
 def _start(names: tuple[ServiceName, ...], services: Services) -> Task:

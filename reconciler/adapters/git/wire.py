@@ -27,6 +27,7 @@ class WireIntent(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True)
     service: str
     path: tuple[str, ...] = ()
     text: str = ""
+    verbatim: bool = False
 
 
 class Question(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -137,8 +138,8 @@ def _sent(intent: Intent) -> WireIntent:
             return WireIntent("set", service, path, value)
         case RemoveField(service=service, path=path):
             return WireIntent("remove", service, path)
-        case PutService(service=service, text=text):
-            return WireIntent("put", service, (), text)
+        case PutService(service=service, text=text, verbatim=verbatim):
+            return WireIntent("put", service, (), text, verbatim)
         case RemoveService(service=service):
             return WireIntent("drop", service)
 
@@ -151,6 +152,6 @@ def _intent(sent: WireIntent) -> Intent:
         case "remove":
             return RemoveField(service=service, path=sent.path)
         case "put":
-            return PutService(service=service, text=sent.text)
+            return PutService(service=service, text=sent.text, verbatim=sent.verbatim)
         case "drop":
             return RemoveService(service=service)
