@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from reconciler.api.human import NOTHING, cells, commit, count, plain
+from reconciler.api.human import NOTHING, cells, commit, count, listing, plain
 from reconciler.api.page import Page, Paint, paint, wrap
 from reconciler.model.change import FieldChange, ServiceChange, Verb
 from reconciler.model.desired import Revision
@@ -160,18 +160,35 @@ def _actions(preview: Preview, page: Page) -> list[str]:
     """Give the numbered actions, then what is held, then what is invalid."""
     changes = acting(preview)
     held = held_services(preview)
-    names = [str(c.service) for c in changes] + list(held)
+    alike = _alike(held)
+    names = [str(c.service) for c in changes] + [g[0] for g in alike.values() if len(g) == 1]
     width = max(map(cells, names), default=0)
     lines: list[str] = []
     for number, change in enumerate(changes, start=1):
         lines += _action(number, change, width, page)
         if not preview.files:
             lines += [_field(item) for item in change.fields]
-    for name, because in sorted(held.items()):
-        lines += _entry(f"  . {'hold':<11} {name:<{width}}", because, Paint.BUSY, page)
+    for because, group in alike.items():
+        lines += _hold(because, group, width, page)
     for fault in sorted(preview.invalid):
         lines += _fault(fault, page)
     return lines
+
+
+def _alike(held: Mapping[ServiceName, str]) -> dict[str, list[str]]:
+    """Give the reasons for holds, each with the services that it keeps, by name."""
+    found: dict[str, list[str]] = {}
+    for name, because in sorted(held.items()):
+        found.setdefault(because, []).append(name)
+    return found
+
+
+def _hold(because: str, group: Sequence[str], width: int, page: Page) -> list[str]:
+    """Give one reason for holds; several services that share it are named before it."""
+    head = f"  . {'hold':<10}"
+    if len(group) == 1:
+        return _entry(f"{head}  {group[0]:<{width}}", because, Paint.BUSY, page)
+    return _entry(head, f"{listing(group)}: {because}", Paint.BUSY, page)
 
 
 def _action(number: int, change: ServiceChange, width: int, page: Page) -> list[str]:
@@ -193,9 +210,13 @@ def _entry(head: str, because: str, colour: Paint, page: Page) -> list[str]:
 
 def _field(change: FieldChange) -> str:
     """Give one field's values and what their change does."""
-    before = NOTHING if change.before is None else plain(change.before)
-    after = NOTHING if change.after is None else plain(change.after)
+    before, after = _value(change.before), _value(change.after)
     return f"       {plain(change.path)}: {before} -> {after} ({change.effect})"
+
+
+def _value(text: str | None) -> str:
+    """Give a field's value; one that is not there and one that is empty look different."""
+    return NOTHING if text is None else plain(text) or '""'
 
 
 def _fault(fault: Diagnostic, page: Page) -> list[str]:

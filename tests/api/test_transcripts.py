@@ -148,6 +148,7 @@ def full_preview() -> Preview:
             change("old", Verb.STOP, 4, "its manifest was removed"),
             change("web", Verb.UPDATE, 5, "description changed"),
             replace(change("cron", Verb.STOP, 0, "removed"), held_by="4 of 7 services would go"),
+            replace(change("tick", Verb.STOP, 0, "removed"), held_by="4 of 7 services would go"),
         ),
         holds=(
             Hold(service=name("api"), code=HoldCode.DEPENDENCY_NOT_READY, because="needs db"),
