@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from reconciler.adapters.clock import HostClock, wall_at
 from reconciler.adapters.usage import listeners, processes
-from reconciler.adapters.usage.listeners import PortHolder, who_listens
 from reconciler.adapters.usage.processes import Census, Sighting, read_stat, take_census
 from reconciler.adapters.usage.sampler import Meter, TreeSampler
 from reconciler.model.observed import ProcessId
@@ -102,19 +100,6 @@ def test_a_whole_tree_is_measured(service: Service) -> None:
 def test_another_process_under_the_same_pid_is_not_measured(service: Service) -> None:
     other = ProcessId(boot=service.id.boot, pid=service.id.pid, born=service.id.born + 1)
     assert Meter().measure({"web-0": other}, Nanos(1)) == {}
-
-
-@pytest.mark.real
-def test_who_listens_on_a_port_is_named(service: Service) -> None:
-    holder = who_listens(service.ports[0])
-    assert holder is not None
-    assert holder.pid is not None
-    assert str(holder).startswith("pid ")
-    assert holder.command.startswith("python")
-    with socket.create_server(("127.0.0.1", 0)) as mine:
-        free = mine.getsockname()[1]
-    assert who_listens(free) is None
-    assert str(PortHolder(None, "")) == "a process of another user"
 
 
 class Stopwatch(HostClock):

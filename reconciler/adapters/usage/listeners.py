@@ -6,7 +6,6 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 NET = Path("/proc/net")
@@ -16,18 +15,6 @@ ACCEPTS = 0x10000
 
 ADDRESSES_MAX = 32
 """Addresses shown of one tree."""
-
-
-@dataclass(frozen=True, slots=True)
-class PortHolder:
-    """The process that has a port."""
-
-    pid: int | None
-    """None where it belongs to somebody whose processes we may not see."""
-    command: str
-
-    def __str__(self) -> str:
-        return f"pid {self.pid} {self.command}" if self.pid else "a process of another user"
 
 
 def listening_sockets() -> dict[int, str]:
@@ -43,35 +30,6 @@ def addresses(pids: Iterable[int], sockets: dict[int, str]) -> tuple[str, ...]:
     """Give the addresses that some processes listen on, TCP first, each once."""
     found = {sockets[inode] for pid in pids for inode in _socket_inodes(pid) if inode in sockets}
     return tuple(sorted(found, key=_order)[:ADDRESSES_MAX])
-
-
-def who_listens(port: int) -> PortHolder | None:
-    """Give the process that listens on a TCP port; None where none does.
-
-    For the text of an error, so psutil may take its time.
-    """
-    import psutil
-
-    try:
-        connections = psutil.net_connections(kind="tcp")
-    except psutil.Error:
-        return None
-    holders = [
-        connection.pid
-        for connection in connections
-        if connection.status == psutil.CONN_LISTEN
-        and connection.laddr
-        and connection.laddr.port == port
-    ]
-    if not holders:
-        return None
-    pid = next((pid for pid in holders if pid), None)
-    if pid is None:
-        return PortHolder(None, "")
-    try:
-        return PortHolder(pid, psutil.Process(pid).name())
-    except psutil.Error:
-        return PortHolder(pid, "(gone)")
 
 
 def ipv4(text: str) -> str:

@@ -6,7 +6,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 PROC = "/proc"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -115,13 +114,10 @@ def descriptors(pid: int) -> int:
 
 def shared_memory(pid: int) -> tuple[int, int] | None:
     """Give a process's proportional and swapped memory in bytes. The kernel walks its pages."""
+    import psutil
+
     try:
-        text = Path(f"{PROC}/{pid}/smaps_rollup").read_text(encoding="ascii")
-    except OSError:
+        found = psutil.Process(pid).memory_full_info()
+    except (psutil.Error, OSError):
         return None
-    found = {"Pss": 0, "Swap": 0}
-    for line in text.splitlines():
-        name, _, rest = line.partition(":")
-        if name in found:
-            found[name] = int(rest.split()[0]) * 1024
-    return found["Pss"], found["Swap"]
+    return found.pss, found.swap
