@@ -50,7 +50,10 @@ class PeerProtocol(H11Protocol):
 
     _head_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(
+        self,
+        transport: asyncio.Transport,  # type: ignore[override]  # narrowed as uvicorn narrows it
+    ) -> None:
         """Note who connected."""
         super().connection_made(transport)
         connection: Any = transport.get_extra_info("socket")

@@ -339,5 +339,5 @@ def test_many_ask_at_once(lasting: Served) -> None:
 def test_nothing_wakes_the_server_while_nobody_asks(served: Served) -> None:
     """Its loop has no timer that ticks; an idle daemon costs nothing."""
     served.ask("/v1/status")
-    timers = served.loop._scheduled  # type: ignore[attr-defined]  # noqa: SLF001
+    timers = getattr(served.loop, "_scheduled")  # noqa: B009 - a loop's timers have no public name
     until(lambda: served.run(lambda: [t for t in timers if not t.cancelled()]) == [])
