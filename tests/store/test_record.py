@@ -373,6 +373,39 @@ def test_retention_keeps_the_tables_small(
     assert len([name for name in counted if name.startswith("past-")]) <= 3 + 10
 
 
+def test_a_row_that_cannot_be_read_is_left_out_and_said(path: Path, clock: StillClock) -> None:
+    async def fill() -> None:
+        store = await open_store(path, clock)
+        for number, name in enumerate(("a", "b", "c")):
+            await record(store, starting(name, number))
+        await store.close()
+
+    run(fill())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE services SET config = '{\"of\": \"tomorrow\"}' WHERE name = 'a'")
+        connection.execute("UPDATE slots SET memory = 'x' WHERE service_id = 2")
+        connection.execute("UPDATE events SET data = '[' WHERE seq = 3")
+        connection.execute("INSERT INTO meta VALUES ('prune', '{')")
+        connection.commit()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, clock)
+        memory = await store.load(BOOT)
+        assert set(memory.services) == {"b", "c"}
+        assert set(memory.slots) == {slot("a"), slot("c")}
+        assert memory.prune is None
+        assert len(await store.events()) == 3
+        notes = [event.reason for event in await record(store, Decision())]
+        assert [note.split(":")[0] for note in notes] == [
+            "cannot read what was remembered of a",
+            "cannot read what was remembered of b-0",
+            "cannot read the removal that was held",
+        ]
+        await store.close()
+
+    run(scenario())
+
+
 names = st.text("abc.-0", min_size=1, max_size=5).map(ServiceName)
 texts = st.text(max_size=20)
 needs = st.lists(names, max_size=3, unique=True)

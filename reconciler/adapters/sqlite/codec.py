@@ -1,16 +1,15 @@
-"""Memory as JSON text: what the columns `config`, `memory` and `prune` hold."""
+"""Memory as JSON text: what the columns `config`, `memory`, `data` and the held removal hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-import msgspec
-
+from reconciler.manifest.codec import CodecError, decode, encode
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
 
-T = TypeVar("T")
+__all__ = ["CodecError"]
+
 Scalar = str | int | float | bool | None
 
 
@@ -22,53 +21,47 @@ class _StoredService:
     memory: ServiceMemory
 
 
-_encoder = msgspec.json.Encoder()
-_service = msgspec.json.Decoder(_StoredService)
-_slot = msgspec.json.Decoder(SlotMemory)
-_prune = msgspec.json.Decoder(PruneHold | None)
-_scalars = msgspec.json.Decoder(dict[str, Scalar])
+def service_text(memory: ServiceMemory, boot: str) -> str:
+    """Give a service's memory as text."""
+    return encode(_StoredService(boot=boot, memory=memory)).decode()
 
 
-class UnreadableError(ValueError):
-    """A stored text that is no longer, or not yet, what this version of Weaver writes."""
-
-
-def encode(value: SlotMemory | PruneHold | Mapping[str, Scalar] | None) -> str:
-    """Give the JSON text of a value."""
-    return _encoder.encode(value).decode()
-
-
-def encode_service(memory: ServiceMemory, boot: str) -> str:
-    """Give the JSON text of a service's memory."""
-    return _encoder.encode(_StoredService(boot=boot, memory=memory)).decode()
-
-
-def decode_service(text: str, boot: str) -> ServiceMemory:
+def read_service(text: str, boot: str) -> ServiceMemory:
     """Read a service's memory back; a restart asked for before a reboot is done by the reboot."""
-    stored = _decode(_service, text)
+    stored = decode(text, _StoredService)
     if stored.boot == boot:
         return stored.memory
     return replace(stored.memory, restart_before=None, restart_reason="")
 
 
-def decode_slot(text: str) -> SlotMemory:
+def slot_text(memory: SlotMemory) -> str:
+    """Give a slot's memory as text."""
+    return encode(memory).decode()
+
+
+def read_slot(text: str) -> SlotMemory:
     """Read a slot's memory back."""
-    return _decode(_slot, text)
+    return decode(text, SlotMemory)
 
 
-def decode_prune(text: str) -> PruneHold | None:
-    """Read the held removal back, None where there is none."""
-    found: PruneHold | None = _decode(_prune, text)
-    return found
+def prune_text(hold: PruneHold | None) -> str:
+    """Give the held removal as text; empty where there is none."""
+    return encode(hold).decode() if hold is not None else ""
 
 
-def decode_scalars(text: str) -> dict[str, Scalar]:
-    """Read an event's data back."""
-    return _decode(_scalars, text)
+def read_prune(text: str) -> PruneHold | None:
+    """Read the held removal back."""
+    return decode(text, PruneHold) if text else None
 
 
-def _decode(decoder: msgspec.json.Decoder[T], text: str) -> T:
+def data_text(data: Mapping[str, Scalar]) -> str:
+    """Give an event's data as text."""
+    return encode(data).decode()
+
+
+def read_data(text: str) -> dict[str, Scalar]:
+    """Read an event's data back; nothing, where it is no longer readable."""
     try:
-        return decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UnreadableError(str(error)) from error
+        return decode(text, dict[str, Scalar])
+    except CodecError:
+        return {}

@@ -86,8 +86,8 @@ def _services(
         "SELECT name, config FROM services WHERE forgotten_at IS NULL ORDER BY name"
     ):
         try:
-            found[name] = codec.decode_service(config, boot)
-        except codec.UnreadableError as error:
+            found[name] = codec.read_service(config, boot)
+        except codec.CodecError as error:
             notes.append(f"cannot read what was remembered of {name}: {error}")
     return found
 
@@ -101,8 +101,8 @@ def _slots(connection: sqlite3.Connection, boot: str, notes: list[str]) -> dict[
     ):
         slot = Slot(service=name, index=index)
         try:
-            found[slot] = codec.decode_slot(text)
-        except codec.UnreadableError as error:
+            found[slot] = codec.read_slot(text)
+        except codec.CodecError as error:
             notes.append(f"cannot read what was remembered of {slot}: {error}")
     return found
 
@@ -110,18 +110,14 @@ def _slots(connection: sqlite3.Connection, boot: str, notes: list[str]) -> dict[
 def _prune(connection: sqlite3.Connection, notes: list[str]) -> PruneHold | None:
     row = connection.execute("SELECT value FROM meta WHERE key = 'prune'").fetchone()
     try:
-        return codec.decode_prune(row[0]) if row else None
-    except codec.UnreadableError as error:
+        return codec.read_prune(row[0]) if row else None
+    except codec.CodecError as error:
         notes.append(f"cannot read the removal that was held: {error}")
         return None
 
 
 def _event(row: tuple[int, float, str, str, str, str, str, str, str]) -> EventRecord:
     seq, time, kind, service, instance, reason, revision, actor, text = row
-    try:
-        data = codec.decode_scalars(text)
-    except codec.UnreadableError:
-        data = {}
     return EventRecord(
         seq=seq,
         time=time,
@@ -131,7 +127,7 @@ def _event(row: tuple[int, float, str, str, str, str, str, str, str]) -> EventRe
         reason=reason,
         revision=revision,
         actor=actor,
-        data=data,
+        data=codec.read_data(text),
     )
 
 

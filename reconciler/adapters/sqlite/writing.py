@@ -52,7 +52,7 @@ def write(connection: sqlite3.Connection, backlog: Backlog, place: Place) -> lis
     desk.answers(backlog.answers)
     desk.forget(name for name, memory in backlog.services.items() if memory is None)
     if backlog.prune_changed:
-        set_meta(connection, "prune", codec.encode(backlog.prune))
+        set_meta(connection, "prune", codec.prune_text(backlog.prune))
     return desk.events(backlog.told(place.at))
 
 
@@ -120,7 +120,7 @@ class _Desk:
                     "INSERT INTO slots (service_id, slot, boot, memory) VALUES (?, ?, ?, ?)"
                     " ON CONFLICT (service_id, slot) DO UPDATE"
                     " SET boot = excluded.boot, memory = excluded.memory",
-                    (*key, self._place.boot, codec.encode(memory)),
+                    (*key, self._place.boot, codec.slot_text(memory)),
                 )
 
     def transitions(self, transitions: Iterable[tuple[Moment, Transition]]) -> None:
@@ -212,7 +212,7 @@ class _Desk:
                     record.reason,
                     record.revision,
                     record.actor,
-                    codec.encode(record.data),
+                    codec.data_text(record.data),
                 )
                 for record in records
             ],
@@ -241,7 +241,7 @@ class _Desk:
             " VALUES (?, ?, 'stopped', ?, ?) ON CONFLICT (name) DO UPDATE SET"
             " config = excluded.config, updated_at = excluded.updated_at, forgotten_at = NULL"
             " RETURNING id",
-            (name, codec.encode_service(memory, self._place.boot), wall, wall),
+            (name, codec.service_text(memory, self._place.boot), wall, wall),
         ).fetchone()
         self._ids[name] = row[0]
         self._set_needs(row[0], {need.service for need in memory.spec.needs})
