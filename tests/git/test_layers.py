@@ -107,6 +107,7 @@ def test_other_line_ends_of_the_saved_file_stay(scratch: Scratch) -> None:
     expected = WEB.replace("8000", "8001")
     assert scratch.at("HEAD", FILE) == expected
     assert scratch.path(FILE).read_bytes() == expected.replace("\n", "\r\n").encode()
+    assert write(scratch, put(PUT)).notes == ()
 
 
 def test_a_service_that_is_saved_only_is_changed_there_and_not_committed(
@@ -229,6 +230,15 @@ def test_unmerged_manifests_are_refused_by_name(scratch: Scratch) -> None:
     with pytest.raises(ConflictError, match="nobody has resolved") as caught:
         write(scratch, set_field("8001"))
     assert f"git add {FILE}" in caught.value.mend
+
+
+@pytest.mark.parametrize("name", ["../../out", "../x", "a/../../x", ".hidden"])
+def test_g13_no_service_name_leads_out_of_the_folder(scratch: Scratch, name: str) -> None:
+    before = sorted(scratch.top.parent.rglob("*.yaml"))
+    with pytest.raises(WeaverError):
+        write(scratch, put(f"name: {name}\ncommand: x\n", name))
+    assert sorted(scratch.top.parent.rglob("*.yaml")) == before
+    assert scratch.status() == []
 
 
 @pytest.mark.parametrize("link", ["file", "folder", "inner"])

@@ -21,6 +21,7 @@ from reconciler.adapters.git.revisions import (
 from reconciler.manifest.limits import MAX_FILE_BYTES
 from reconciler.ports import HostError, ManifestError, NotFoundError
 from tests.git.scratch import DB, WEB, Scratch, make
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -261,6 +262,5 @@ def test_a_git_that_hangs_is_killed_with_all_it_started(
     monkeypatch.setattr(plumbing, "DEADLINE_S", 0.5)
     with pytest.raises(HostError, match="no answer within"):
         resolve(checkout, "main")
-    pid = int(note.read_text())
-    status = Path(f"/proc/{pid}/stat")
-    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX"
+    status = Path(f"/proc/{int(note.read_text())}/stat")
+    until(lambda: not status.exists() or status.read_text().rpartition(")")[2].split()[0] in "ZX")

@@ -66,6 +66,14 @@ def test_an_empty_git_folder_is_no_repository(tmp_path: Path) -> None:
         locate(tmp_path)
 
 
+def test_a_head_that_files_cannot_tell_is_asked_of_git(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "_REFTABLE_HEAD", "refs/heads/main")
+    found = head(locate(scratch.root))
+    assert (found.commit, found.branch) == (scratch.head(), "main")
+
+
 def test_the_manifests_may_lie_below_the_top(tmp_path: Path) -> None:
     scratch = make(tmp_path / "mono", inner="deploy")
     checkout = locate(scratch.root)

@@ -211,8 +211,10 @@ def test_a_sha256_repository_is_written_to(tmp_path: Path) -> None:
     scratch = Scratch(top=tmp_path, root=tmp_path)
     scratch.git("init", "-q", "-b", "main", "--object-format=sha256")
     write(scratch, put(WEB))
-    done = write(scratch, set_field("8001"))
+    done = write(scratch, set_field("8001"), put("name: api\ncommand: api\n", "api"))
     assert len(done.commit) == 64
+    write(scratch, remove("api"))
+    assert not scratch.path("services.d/api.yaml").exists()
     assert scratch.status() == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from reconciler.manifest.naming import FOLDER
 from reconciler.ports import ConflictError
 
 NEW_FILE_MODE = "100644"
-_NO_BLOB = "0" * 40
+GONE_MODE = "0"
+"""The mode of an entry that is to be removed."""
 _SKIPPED = "S"
 """How `ls-files -v` marks what a sparse checkout leaves out; lower case is assume-unchanged."""
 
@@ -94,8 +95,8 @@ class NewIndex:
         self.before.unlink(missing_ok=True)
 
 
-def write_beside(checkout: Checkout, changes: Mapping[str, Staged | None]) -> NewIndex:
-    """Write a copy of the index in which these entries are set, or gone where they are None.
+def write_beside(checkout: Checkout, changes: Sequence[Staged]) -> NewIndex:
+    """Write a copy of the index in which these entries are set, or gone by their mode.
 
     Every other entry, and whatever else git keeps in an index, stays as it was.
     """
@@ -116,23 +117,25 @@ def write_beside(checkout: Checkout, changes: Mapping[str, Staged | None]) -> Ne
     return new
 
 
-def records(checkout: Checkout, changes: Mapping[str, Staged | None]) -> bytes:
+def records(checkout: Checkout, changes: Sequence[Staged]) -> bytes:
     """Give the lines that `update-index -z --index-info` reads."""
     return b"".join(
-        (f"{entry.mode} {entry.blob} 0\t" if entry else f"0 {_NO_BLOB} 0\t").encode("ascii")
-        + os.fsencode(checkout.in_git(path))
-        + b"\0"
-        for path, entry in changes.items()
+        f"{entry.mode} {entry.blob} 0\t".encode("ascii") + _name(checkout, entry)
+        for entry in changes
     )
 
 
-def _flags(checkout: Checkout, changes: Mapping[str, Staged | None]) -> Mapping[str, bytes]:
+def _name(checkout: Checkout, entry: Staged) -> bytes:
+    return os.fsencode(checkout.in_git(entry.path)) + b"\0"
+
+
+def _flags(checkout: Checkout, changes: Sequence[Staged]) -> Mapping[str, bytes]:
     """Give the marks that a new entry loses and must get again, with the paths that had them."""
     paths: dict[str, bytes] = {}
-    for path, entry in changes.items():
-        if entry is not None:
+    for entry in changes:
+        if entry.mode != GONE_MODE:
             for option in _options_of(entry.tag):
-                paths[option] = paths.get(option, b"") + os.fsencode(checkout.in_git(path)) + b"\0"
+                paths[option] = paths.get(option, b"") + _name(checkout, entry)
     return paths
 
 

@@ -22,7 +22,7 @@ from reconciler.ports import ConflictError
 WAIT_S = 10.0
 """How long another one's lock is waited for."""
 PAUSE_S = 0.02
-WRITER_LOCK = "weaver.lock"
+WRITER_LOCK = "weaver-writer"
 LEFT_OVER = "weaver-tmp-"
 """How every temporary file of ours in the git directory begins."""
 
@@ -104,6 +104,8 @@ def index(checkout: Checkout, wait_s: float = WAIT_S) -> Iterator[None]:
 
 def _created(path: Path) -> bool:
     """Make the lock with our mark already in it: a lock without a mark would be a stranger's."""
+    if path.exists():
+        return False
     draft = path.with_name(f"{LEFT_OVER}lock-{os.getpid()}")
     draft.write_bytes(_own_mark())
     try:

@@ -79,6 +79,11 @@ def subject_of(request: CommitRequest) -> str:
     return subject or _one_line(f"{request.op} {', '.join(request.services)}", SUBJECT_LIMIT)
 
 
+def reflog_note(request: CommitRequest) -> str:
+    """Give the line by which `git reflog` shows the commit."""
+    return _one_line(f"weaver {request.op}: {subject_of(request)}")
+
+
 def _one_line(text: str, limit: int | None = None) -> str:
     """Make any text one line: no breaks, no controls, nothing that reorders what is shown."""
     plain = "".join(_plain(char) for char in text)

@@ -54,7 +54,7 @@ class Objects:
             output = self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=asked)
         return output.split()
 
-    def tree(self, base: str, changes: Mapping[str, Staged | None]) -> str:
+    def tree(self, base: str, changes: Sequence[Staged]) -> str:
         """Write the tree of `base` (a commit, or empty) with these entries, by a private index."""
         with self._folder() as folder:
             index = {"GIT_INDEX_FILE": str(folder / "index")}

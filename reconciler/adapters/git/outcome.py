@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from reconciler.adapters.git.edits import Changes, Edit, Edited
 from reconciler.adapters.git.layers import Layers
-from reconciler.ports import ConflictError, NotFoundError
+from reconciler.manifest.naming import FOLDER, is_manifest
+from reconciler.ports import ConflictError, ManifestError, NotFoundError
 
 NOT_COMMITTED_NOTE = (
     "git.autoCommit is off: {files} is written and not committed; "
@@ -50,6 +51,8 @@ def work_out(layers: Layers, edit: Edit) -> Outcome:
     same_saved = layers.saved == layers.committed
     staged = committed if same_staged else edit.on(layers.staged)
     saved = committed if same_saved else edit.on(layers.saved)
+    for layer in (committed, staged, saved):
+        _refuse_strange_paths(layer.changes)
     for service, why in committed.failed.items():
         if service in saved.failed:
             raise why
@@ -70,6 +73,7 @@ def work_out_saved(layers: Layers, edit: Edit) -> Outcome:
     saved = edit.on(layers.saved)
     for why in saved.failed.values():
         raise why
+    _refuse_strange_paths(saved.changes)
     files = ", ".join(sorted(saved.changes))
     return Outcome(
         committed={},
@@ -87,6 +91,16 @@ def _refuse_links(layers: Layers, changes: Changes) -> None:
         )
 
 
+def _refuse_strange_paths(changes: Changes) -> None:
+    """Refuse to write what nobody would read as a manifest, `services.d/../x.yaml` above all."""
+    for path in sorted(changes):
+        if not is_manifest(path):
+            raise ManifestError(
+                f"cannot write {path}: it is no place for a manifest",
+                mend=f"manifests are {FOLDER}/**/*.yaml, .yml and .json",
+            )
+
+
 def _kept(layers: Layers, edit: Edit, paths: Collection[str]) -> tuple[Kept, ...]:
     """Give the texts that would be lost where a change does not build on what it finds."""
     if not edit.replaces_text:
@@ -95,7 +109,14 @@ def _kept(layers: Layers, edit: Edit, paths: Collection[str]) -> tuple[Kept, ...
         Kept(path=path, text=text)
         for path in sorted(paths)
         for text in {layers.staged.get(path): None, layers.saved.get(path): None}
-        if text is not None and text != layers.committed.get(path)
+        if text is not None and not _is_same(text, layers.committed.get(path))
+    )
+
+
+def _is_same(text: bytes, committed: bytes | None) -> bool:
+    """Compare but for line ends, which a checkout may have changed."""
+    return committed is not None and text.replace(b"\r\n", b"\n") == committed.replace(
+        b"\r\n", b"\n"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Target:
     """Empty where the branch stays."""
     note: str
     """For the reflog."""
-    staged: Mapping[str, Staged | None]
+    staged: Sequence[Staged]
     saved: Changes
     saved_files: Mapping[str, SavedFile]
 

@@ -96,6 +96,9 @@ class GitRepository:
                     f"cannot commit: no answer from git within {self._deadline_s:g} s",
                     mend="check the disk that holds the repository; nothing is half-written",
                 ) from None
+            except ValueError:
+                await self._kill(worker)
+                raise HostError("cannot commit: the answer has no end", mend="try again") from None
             if not answer.endswith(b"\n"):
                 await self._lost(worker)
             self._retirement = asyncio.get_running_loop().call_later(self._idle_s, self._rest)

@@ -86,10 +86,10 @@ def write_beside(
     """Write every new text beside the file that it will replace, and sync it."""
     replacements: list[Replacement] = []
     try:
-        for path, data in changes.items():
+        for number, (path, data) in enumerate(changes.items()):
             target, before = root / path, saved.get(path)
             _refuse_strange_place(root, path, before)
-            beside = _write_one(target, data, before) if data is not None else None
+            beside = _write_one(target, data, before, number) if data is not None else None
             replacements.append(
                 Replacement(target=target, beside=beside, before=before, after=data)
             )
@@ -114,9 +114,9 @@ def _refuse_strange_place(root: Path, path: str, before: SavedFile | None) -> No
         )
 
 
-def _write_one(target: Path, data: bytes, before: SavedFile | None) -> Path:
+def _write_one(target: Path, data: bytes, before: SavedFile | None, number: int = 0) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
+    beside = target.with_name(f"{TEMPORARY}{os.getpid()}-{number}")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     with os.fdopen(descriptor, "wb") as file:

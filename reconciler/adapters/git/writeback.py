@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from reconciler.adapters.git import guards, layers, locks, message, plumbing, publishing, recovery
 from reconciler.adapters.git.checkout import Checkout
 from reconciler.adapters.git.edits import Changes, Edit
-from reconciler.adapters.git.index import NEW_FILE_MODE, Staged
+from reconciler.adapters.git.index import GONE_MODE, NEW_FILE_MODE, Staged
 from reconciler.adapters.git.layers import Layers
 from reconciler.adapters.git.objects import Objects
 from reconciler.adapters.git.outcome import Outcome, work_out, work_out_saved
@@ -123,12 +123,15 @@ def _write_commit(job: Job, objects: Objects, found: Layers, outcome: Outcome, i
     return objects.commit(tree, base, text, message.identify(job.request.author))
 
 
-def _entries(changes: Changes, ids: Ids, before: Mapping[str, Staged]) -> dict[str, Staged | None]:
+def _entries(changes: Changes, ids: Ids, before: Mapping[str, Staged]) -> list[Staged]:
     """Give the entries of the new texts; a file keeps its mode and its marks."""
-    entries: dict[str, Staged | None] = {}
+    entries = []
     for path, text in changes.items():
         entry = before.get(path) or Staged(path=path, mode=NEW_FILE_MODE, blob="")
-        entries[path] = None if text is None else replace(entry, blob=ids[text])
+        if text is not None:
+            entries.append(replace(entry, blob=ids[text]))
+        elif entry.blob:
+            entries.append(replace(entry, mode=GONE_MODE))
     return entries
 
 
@@ -152,7 +155,7 @@ def _target(job: Job, found: Layers, outcome: Outcome, ids: Ids, commit: str) ->
     return Target(
         base=found.base,
         commit=commit,
-        note=f"weaver {job.request.op}: {message.subject_of(job.request)}",
+        note=message.reflog_note(job.request),
         staged=_entries(outcome.staged, ids, found.staged_entries),
         saved=outcome.saved,
         saved_files=found.saved_files,
