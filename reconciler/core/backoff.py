@@ -38,6 +38,16 @@ def wants_restart(spec: ServiceSpec, *, well: bool) -> bool:
             return False
 
 
+def end_in_words(spec: ServiceSpec, end: Exit) -> str:
+    """Say that a process ended well and is not started again by itself."""
+    how = end.code if end.code is not None else end.signal
+    return (
+        f"completed ({how})"
+        if spec.is_oneshot
+        else f"ended well ({how}), restart is {spec.restart}"
+    )
+
+
 def delay(backoff: Backoff, failures: int, luck: float) -> Nanos:
     """Give the wait before restart number `failures`; `luck` is in [0, 1).
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from reconciler.core.wishes import Board, Wish, is_done, is_live, is_up
+from collections.abc import Collection, Iterable
+
+from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live, is_up
 from reconciler.model.observed import State
 from reconciler.model.plan import Wait
 from reconciler.model.record import SlotRecord
-from reconciler.model.spec import Condition, Need
-from reconciler.model.units import ServiceName
+from reconciler.model.spec import Condition, Need, OnRestart, RestartPolicy, ServiceSpec
+from reconciler.model.units import Nanos, ServiceName
+
+_GOING = (State.STOPPING, State.UNKNOWN)
 
 
 def holds(board: Board, need: Need) -> bool:
@@ -28,8 +32,9 @@ def _slot_holds(board: Board, wish: Wish, condition: Condition, record: SlotReco
             # A oneshot is of use to others once its work is done.
             return done if wish.spec.is_oneshot else is_up(record)
         case Condition.STARTED:
-            started = record.process is not None and record.state is not State.STOPPING
-            return done or (started and record.process is not None and record.process.exit is None)
+            process = record.process
+            is_there = process is not None and process.exit is None
+            return done or (is_there and record.state not in _GOING)
 
 
 def unmet(board: Board, wish: Wish) -> tuple[Wait, ...]:
@@ -41,15 +46,62 @@ def unmet(board: Board, wish: Wish) -> tuple[Wait, ...]:
     )
 
 
-def may_come(board: Board, name: ServiceName) -> bool:
-    """Tell whether a need can come to hold by itself, without anybody changing anything."""
-    wish = board.wishes.get(name)
-    if wish is None or not wish.runs or wish.spec is None:
-        return False
-    return not any(
-        record.memory.trouble.gave_up and record.memory.tried == wish.spec.digest
-        for record in board.wanted_records(wish)
+def need_restarted(board: Board, spec: ServiceSpec, since: Nanos) -> bool:
+    """Tell whether a need with `onRestart: restart` was restarted after `since`."""
+    return any(
+        (record.memory.last_restart or Nanos(0)) > since
+        for need in spec.needs
+        if need.on_restart is OnRestart.RESTART
+        for record in board.slots(need.service).values()
     )
+
+
+def hopeless(board: Board, names: Iterable[ServiceName]) -> frozenset[ServiceName]:
+    """Give the services that cannot come up by themselves, whatever time passes.
+
+    `names` are in order, needs before dependents; whatever is not among them runs as wanted.
+    """
+    found: set[ServiceName] = set()
+    for name in names:
+        if _is_hopeless(board, board.wishes[name], found):
+            found.add(name)
+    return frozenset(found)
+
+
+def _is_hopeless(board: Board, wish: Wish, found: Collection[ServiceName]) -> bool:
+    spec = wish.spec
+    if spec is None or not wish.runs:
+        return True
+    return any(_is_lost(board, wish, spec, r, found) for r in board.wanted_records(wish))
+
+
+def _is_lost(
+    board: Board,
+    wish: Wish,
+    spec: ServiceSpec,
+    record: SlotRecord,
+    found: Collection[ServiceName],
+) -> bool:
+    if record.state is State.UNKNOWN or has_given_up(record, spec):
+        return True
+    if is_live(record) or is_done(record, spec, board.restart_before(wish.name)):
+        return False
+    return not all(may_come(board, wait, found) for wait in unmet(board, wish))
+
+
+def may_come(board: Board, wait: Wait, lost: Collection[ServiceName]) -> bool:
+    """Tell whether a wait can be over without anybody changing anything."""
+    wish = board.wishes.get(wait.service)
+    if wish is None or wish.spec is None or not wish.runs or wait.service in lost:
+        return False
+    match wait.condition:
+        case Condition.COMPLETED:
+            return wish.spec.is_oneshot or wish.spec.restart is not RestartPolicy.ALWAYS
+        case Condition.READY if not wish.spec.is_oneshot:
+            asked = board.restart_before(wish.name)
+            return not any(is_done(r, wish.spec, asked) for r in board.wanted_records(wish))
+        case _:
+            return True
 
 
 def describe(board: Board, wait: Wait) -> str:
@@ -59,11 +111,11 @@ def describe(board: Board, wait: Wait) -> str:
     """
     if wait.condition is None:
         return f"{wait.service} to stop"
-    return f"{wait.service} to be {wait.condition} ({_present(board, wait.service)})"
+    return f"{wait.service} to be {wait.condition} ({present(board, wait.service)})"
 
 
-def _present(board: Board, name: ServiceName) -> str:
-    """Say in a few words what a need is up to."""
+def present(board: Board, name: ServiceName) -> str:
+    """Say in a few words what a service is up to that others wait for."""
     wish = board.wishes.get(name)
     if wish is None or wish.is_gone:
         return "no manifest defines it"
@@ -78,7 +130,8 @@ def _worst(records: list[SlotRecord]) -> str:
     """Say what the slot says that is furthest from being up."""
     troubles = [record.memory.trouble for record in records if record.state is State.CRASHED]
     for trouble in sorted(troubles, key=lambda trouble: not trouble.gave_up):
-        return f"{'gave up' if trouble.gave_up else 'crashed'}: {trouble.because}"
+        what = "gave up" if trouble.gave_up else "crashed"
+        return f"{what}: {trouble.because}" if trouble.because else what
     for record in records:
         if record.probe_said and record.state is State.STARTING:
             return f"starting: {record.probe_said}"
@@ -86,5 +139,5 @@ def _worst(records: list[SlotRecord]) -> str:
     if not states:
         return "about to restart"
     if states == [State.STOPPED.value] and not any(is_live(record) for record in records):
-        return "not started yet"
+        return "not started yet" if all(r.memory.tried is None for r in records) else "stopped"
     return ", ".join(states)

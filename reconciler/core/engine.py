@@ -11,15 +11,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from reconciler.core import taking
+from reconciler.core.answers import probe_answered, signal_answered, spawn_failed, spawned
+from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.issuing import issue
 from reconciler.core.judge import Fault, judge, without_faults
 from reconciler.core.ledger import Ledger
-from reconciler.core.looking import host_looked
+from reconciler.core.looking import claim, host_looked, host_lost, look_is_due
 from reconciler.core.passing import let_time_pass, next_wake
 from reconciler.core.planner import plan
 from reconciler.core.status import picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
+from reconciler.core.wants import asked, guard_removals, manifests_held, manifests_read
+from reconciler.core.wishes import Layout, lay_out
 from reconciler.model.event import (
     Asked,
     Decision,
@@ -36,16 +39,10 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Exit
 from reconciler.model.plan import Forget, Hold, HoldCode, Plan, Situation, Update
 from reconciler.model.record import Memory
 from reconciler.model.status import Picture
-from reconciler.model.units import Nanos, RunId, seconds
-
-EARLY_ENDS_KEPT = 1000
-"""Ends heard of before the answer to their start; more at once would be a broken host."""
-LOOK_EVERY = seconds(30)
-"""The slow look: what no event told of is noticed by then."""
+from reconciler.model.units import Nanos
 
 
 class Engine:
@@ -56,7 +53,7 @@ class Engine:
         self._ledger = Ledger.of(memory, seed)
         self._plan = Plan()
         self._faults: tuple[Fault, ...] = ()
-        self._early: dict[RunId, tuple[Exit | None, bool]] = {}
+        self._layout: Layout | None = None
 
     def step(self, events: Iterable[Event], now: Nanos) -> Decision:
         """Take in events, in order, and give all that follows from them at this moment."""
@@ -71,7 +68,25 @@ class Engine:
         return self._decision()
 
     def situation(self, now: Nanos) -> Situation:
-        """Give all that a plan depends on."""
+        """Give all that a plan depends on, as it is now: later steps do not change it."""
+        ledger = self._ledger
+        slots = {name: dict(records) for name, records in ledger.slots.items()}
+        return replace(self._present(now), services=dict(ledger.services), slots=slots)
+
+    def picture(self, now: Nanos) -> Picture:
+        """Give what people are shown."""
+        ledger = self._ledger
+        return picture(
+            self._laid_out(self._present(now)),
+            self._plan,
+            layout=self._layout,
+            source_held=ledger.source_held,
+            host_unseen="" if ledger.host_seen else ledger.host_lost,
+            is_read=ledger.manifests_seen,
+        )
+
+    def _present(self, now: Nanos) -> Situation:
+        """Give the situation as the ledger has it, which goes on changing."""
         ledger = self._ledger
         return Situation(
             now=max(now, ledger.now),
@@ -84,73 +99,43 @@ class Engine:
             strays=ledger.strays,
         )
 
-    def picture(self, now: Nanos) -> Picture:
-        """Give what people are shown."""
-        ledger = self._ledger
-        return picture(
-            self.situation(now),
-            self._plan,
-            source_held=ledger.source_held,
-            host_unseen="" if ledger.host_seen else ledger.host_lost,
-            is_read=ledger.manifests_seen,
-        )
+    def _laid_out(self, situation: Situation) -> Situation:
+        self._layout = lay_out(situation, self._layout)
+        return situation
 
     # --- taking in -------------------------------------------------------------------------
 
-    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one arm for each event
+    def _take(self, event: Event) -> None:  # noqa: C901 - one arm for each event
         ledger = self._ledger
         match event:
             case ManifestsRead():
-                taking.manifests_read(ledger, event)
+                manifests_read(ledger, event)
             case ManifestsHeld():
-                taking.manifests_held(ledger, event)
+                manifests_held(ledger, event)
             case HostLooked():
                 host_looked(ledger, event)
             case HostLost():
-                taking.host_lost(ledger, event)
+                host_lost(ledger, event)
             case Spawned():
-                end, is_empty = self._early.pop(event.process.run, (None, False))
-                early = None if end is None else (end, is_empty)
-                self._look_unless(is_certain=taking.spawned(ledger, event, early))
+                spawned(ledger, event)
             case SpawnFailed():
-                taking.spawn_failed(ledger, event)
-                self._look_unless(is_certain=not event.is_busy)
+                spawn_failed(ledger, event)
             case Exited():
-                if not taking.exited(ledger, event):
-                    self._keep_early(event.run, event.exit, is_empty=False)
+                exited(ledger, event)
             case TreeEmptied():
-                if not taking.tree_emptied(ledger, event):
-                    end, _ = self._early.get(event.run, (None, False))
-                    self._keep_early(event.run, end, is_empty=True)
+                tree_emptied(ledger, event)
             case SignalAnswered():
-                self._look_unless(is_certain=taking.signal_answered(ledger, event))
+                signal_answered(ledger, event)
             case ProbeAnswered():
-                taking.probe_answered(ledger, event)
+                probe_answered(ledger, event)
             case Asked():
-                taking.asked(ledger, event)
+                asked(ledger, event)
             case _:
                 assert_never(event)
 
-    def _keep_early(self, run: RunId, end: Exit | None, *, is_empty: bool) -> None:
-        """Keep an end whose start was not answered yet, and look in case it never is."""
-        self._early[run] = (end, is_empty)
-        while len(self._early) > EARLY_ENDS_KEPT:
-            del self._early[next(iter(self._early))]
-
-    def _look_unless(self, *, is_certain: bool) -> None:
-        if not is_certain:
-            self._ledger.look_again = True
-
     def _look_if_due(self) -> None:
         ledger = self._ledger
-        waited = ledger.looking
-        if waited is not None and waited.overdue_at <= ledger.now:
-            ledger.looking = None
-        overdue = any(r.pending and r.pending.overdue_at <= ledger.now for r in ledger.records())
-        looked_at = ledger.looked_at
-        is_old = looked_at is None or ledger.now - looked_at >= LOOK_EVERY
-        is_due = not ledger.host_seen or overdue or is_old or ledger.look_again
-        if is_due and ledger.looking is None and ledger.now >= ledger.look_not_before:
+        if look_is_due(ledger):
             ledger.look_again = False
             serial = ledger.next_serial()
             ledger.looking = ledger.pending(serial)
@@ -160,22 +145,24 @@ class Engine:
 
     def _decide(self) -> None:
         ledger = self._ledger
+        claim(ledger)
         tidy(ledger)
-        self._plan = self._judged(self.situation(ledger.now))
+        self._plan = self._judged(self._present(ledger.now))
         updates = [action for action in self._plan.actions if isinstance(action, Update)]
         for update in updates:
             issue(ledger, update)
         if updates:
             # With the new versions in force the same plan holds, with their times and signals.
-            self._plan = self._judged(self.situation(ledger.now))
+            self._plan = self._judged(self._present(ledger.now))
         for action in self._plan.actions:
             if isinstance(action, Update | Forget) or not action.after:
                 issue(ledger, action)
-        taking.guard_removals(ledger)
+        if any(isinstance(action, Forget) for action in self._plan.actions):
+            guard_removals(ledger)
 
     def _judged(self, situation: Situation) -> Plan:
         """Plan, and hold back what the judge refuses."""
-        made = plan(situation)
+        made = plan(self._laid_out(situation), self._layout)
         faults = judge(made, situation)
         for fault in faults:
             if fault not in self._faults:
@@ -197,12 +184,13 @@ class Engine:
         is_over = is_finished(ledger)
         if is_over:
             release_at_end(ledger)
+        ledger.wake_at = next_wake(ledger)
         decision = Decision(
             commands=tuple(ledger.commands),
             happenings=tuple(ledger.happenings),
             transitions=tuple(ledger.transitions),
             remembered=ledger.take_remembered(),
-            wake_at=next_wake(ledger, LOOK_EVERY),
+            wake_at=ledger.wake_at,
             finished=is_over,
         )
         ledger.commands, ledger.happenings, ledger.transitions = [], [], []

@@ -16,12 +16,28 @@ Needs = Mapping[ServiceName, Iterable[ServiceName]]
 def topological(needs: Needs) -> list[ServiceName]:
     """Order services so that each comes after its needs; ties by name.
 
-    Needs that are not keys are ignored. Members of a cycle, and what needs them, come last, by
-    name: an order always covers every service exactly once.
+    Needs that are not keys are ignored. Members of a cycle stand together, by name, and count as
+    one that bears the first name: an order always covers every service exactly once.
 
     >>> topological({"web": ["api"], "api": ["db"], "db": []})
     ['db', 'api', 'web']
+    >>> topological({"a": ["y"], "y": ["z"], "z": ["y"]})
+    ['y', 'z', 'a']
     """
+    order = _unknotted(needs)
+    if len(order) == len(needs):
+        return order
+    members = {min(knot): sorted(knot) for knot in _knots(needs)}
+    home = {name: first for first, names in members.items() for name in names}
+    between = {
+        first: {home[need] for name in names for need in _known(needs, name)} - {first}
+        for first, names in members.items()
+    }
+    return [name for first in _unknotted(between) for name in members[first]]
+
+
+def _unknotted(needs: Needs) -> list[ServiceName]:
+    """Order services whose needs can all be met, whatever needs members of a cycle left out."""
     waiting = {name: len(_known(needs, name)) for name in needs}
     dependents = reverse(needs)
     free = [name for name, count in waiting.items() if count == 0]
@@ -34,9 +50,6 @@ def topological(needs: Needs) -> list[ServiceName]:
             waiting[dependent] -= 1
             if waiting[dependent] == 0:
                 heappush(free, dependent)
-    if len(order) < len(waiting):
-        placed = set(order)
-        order += sorted(name for name in waiting if name not in placed)
     return order
 
 

@@ -11,10 +11,14 @@ from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Slot, State
 from reconciler.model.plan import Action, Forget, Kill, Restart, Start, Stop, Update
 from reconciler.model.record import SlotRecord, Trouble
-from reconciler.model.units import Nanos, seconds
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import Nanos, Serial, seconds
 
 UNKILLABLE_AFTER = seconds(5)
 """A tree that outlives SIGKILL this long is not ours to end: it is shown, never doubled."""
+STOP_TIMEOUT = seconds(10)
+"""For processes of which no manifest says more."""
+_ONLY_SHOWN = frozenset({"description", "display_name", "version", "labels", "annotations"})
 
 
 def issue(ledger: Ledger, action: Action) -> None:
@@ -43,13 +47,12 @@ def _spawn(ledger: Ledger, action: Start) -> None:
         return
     record = ledger.record(action.slot)
     serial = ledger.next_serial()
-    cause = record.cause or _cause(ledger, record)
+    cause = record.cause or _cause(spec, record)
+    memory = record.memory
+    if memory.tried != spec.digest:
+        memory = replace(memory, tried=spec.digest, trouble=Trouble(), restarts=0)
     started = replace(
-        record,
-        pending=ledger.pending(serial),
-        touched=serial,
-        cause=cause,
-        after_stop=State.STOPPED,
+        record, memory=memory, pending=ledger.pending(serial), touched=serial, cause=cause
     )
     ledger.move(started, Sign.START, action.because, {"cause": cause})
     ledger.commands.append(
@@ -57,13 +60,12 @@ def _spawn(ledger: Ledger, action: Start) -> None:
     )
 
 
-def _cause(ledger: Ledger, record: SlotRecord) -> str:
+def _cause(spec: ServiceSpec, record: SlotRecord) -> str:
     """Say in a word why a process is started; the words of `service_restarts_total`."""
     memory = record.memory
-    spec = ledger.spec(memory.slot.service)
     if memory.tried is None:
         return "start"
-    if spec is not None and memory.tried != spec.digest:
+    if memory.tried != spec.digest:
         return "change"
     return "crash" if record.state is State.CRASHED and memory.trouble.failures else "manual"
 
@@ -87,24 +89,19 @@ def _restart(ledger: Ledger, action: Restart) -> None:
 def _stop(ledger: Ledger, slot: Slot, because: str, *, start_failed: bool) -> None:
     """Ask a process to end, or what its main process left behind."""
     record = ledger.record(slot)
-    spec = ledger.spec(slot.service)
     process = record.process
     if process is None:
         return
-    name = spec.stop_signal if spec else "SIGTERM"
-    grace = spec.stop_timeout if spec else seconds(10)
     is_sweep = process.exit is not None
-    is_group = is_sweep or (spec is not None and spec.shell)
     record = replace(
         record,
-        deadline=Nanos(ledger.now + grace),
         next_probe=None,
         probing=None,
         killed=False,
         swept=is_sweep,
         after_stop=State.CRASHED if start_failed else State.STOPPED,
     )
-    record = _send(ledger, record, process, name, Scope.TREE if is_group else Scope.MAIN, because)
+    record = _send(ledger, record, process, because)
     if is_sweep:
         ledger.put(record)
         return
@@ -114,54 +111,77 @@ def _stop(ledger: Ledger, slot: Slot, because: str, *, start_failed: bool) -> No
 
 def sweep(ledger: Ledger, record: SlotRecord) -> None:
     """Ask what outlived a stopping main process to end within the rest of its time."""
-    spec = ledger.spec(record.memory.slot.service)
+    process, deadline = record.process, record.deadline
+    if process is not None:
+        sent = _send(ledger, replace(record, swept=True), process, "it outlived its main process")
+        ledger.put(replace(sent, deadline=deadline))
+
+
+def say_again(ledger: Ledger, record: SlotRecord) -> None:
+    """Send the last signal once more: nobody knows whether it arrived."""
     process = record.process
-    if process is None:
-        return
-    name = spec.stop_signal if spec else "SIGTERM"
-    swept = replace(record, swept=True)
-    ledger.put(_send(ledger, swept, process, name, Scope.TREE, "it outlived its main process"))
+    if process is not None:
+        record = replace(record, swept=process.exit is not None)
+        ledger.put(_send(ledger, record, process, "it may not have been told"))
 
 
 def _kill(ledger: Ledger, action: Kill) -> None:
     stray = next((stray for stray in ledger.strays if stray.id == action.target), None)
     record = ledger.record(action.slot)
     if stray is not None:
-        serial = ledger.next_serial()
+        serial = _command(ledger, stray, "SIGKILL", Scope.TREE, action.because)
         ledger.put(replace(record, touched=serial))
-        ledger.commands.append(_signal(stray, serial, "SIGKILL", Scope.TREE, action.because))
         ledger.strays = tuple(other for other in ledger.strays if other.id != action.target)
         return
     process = record.process
     if process is None:
         return
-    record = replace(record, killed=True, deadline=Nanos(ledger.now + UNKILLABLE_AFTER))
-    record = _send(ledger, record, process, "SIGKILL", Scope.TREE, action.because)
+    record = _send(ledger, replace(record, killed=True), process, action.because)
     ledger.tell(
         "service.killed", slot=action.slot, reason=action.because, data={"pid": process.id.pid}
     )
-    # In a hurry a slot is killed that was never asked to stop.
-    ledger.move(record, Sign.STOP, action.because)
+    if record.state in (State.STARTING, State.RUNNING, State.DEGRADED):
+        # In a hurry a slot is killed that was never asked to stop.
+        ledger.move(record, Sign.STOP, action.because)
+    else:
+        ledger.put(record)
 
 
-def _send(
-    ledger: Ledger, record: SlotRecord, process: Process, name: str, scope: Scope, because: str
-) -> SlotRecord:
-    serial = ledger.next_serial()
-    ledger.commands.append(_signal(process, serial, name, scope, because))
-    return replace(record, pending=ledger.pending(serial), touched=serial)
-
-
-def _signal(process: Process, serial: int, name: str, scope: Scope, because: str) -> Signal:
-    return Signal(
-        serial=serial,  # type: ignore[arg-type]
-        slot=process.slot,
-        run=process.run,
-        target=process.id,
-        signal=name,
-        scope=scope,
-        because=because,
+def _send(ledger: Ledger, record: SlotRecord, process: Process, because: str) -> SlotRecord:
+    """Send the signal that a slot's record calls for, and give it the time that goes with it."""
+    spec = ledger.spec(record.memory.slot.service)
+    if record.killed:
+        name, scope, patience = "SIGKILL", Scope.TREE, UNKILLABLE_AFTER
+    elif spec is None:
+        name, scope, patience = "SIGTERM", Scope.MAIN, STOP_TIMEOUT
+    else:
+        scope = Scope.GROUP if spec.shell else Scope.MAIN
+        name, patience = spec.stop_signal, spec.stop_timeout
+    if process.exit is not None:
+        scope = Scope.TREE
+    serial = _command(ledger, process, name, scope, because)
+    return replace(
+        record,
+        pending=ledger.pending(serial),
+        touched=serial,
+        deadline=Nanos(ledger.now + patience),
     )
+
+
+def _command(ledger: Ledger, process: Process, name: str, scope: Scope, because: str) -> Serial:
+    serial = ledger.next_serial()
+    ledger.commands.append(
+        Signal(
+            serial=serial,
+            slot=process.slot,
+            run=process.run,
+            target=process.id,
+            signal=name,
+            scope=scope,
+            because=because,
+        )
+    )
+    return serial
 
 
 def _update(ledger: Ledger, action: Update) -> None:
@@ -177,6 +197,6 @@ def _update(ledger: Ledger, action: Update) -> None:
         reason=action.because,
         data={"fields": ",".join(action.fields)},
     )
-    if set(action.fields) - {"description", "display_name", "version", "labels", "annotations"}:
+    if not _ONLY_SHOWN.issuperset(action.fields):
         for record in list(ledger.slots.get(action.service, {}).values()):
             ledger.put(replace(record, memory=replace(record.memory, trouble=Trouble())))

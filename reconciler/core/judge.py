@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from reconciler.core.graph import reach
 from reconciler.model.observed import ProcessId, Slot, State
 from reconciler.model.plan import (
     Forget,
@@ -36,7 +37,8 @@ class Fault:
 
 def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
     """Give every breach of the rules of a plan; an acceptable plan has none."""
-    court = _Court(situation=situation)
+    restarting = {action.slot.service for action in plan.actions if isinstance(action, Restart)}
+    court = _Court(situation=situation, restarting=frozenset(restarting))
     faults = list(_one_action_a_slot(plan))
     for action in plan.actions:
         match action:
@@ -49,7 +51,7 @@ def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
             case Forget():
                 faults += court.against_forget(action)
             case Update():
-                pass
+                faults += court.against_update(action)
     faults += court.against_order(plan)
     return tuple(faults)
 
@@ -90,6 +92,8 @@ def _one_action_a_slot(plan: Plan) -> Iterator[Fault]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Court:
     situation: Situation
+    restarting: frozenset[ServiceName]
+    """Services of which the plan restarts a process."""
 
     # --- facts ---------------------------------------------------------------------------
 
@@ -143,11 +147,10 @@ class _Court:
 
     def _against_retry(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
         memory = record.memory
-        asked = self.restart_asked(spec.name)
         renewed = self._need_restarted_since(spec, memory.done_at or Nanos(0))
-        if memory.done == spec.digest and (memory.done_at or 0) >= asked and not renewed:
+        if self._is_done(spec, record) and not renewed:
             yield "it ended well and was not asked to run again"
-        if record.state is not State.CRASHED or memory.tried != spec.digest:
+        if memory.tried != spec.digest:
             return
         if memory.trouble.gave_up:
             yield "it was given up"
@@ -161,8 +164,10 @@ class _Court:
         if process is None or process.id != action.target:
             yield "its target is not what runs there"
             return
-        if record.state is State.STOPPING:
-            yield "it is stopping already"
+        if record.state in (State.STOPPING, State.UNKNOWN):
+            yield f"it is {record.state} already"
+        if self._is_in_doubt(action.slot.service):
+            yield "its manifest may be one of those that cannot be read"
         if action.slot.index >= self.width(action.slot.service):
             if isinstance(action, Restart):
                 yield "it is not wanted"
@@ -177,40 +182,30 @@ class _Court:
         process = record.process
         if spec is None or process is None:
             return
-        asked = process.started < self.restart_asked(spec.name)
-        if (
-            process.digest == spec.digest
-            and not asked
-            and not self._a_need_renews(spec, process.started)
-        ):
+        is_old = process.started < self.restart_asked(spec.name)
+        is_outdated = process.digest != spec.digest
+        if not (is_outdated or is_old or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"
         for need in spec.needs:
             if not self.is_met(need):
                 yield f"its successor would miss {need.service}"
 
     def _a_need_renews(self, spec: ServiceSpec, since: Nanos) -> bool:
-        """Tell whether a need that asks for it restarted, or is being replaced as well."""
+        """Tell whether a need that asks for it was restarted, or is in this very plan."""
         return self._need_restarted_since(spec, since) or any(
-            need.on_restart is OnRestart.RESTART and self._is_outdated(need.service, depth=0)
+            need.on_restart is OnRestart.RESTART and need.service in self.restarting
             for need in spec.needs
         )
 
-    def _is_outdated(self, name: ServiceName, depth: int) -> bool:
-        spec = self.spec(name)
-        if spec is None or depth > len(self.situation.desired.services):
+    def _is_in_doubt(self, name: ServiceName) -> bool:
+        """Tell whether nobody can say what should run of a service."""
+        desired = self.situation.desired
+        if self.situation.shutting_down or self.spec(name) is not None:
             return False
-        for record in self.situation.slots.get(name, {}).values():
-            process = record.process
-            if process is None:
-                continue
-            if process.digest != spec.digest or process.started < self.restart_asked(name):
-                return True
-            if self._need_restarted_since(spec, process.started):
-                return True
-        return any(
-            need.on_restart is OnRestart.RESTART and self._is_outdated(need.service, depth + 1)
-            for need in spec.needs
-        )
+        if name in desired.services:
+            return True
+        is_unheard_of = name not in self.situation.services
+        return is_unheard_of and any(not fault.is_warning for fault in desired.diagnostics)
 
     def _need_restarted_since(self, spec: ServiceSpec, since: Nanos) -> bool:
         return any(
@@ -246,33 +241,48 @@ class _Court:
             if record.process is not None or record.pending is not None:
                 yield Fault(service=name, text=f"forget {name}: {record.memory.slot} is not empty")
 
+    def against_update(self, action: Update) -> Iterator[Fault]:
+        """Only a version that is valid comes into force."""
+        wanted = self.situation.desired.services.get(action.service)
+        if wanted is None or wanted.spec is None:
+            yield Fault(service=action.service, text=f"update {action.service}: to nothing")
+        elif wanted.invalid:
+            yield Fault(service=action.service, text=f"update {action.service}: it is invalid")
+
     def against_order(self, plan: Plan) -> Iterator[Fault]:
-        """Of two that end, the dependent ends first; of two that start, the need is met first."""
-        ending = {
-            action.slot.service
-            for action in plan.actions
-            if isinstance(action, Restart)
-            or (isinstance(action, Stop) and self._ends_whole(action))
-        }
-        at_once = {
-            action.slot.service
-            for action in plan.actions
-            if isinstance(action, Stop | Restart) and not action.after
-        } & ending
-        for dependent in sorted(ending):
-            spec = self.spec(dependent) or self._known_spec(dependent)
-            for need in spec.needs if spec else ():
-                if need.service in at_once and need.service != dependent:
-                    text = f"{need.service} would end before its dependent {dependent}"
-                    yield Fault(service=need.service, text=text)
+        """Of two that end, the dependent ends first, also where others lie between them."""
+        ends = [action for action in plan.actions if self._ends_service(action)]
+        at_once = {_service_of(action) for action in ends if not getattr(action, "after", ())}
+        if not at_once:
+            return
+        going = {_service_of(action) for action in ends}.union(self._stopping())
+        needs = {name: self._needs(name) for name in self._everybody()}
+        for need in sorted(at_once & reach(needs, [n for name in going for n in needs[name]])):
+            behind = reach(needs, needs[need])
+            for dependent in sorted(going - {need} - behind):
+                if need in reach(needs, [dependent]):
+                    text = f"{need} would end before its dependent {dependent}"
+                    yield Fault(service=need, text=text)
 
-    def _ends_whole(self, action: Stop) -> bool:
-        """Tell whether a stop is part of ending the service, not of one slot's own trouble."""
-        return self.width(action.slot.service) == 0
+    def _ends_service(self, action: SlotAction | Update | Forget) -> bool:
+        """Tell whether an action is part of ending a service, not of one slot's own trouble."""
+        if isinstance(action, Restart):
+            return True
+        return isinstance(action, Stop) and self.width(action.slot.service) == 0
 
-    def _known_spec(self, name: ServiceName) -> ServiceSpec | None:
+    def _stopping(self) -> Iterator[ServiceName]:
+        for name, records in self.situation.slots.items():
+            if any(record.state is State.STOPPING for record in records.values()):
+                yield name
+
+    def _everybody(self) -> Iterable[ServiceName]:
+        situation = self.situation
+        return {*situation.desired.services, *situation.services, *situation.slots}
+
+    def _needs(self, name: ServiceName) -> list[ServiceName]:
         memory = self.situation.services.get(name)
-        return memory.spec if memory else None
+        spec = self.spec(name) or (memory.spec if memory else None)
+        return [need.service for need in spec.needs] if spec else []
 
     # --- conditions ----------------------------------------------------------------------
 
@@ -286,12 +296,17 @@ class _Court:
         return all(self._slot_meets(need.condition, spec, self.record(slot)) for slot in slots)
 
     def _slot_meets(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
-        done_at = record.memory.done_at
-        done = record.memory.done == spec.digest and (done_at or 0) >= self.restart_asked(spec.name)
+        done = self._is_done(spec, record)
         if condition is Condition.COMPLETED or (condition is Condition.READY and spec.is_oneshot):
             return done
         up = record.process is not None and record.state in (State.RUNNING, State.DEGRADED)
         if condition is Condition.READY:
             return up
         alive = record.process is not None and record.process.exit is None
-        return done or (alive and record.state is not State.STOPPING)
+        return done or (alive and record.state not in (State.STOPPING, State.UNKNOWN))
+
+    def _is_done(self, spec: ServiceSpec, record: SlotRecord) -> bool:
+        memory = record.memory
+        if memory.done != spec.digest or memory.done_at is None:
+            return False
+        return memory.done_at >= self.restart_asked(spec.name)

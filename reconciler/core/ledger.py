@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from reconciler.core.backoff import end_in_words
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired
 from reconciler.model.event import Command, Happening, Remembered, Transition
-from reconciler.model.observed import Process, Slot, State
+from reconciler.model.observed import Exit, Look, Process, Slot, State
 from reconciler.model.record import (
     Memory,
     Pending,
@@ -23,10 +24,12 @@ from reconciler.model.record import (
     SlotRecord,
 )
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Nanos, Serial, ServiceName, seconds
+from reconciler.model.units import Nanos, RunId, Serial, ServiceName, seconds
 
 ANSWER_OVERDUE = seconds(10)
 """How long an answer of the host may take before we look instead."""
+EARLY_ENDS_KEPT = 1000
+"""Ends heard of before the answer to their start; more at once would be a broken host."""
 
 Data = Mapping[str, str | int | float | bool | None]
 NOTHING: Data = {}
@@ -44,8 +47,16 @@ _TOLD: Mapping[Signal, str] = {
     Signal.LOST: "service.unknown",
     Signal.FOUND_RUNNING: "service.adopted",
     Signal.FOUND_STARTING: "service.adopted",
-    Signal.FOUND_GONE: "service.stopped",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyEnd:
+    """An end that was heard of before the answer to the start of its run."""
+
+    slot: Slot
+    exit: Exit | None
+    is_empty: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +76,8 @@ class Ledger:
     prune: PruneHold | None = None
     released: set[ServiceName] = field(default_factory=set)
     """Services whose removal was asked for by name."""
+    leaving: set[ServiceName] = field(default_factory=set)
+    """Services whose removal was let pass and is under way."""
     strays: tuple[Process, ...] = ()
     host_seen: bool = False
     host_lost: str = "the host was not looked at yet"
@@ -74,8 +87,24 @@ class Ledger:
     """Something happened that the look under way may be too old for."""
     look_not_before: Nanos = Nanos(0)
     looked_at: Nanos | None = None
+    newest_look: Serial = Serial(0)
+    """A look that is not newer than this one comes too late."""
+    unclaimed: Look | None = None
+    """A look that shows services which the manifests, not read yet, may define."""
+    early: dict[RunId, EarlyEnd] = field(default_factory=dict)
     shutting_down: bool = False
     hurry: bool = False
+    wake_at: Nanos | None = None
+    """When the last step asked to be followed by another."""
+
+    timed: dict[Slot, None] = field(default_factory=dict)
+    """Slots of which something becomes due by itself."""
+    stirred: dict[Slot, None] = field(default_factory=dict)
+    """Slots that were changed since they were last tidied."""
+    is_rearranged: bool = True
+    """Whether what is wanted changed since slots were last tidied."""
+    to_restart: set[ServiceName] = field(default_factory=set)
+    """Services with a restart that somebody asked for."""
 
     commands: list[Command] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
@@ -92,6 +121,7 @@ class Ledger:
             services=dict(memory.services),
             remembered_slots=dict(memory.slots),
             prune=memory.prune,
+            to_restart={n for n, m in memory.services.items() if m.restart_before is not None},
         )
 
     # --- reading ---------------------------------------------------------------------------
@@ -102,11 +132,24 @@ class Ledger:
         if found is not None:
             return found
         memory = self.remembered_slots.get(slot)
-        return recall(memory) if memory is not None else unused(slot)
+        return unused(slot) if memory is None else recall(memory, self.spec(slot.service))
 
     def records(self) -> list[SlotRecord]:
         """Give every record, in the order in which their slots came."""
         return [record for slots in self.slots.values() for record in slots.values()]
+
+    def timed_records(self) -> list[SlotRecord]:
+        """Give the records of which something becomes due by itself."""
+        return [self.slots[slot.service][slot.index] for slot in self.timed]
+
+    def stirred_records(self) -> list[SlotRecord]:
+        """Give the records to tidy, and begin anew."""
+        stirred, self.stirred = self.stirred, {}
+        if self.is_rearranged:
+            self.is_rearranged = False
+            return self.records()
+        found = [self.slots.get(slot.service, {}).get(slot.index) for slot in stirred]
+        return [record for record in found if record is not None]
 
     def spec(self, name: ServiceName) -> ServiceSpec | None:
         """Give the spec in force of a service."""
@@ -134,6 +177,11 @@ class Ledger:
             self.changed_slots[slot] = record.memory
         self.slots.setdefault(slot.service, {})[slot.index] = record
         self.remembered_slots.pop(slot, None)
+        self.stirred[slot] = None
+        if _is_timed(record):
+            self.timed[slot] = None
+        else:
+            self.timed.pop(slot, None)
         return record
 
     def move(
@@ -159,18 +207,23 @@ class Ledger:
         if not records:
             self.slots.pop(slot.service, None)
         self.remembered_slots.pop(slot, None)
+        self.timed.pop(slot, None)
         self.changed_slots[slot] = None
 
     def put_service(self, memory: ServiceMemory) -> None:
         """Keep what is in force of a service."""
-        self.services[memory.spec.name] = memory
-        self.changed_services[memory.spec.name] = memory
+        name = memory.spec.name
+        self.services[name] = memory
+        self.changed_services[name] = memory
+        self.is_rearranged = True
+        (self.to_restart.discard if memory.restart_before is None else self.to_restart.add)(name)
 
     def drop_service(self, name: ServiceName) -> None:
         """Forget a service and its slots."""
         self.services.pop(name, None)
         self.changed_services[name] = None
-        self.released.discard(name)
+        for names in (self.released, self.leaving, self.to_restart):
+            names.discard(name)
         for index in list(self.slots.get(name, {})):
             self.drop(Slot(service=name, index=index))
         for slot in [slot for slot in self.remembered_slots if slot.service == name]:
@@ -210,18 +263,23 @@ class Ledger:
         return found
 
 
-def recall(memory: SlotMemory) -> SlotRecord:
+def recall(memory: SlotMemory, spec: ServiceSpec | None) -> SlotRecord:
     """Begin a record from what an earlier daemon remembered; the first look adds what runs."""
-    trouble = memory.trouble
-    if trouble.gave_up or trouble.retry_at is not None:
-        return SlotRecord(memory=memory, state=State.CRASHED, reason=trouble.because)
-    if memory.done is not None and memory.last_exit is not None:
-        return SlotRecord(memory=memory, reason=f"completed: {memory.last_exit}")
-    return SlotRecord(memory=memory)
+    trouble, end = memory.trouble, memory.last_exit
+    since = end.at if end is not None else Nanos(0)
+    if trouble.gave_up or (trouble.failures and trouble.retry_at is not None):
+        return SlotRecord(memory=memory, state=State.CRASHED, since=since, reason=trouble.because)
+    if memory.done is None or end is None or spec is None:
+        return SlotRecord(memory=memory, since=since)
+    return SlotRecord(memory=memory, since=since, reason=end_in_words(spec, end))
 
 
-def is_settled(record: SlotRecord) -> bool:
-    """Tell whether a slot is at rest: empty, or running, with nothing under way."""
-    if record.pending is not None:
-        return False
-    return record.state in (State.RUNNING, State.STOPPED, State.DEGRADED)
+def _is_timed(record: SlotRecord) -> bool:
+    """Tell whether something of a slot becomes due without any event."""
+    return (
+        record.pending is not None
+        or record.deadline is not None
+        or record.next_probe is not None
+        or record.memory.trouble.retry_at is not None
+        or (record.process is not None and record.process.exit is not None)
+    )

@@ -15,11 +15,14 @@ class Signal(StrEnum):
     """What can happen to a slot."""
 
     START = "start"
+    REFUSED = "start refused, its place is taken"
     READY = "ready"
     EXEC_FAILED = "exec failed"
     DIED = "died"
     EXITED_WELL = "exited well and no restart wanted"
     START_TIMED_OUT = "startTimeout"
+    CHECK_FAILING = "check failing beyond the threshold"
+    CHECK_RECOVERED = "check recovered"
     STOP = "stop"
     TREE_EMPTY = "tree empty"
     TREE_EMPTY_AFTER_TIMEOUT = "tree empty after a start that timed out"
@@ -27,42 +30,49 @@ class Signal(StrEnum):
     LOST = "cannot be verified"
     FOUND_RUNNING = "verified again, running"
     FOUND_STARTING = "verified again, not ready yet"
-    FOUND_GONE = "verified again, gone"
+    FOUND_STOPPING = "verified again, stopping"
 
 
 _LIVE = (State.STARTING, State.RUNNING, State.DEGRADED, State.STOPPING)
+_EMPTY = (State.STOPPED, State.CRASHED)
 
-NEXT: Mapping[tuple[State, Signal], State] = {
-    (State.STOPPED, Signal.START): State.STARTING,
-    (State.CRASHED, Signal.START): State.STARTING,
-    (State.STARTING, Signal.READY): State.RUNNING,
-    (State.STARTING, Signal.EXEC_FAILED): State.CRASHED,
-    (State.STARTING, Signal.DIED): State.CRASHED,
-    (State.STARTING, Signal.START_TIMED_OUT): State.STOPPING,
-    (State.STARTING, Signal.STOP): State.STOPPING,
-    (State.STARTING, Signal.FOUND_GONE): State.STOPPED,
-    (State.RUNNING, Signal.DIED): State.CRASHED,
-    (State.RUNNING, Signal.EXITED_WELL): State.STOPPED,
-    (State.RUNNING, Signal.START_TIMED_OUT): State.STOPPING,
-    (State.RUNNING, Signal.STOP): State.STOPPING,
-    (State.DEGRADED, Signal.DIED): State.CRASHED,
-    (State.DEGRADED, Signal.EXITED_WELL): State.STOPPED,
-    (State.DEGRADED, Signal.STOP): State.STOPPING,
-    (State.STOPPING, Signal.TREE_EMPTY): State.STOPPED,
-    (State.STOPPING, Signal.TREE_EMPTY_AFTER_TIMEOUT): State.CRASHED,
-    (State.STOPPING, Signal.UNKILLABLE): State.UNKNOWN,
-    (State.STOPPED, Signal.UNKILLABLE): State.UNKNOWN,
-    (State.CRASHED, Signal.UNKILLABLE): State.UNKNOWN,
-    (State.CRASHED, Signal.STOP): State.STOPPED,
-    (State.UNKNOWN, Signal.TREE_EMPTY): State.STOPPED,
-    (State.UNKNOWN, Signal.FOUND_RUNNING): State.RUNNING,
-    (State.UNKNOWN, Signal.FOUND_STARTING): State.STARTING,
-    (State.UNKNOWN, Signal.FOUND_GONE): State.STOPPED,
-    (State.STOPPED, Signal.FOUND_RUNNING): State.RUNNING,
-    (State.STOPPED, Signal.FOUND_STARTING): State.STARTING,
-    (State.CRASHED, Signal.FOUND_RUNNING): State.RUNNING,
-    (State.CRASHED, Signal.FOUND_STARTING): State.STARTING,
-} | {(state, Signal.LOST): State.UNKNOWN for state in _LIVE}
+NEXT: Mapping[tuple[State, Signal], State] = (
+    {
+        (State.STOPPED, Signal.START): State.STARTING,
+        (State.CRASHED, Signal.START): State.STARTING,
+        (State.CRASHED, Signal.STOP): State.STOPPED,
+        (State.STARTING, Signal.REFUSED): State.STOPPED,
+        (State.STARTING, Signal.READY): State.RUNNING,
+        (State.STARTING, Signal.EXEC_FAILED): State.CRASHED,
+        (State.STARTING, Signal.DIED): State.CRASHED,
+        (State.STARTING, Signal.START_TIMED_OUT): State.STOPPING,
+        (State.STARTING, Signal.STOP): State.STOPPING,
+        (State.RUNNING, Signal.CHECK_FAILING): State.DEGRADED,
+        (State.RUNNING, Signal.DIED): State.CRASHED,
+        (State.RUNNING, Signal.EXITED_WELL): State.STOPPED,
+        # A oneshot is running from its start, and its timeout bounds its whole run.
+        (State.RUNNING, Signal.START_TIMED_OUT): State.STOPPING,
+        (State.RUNNING, Signal.STOP): State.STOPPING,
+        (State.DEGRADED, Signal.CHECK_RECOVERED): State.RUNNING,
+        (State.DEGRADED, Signal.DIED): State.CRASHED,
+        (State.DEGRADED, Signal.EXITED_WELL): State.STOPPED,
+        (State.DEGRADED, Signal.STOP): State.STOPPING,
+        (State.STOPPING, Signal.TREE_EMPTY): State.STOPPED,
+        (State.STOPPING, Signal.TREE_EMPTY_AFTER_TIMEOUT): State.CRASHED,
+        (State.STOPPING, Signal.UNKILLABLE): State.UNKNOWN,
+        (State.UNKNOWN, Signal.TREE_EMPTY): State.STOPPED,
+        (State.UNKNOWN, Signal.TREE_EMPTY_AFTER_TIMEOUT): State.CRASHED,
+        (State.UNKNOWN, Signal.FOUND_RUNNING): State.RUNNING,
+        (State.UNKNOWN, Signal.FOUND_STARTING): State.STARTING,
+        (State.UNKNOWN, Signal.FOUND_STOPPING): State.STOPPING,
+    }
+    | {(state, Signal.LOST): State.UNKNOWN for state in _LIVE}
+    # What a main process left behind when it died by itself may be unkillable too.
+    | {(state, Signal.UNKILLABLE): State.UNKNOWN for state in _EMPTY}
+    # A process may be found in a slot that was believed to be empty.
+    | {(state, Signal.FOUND_RUNNING): State.RUNNING for state in _EMPTY}
+    | {(state, Signal.FOUND_STARTING): State.STARTING for state in _EMPTY}
+)
 
 
 def follow(state: State, signal: Signal) -> State:

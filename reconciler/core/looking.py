@@ -4,54 +4,136 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.core.answers import (
+    DEFAULT_READINESS,
+    await_ready,
+    begun,
+    run_limit,
+    settle_in,
+    spawn_failed,
+)
+from reconciler.core.ends import catch_up, exited, found_again, tree_emptied
+from reconciler.core.issuing import say_again
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
-from reconciler.core.taking import await_ready, exited, settle_in, spawn_failed, tree_emptied
-from reconciler.model.event import Exited, HostLooked, SpawnFailed, TreeEmptied
-from reconciler.model.observed import Exit, Process, Slot, State
+from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
+from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot, State
 from reconciler.model.record import SlotRecord
-from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Nanos, Serial
+from reconciler.model.spec import ReadyType
+from reconciler.model.units import Digest, Nanos, Serial, seconds
 
+LOOK_EVERY = seconds(30)
+"""The slow look: what no event told of is noticed by then."""
+LOOK_PAUSE = seconds(0.2)
+"""Between two tries to see a host that was lost."""
 _NO_ANSWER = "the start was not answered, and nothing was found of it"
+
+
+def host_lost(ledger: Ledger, event: HostLost) -> None:
+    """Stop acting until the host was looked at again."""
+    if ledger.host_seen or ledger.lost_at is None:
+        ledger.lost_at = ledger.now
+    ledger.host_seen = False
+    ledger.host_lost = event.because
+    ledger.looking = None
+    ledger.look_not_before = Nanos(ledger.now + LOOK_PAUSE)
+    # What was asked for before the loss may still be answered, and shows what was before it.
+    ledger.newest_look = ledger.serial
+
+
+def look_is_due(ledger: Ledger) -> bool:
+    """Tell whether it is time to look at the host."""
+    waited = ledger.looking
+    if waited is not None and waited.overdue_at <= ledger.now:
+        ledger.looking = waited = None
+    if waited is not None or ledger.now < ledger.look_not_before:
+        return False
+    looked_at = ledger.looked_at
+    is_old = looked_at is None or ledger.now - looked_at >= LOOK_EVERY
+    if is_old or ledger.look_again or not ledger.host_seen:
+        return True
+    pending = (record.pending for record in ledger.timed_records())
+    return any(one is not None and one.overdue_at <= ledger.now for one in pending)
+
+
+def put_off(ledger: Ledger, span: Nanos) -> None:
+    """Put off the deadlines of processes by a span that must not count."""
+    for record in ledger.timed_records():
+        if record.deadline is not None:
+            ledger.put(replace(record, deadline=Nanos(record.deadline + span)))
 
 
 def host_looked(ledger: Ledger, event: HostLooked) -> None:
     """Bring every slot to what was found, but for slots touched after the look began."""
     look = event.look
+    if look.serial <= ledger.newest_look:
+        return
+    ledger.newest_look = look.serial
     if ledger.looking is not None and look.serial >= ledger.looking.serial:
         ledger.looking = None
+    if ledger.lost_at is not None:
+        # Nobody was asked whether it is ready meanwhile, and perhaps nobody was told to stop.
+        put_off(ledger, Nanos(ledger.now - ledger.lost_at))
+    ledger.looked_at = ledger.now
+    ledger.host_seen, ledger.host_lost, ledger.lost_at = True, "", None
+    ledger.unclaimed = look
+    ledger.strays = _compare_all(ledger, look, is_claiming=False)
+
+
+def claim(ledger: Ledger) -> None:
+    """Take over what a look showed before it could be known what it belongs to."""
+    look, ledger.unclaimed = ledger.unclaimed, None
+    if look is not None:
+        ledger.strays += _compare_all(ledger, look, is_claiming=True)
+
+
+def _compare_all(ledger: Ledger, look: Look, *, is_claiming: bool) -> tuple[Process, ...]:
+    """Bring all slots to what was found; those of unknown services only when claiming them."""
     found: dict[Slot, list[Process]] = {}
     for process in look.processes:
         found.setdefault(process.slot, []).append(process)
+    known = dict.fromkeys(record.memory.slot for record in ledger.records())
+    known |= dict.fromkeys(ledger.remembered_slots)
     strays: list[Process] = []
-    known = {record.memory.slot for record in ledger.records()}
-    for slot in sorted(known.union(found, ledger.remembered_slots)):
-        ledger.put(ledger.record(slot))
-        if ledger.record(slot).touched < look.serial:
-            strays += _compare(ledger, slot, found.get(slot, []), look.serial)
-    ledger.strays = tuple(strays)
-    ledger.looked_at = ledger.now
-    ledger.host_seen, ledger.host_lost, ledger.lost_at = True, "", None
+    for slot in sorted(found.keys() - known.keys()):
+        if is_claiming or ledger.spec(slot.service) is not None:
+            known[slot] = None
+    for slot in known:
+        record, processes = ledger.record(slot), found.get(slot, [])
+        if record.touched < look.serial and not _is_as_known(record, processes):
+            strays += _compare(ledger, record, processes, look.serial)
+    return tuple(strays)
 
 
-def _compare(ledger: Ledger, slot: Slot, processes: list[Process], serial: Serial) -> list[Process]:
+def _is_as_known(record: SlotRecord, processes: list[Process]) -> bool:
+    """Tell quickly that a slot is as it was believed to be, as nearly all of them are."""
+    process = record.process
+    if process is None or record.pending is not None or record.lost_in is not None:
+        return False
+    return process.exit is None and len(processes) == 1 and processes[0] == process
+
+
+def _compare(
+    ledger: Ledger, record: SlotRecord, processes: list[Process], serial: Serial
+) -> list[Process]:
     """Bring one slot to what was found in it; give the live processes that are one too many."""
-    record = ledger.record(slot)
+    slot = record.memory.slot
+    if slot in ledger.remembered_slots:
+        ledger.put(record)
     run = record.process.run if record.process else None
-    ours = next((process for process in processes if process.run == run), None)
     others = sorted(
-        (p for p in processes if p.run not in (run, record.memory.ended)),
+        (process for process in processes if process.run not in (run, record.memory.ended)),
         key=lambda process: (process.started, process.run),
     )
+    ours = next((process for process in processes if process.run == run), None)
     if ours is not None:
         _still_there(ledger, record, ours)
     elif record.process is not None:
         _vanished(ledger, slot, record.process)
-    live = [process for process in others if process.is_live]
     for process in others:
         if not process.is_live:
             _hear_of_the_dead(ledger, slot, process)
+    live = [process for process in others if process.is_live]
     record = ledger.record(slot)
     if live and record.process is None:
         _adopt(ledger, record, live.pop())
@@ -63,13 +145,16 @@ def _compare(ledger: Ledger, slot: Slot, processes: list[Process], serial: Seria
 def _still_there(ledger: Ledger, record: SlotRecord, found: Process) -> None:
     """Catch up with a process we know: an answer may be lost, or its end be missed."""
     slot = record.memory.slot
-    record = ledger.put(replace(record, pending=None))
-    if record.state is State.UNKNOWN and found.exit is None and not record.killed:
-        _continue(ledger, record, found)
+    is_unanswered = record.pending is not None
+    if is_unanswered or record.lost_in is not None:
+        record = found_again(ledger, ledger.put(replace(record, pending=None)))
     if found.exit is not None:
         exited(ledger, Exited(slot=slot, run=found.run, exit=found.exit))
         if found.tree_empty:
             tree_emptied(ledger, TreeEmptied(slot=slot, run=found.run))
+    record = ledger.record(slot)
+    if is_unanswered and record.process is not None:
+        say_again(ledger, record)
 
 
 def _vanished(ledger: Ledger, slot: Slot, process: Process) -> None:
@@ -81,50 +166,58 @@ def _vanished(ledger: Ledger, slot: Slot, process: Process) -> None:
 
 def _adopt(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Take over a process that runs in our slot: started by us, be it in an earlier life."""
-    alive = replace(process, exit=None, tree_empty=False)
-    if record.pending is not None and record.state is State.STARTING:
-        settle_in(ledger, record, alive)
-    elif record.memory.exited == process.run:
+    slot, run = process.slot, process.run
+    if record.memory.exited == run:
         # Only what its main process left behind is still there: the planner sweeps it.
         ledger.put(replace(record, process=process, pending=None))
         return
+    alive = replace(process, exit=None, tree_empty=False)
+    if record.pending is not None and record.state is State.STARTING:
+        settle_in(ledger, record, alive)
     else:
-        record = ledger.put(replace(record, pending=None, swept=False, killed=False))
-        _continue(ledger, record, alive)
+        _continue(ledger, record, alive, until=process.exit.at if process.exit else ledger.now)
     if process.exit is not None:
-        exited(ledger, Exited(slot=process.slot, run=process.run, exit=process.exit))
+        exited(ledger, Exited(slot=slot, run=run, exit=process.exit))
+    catch_up(ledger, slot, run)
 
 
-def _continue(ledger: Ledger, record: SlotRecord, process: Process) -> None:
+def _continue(ledger: Ledger, record: SlotRecord, process: Process, until: Nanos) -> None:
     """Go on with a process where it stands: ready if it once proved so, else still to prove."""
     spec = ledger.spec(process.slot.service)
-    memory = replace(
-        record.memory, tried=record.memory.tried or process.digest, newest=process.started
+    is_new = process.started > record.memory.newest
+    record = replace(
+        record,
+        memory=begun(record, process) if is_new else record.memory,
+        process=process,
+        pending=None,
+        cause="",
+        swept=False,
+        killed=False,
     )
-    record = replace(record, process=process, memory=memory)
-    if memory.ready_run == process.run or (spec is not None and spec.is_oneshot):
-        running = replace(record, deadline=_limit(spec, process))
-        ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data={"pid": process.id.pid})
+    data = {"pid": process.id.pid}
+    if record.memory.ready_run == process.run or (spec is not None and spec.is_oneshot):
+        limit = run_limit(spec, process) if spec is not None else None
+        running = replace(record, deadline=limit)
+        ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data=data)
         return
-    moved = ledger.move(
-        record, Signal.FOUND_STARTING, "adopted, to prove ready", data={"pid": process.id.pid}
-    )
+    readiness = (spec.ready if spec else None) or DEFAULT_READINESS
+    if readiness.type is ReadyType.DELAY and until - process.started >= readiness.delay:
+        proved = replace(record, memory=replace(record.memory, ready_run=process.run))
+        ledger.move(proved, Signal.FOUND_RUNNING, "adopted, running", data=data)
+        return
+    moved = ledger.move(record, Signal.FOUND_STARTING, "adopted, to prove ready", data=data)
     await_ready(ledger, moved, ledger.now)
-
-
-def _limit(spec: ServiceSpec | None, process: Process) -> Nanos | None:
-    """Give when the whole run of a oneshot must be over, if it has a limit."""
-    if spec is None or not spec.is_oneshot or spec.start_timeout is None:
-        return None
-    return Nanos(process.started + spec.start_timeout)
 
 
 def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:
     """Live through a run that came to its end while nobody listened, once."""
-    record = ledger.record(slot)
+    record, spec = ledger.record(slot), ledger.spec(slot.service)
+    if spec is None or slot.index >= spec.instances or record.process is not None:
+        return
     memory = record.memory
     is_stale = process.started < memory.newest or process.run in (memory.ended, memory.exited)
-    if is_stale or record.process is not None or process.exit is None:
+    # A run without a time is of an earlier boot of the host, which ended everything.
+    if is_stale or process.started <= 0:
         return
     _adopt(ledger, record, process)
     tree_emptied(ledger, TreeEmptied(slot=slot, run=process.run))
@@ -132,18 +225,27 @@ def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:
 
 def _unanswered(ledger: Ledger, record: SlotRecord, serial: Serial) -> None:
     """Resolve a command whose answer was lost, now that the host shows no effect of it."""
-    if record.pending is None or record.pending.serial >= serial:
+    pending, slot = record.pending, record.memory.slot
+    if pending is None or pending.serial >= serial:
         return
     if record.state is not State.STARTING:
         ledger.put(replace(record, pending=None))
         return
-    spawn_failed(
-        ledger,
-        SpawnFailed(
-            serial=record.pending.serial,
-            slot=record.memory.slot,
-            step="answer",
-            errno=0,
-            because=_NO_ANSWER,
-        ),
+    run = next((run for run, early in ledger.early.items() if early.slot == slot), None)
+    if run is not None:
+        # Its end was told and its start was not: it was there, and the host has forgotten it.
+        gone = Process(
+            slot=slot,
+            id=ProcessId(boot="", pid=0, born=0),
+            run=run,
+            digest=record.memory.tried or Digest(""),
+            started=record.since,
+        )
+        settle_in(ledger, record, gone)
+        ledger.early[run] = replace(ledger.early[run], is_empty=True)
+        catch_up(ledger, slot, run)
+        return
+    failure = SpawnFailed(
+        serial=pending.serial, slot=slot, step="answer", errno=0, because=_NO_ANSWER
     )
+    spawn_failed(ledger, failure)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from reconciler.core.answers import DEFAULT_READINESS, became_ready
 from reconciler.core.issuing import sweep
 from reconciler.core.ledger import Ledger
-from reconciler.core.lifecycle import Signal
-from reconciler.core.taking import DEFAULT_READINESS, became_ready
+from reconciler.core.lifecycle import Signal, follow
+from reconciler.core.looking import LOOK_EVERY, put_off
 from reconciler.model.event import Probe
 from reconciler.model.observed import State
 from reconciler.model.record import SlotRecord
@@ -18,16 +19,27 @@ from reconciler.model.units import Nanos, seconds
 PROBE_TIMEOUT = seconds(5)
 LOST_AFTER = seconds(5)
 """How long the host may be out of sight before its processes count as unknown."""
+OVERSLEPT = seconds(2)
+"""Woken later than this, we were not running, and perhaps nobody was: the host slept."""
 
 
 def let_time_pass(ledger: Ledger) -> None:
     """Do what became due without any event."""
-    for record in ledger.records():
+    _make_up_for_sleep(ledger)
+    if not ledger.host_seen:
+        _lose_the_unseen(ledger)
+        return
+    for record in ledger.timed_records():
         if record.state is State.STARTING:
             _look_for_readiness(ledger, record)
         elif record.process is not None:
             _see_it_end(ledger, record)
-    _lose_the_unseen(ledger)
+
+
+def _make_up_for_sleep(ledger: Ledger) -> None:
+    """Put off the deadlines of processes by the time that we, and perhaps they, stood still."""
+    if ledger.wake_at is not None and ledger.now - ledger.wake_at >= OVERSLEPT:
+        put_off(ledger, Nanos(ledger.now - ledger.wake_at))
 
 
 def _look_for_readiness(ledger: Ledger, record: SlotRecord) -> None:
@@ -59,44 +71,47 @@ def _look_for_readiness(ledger: Ledger, record: SlotRecord) -> None:
 def _see_it_end(ledger: Ledger, record: SlotRecord) -> None:
     """Go after what outlives its main process, and tell of what outlives SIGKILL."""
     process = record.process
-    if process is None or record.pending is not None:
+    if process is None:
         return
     is_overdue = record.deadline is not None and record.deadline <= ledger.now
-    if record.killed and is_overdue and record.state is not State.UNKNOWN:
+    if record.killed and is_overdue:
         reason = f"process {process.id.pid} does not end, not even by SIGKILL"
-        ledger.move(
-            replace(record, deadline=None), Signal.UNKILLABLE, reason, data={"pid": process.id.pid}
-        )
+        stuck = replace(record, deadline=None)
+        ledger.move(stuck, Signal.UNKILLABLE, reason, data={"pid": process.id.pid})
         return
-    if record.state is State.STOPPING and process.exit is not None and not record.swept:
+    is_left_over = record.state is State.STOPPING and process.exit is not None
+    if is_left_over and record.pending is None and not (record.swept or record.killed):
         sweep(ledger, record)
 
 
 def _lose_the_unseen(ledger: Ledger) -> None:
     """Call processes unknown once the host was out of sight for long."""
     lost_at = ledger.lost_at
-    if ledger.host_seen or lost_at is None or ledger.now - lost_at < LOST_AFTER:
+    if lost_at is None or ledger.now - lost_at < LOST_AFTER:
         return
     for record in ledger.records():
-        if record.process is not None and record.state is not State.UNKNOWN:
-            ledger.move(record, Signal.LOST, ledger.host_lost)
+        is_known = record.state is not follow(record.state, Signal.LOST)
+        if record.process is not None and is_known:
+            lost = replace(record, lost_in=record.state)
+            moved = ledger.move(lost, Signal.LOST, ledger.host_lost)
+            ledger.put(replace(moved, reason=record.reason))
 
 
-def next_wake(ledger: Ledger, look_every: Nanos) -> Nanos | None:
+def next_wake(ledger: Ledger) -> Nanos | None:
     """Give the next moment at which something becomes due; None if nothing will."""
-    return min((at for at in _moments(ledger, look_every) if at > ledger.now), default=None)
+    return min((at for at in _moments(ledger) if at > ledger.now), default=None)
 
 
-def _moments(ledger: Ledger, look_every: Nanos) -> Iterator[Nanos]:
+def _moments(ledger: Ledger) -> Iterator[Nanos]:
     if ledger.looking is not None:
         yield ledger.looking.overdue_at
     elif not ledger.host_seen:
         yield ledger.look_not_before
     if ledger.looked_at is not None:
-        yield Nanos(ledger.looked_at + look_every)
+        yield Nanos(ledger.looked_at + LOOK_EVERY)
     if not ledger.host_seen and ledger.lost_at is not None:
         yield Nanos(ledger.lost_at + LOST_AFTER)
-    for record in ledger.records():
+    for record in ledger.timed_records():
         yield from _moments_of(record)
 
 
@@ -107,5 +122,5 @@ def _moments_of(record: SlotRecord) -> Iterator[Nanos]:
         yield record.next_probe
     if record.pending is not None:
         yield record.pending.overdue_at
-    if record.state is State.CRASHED and record.memory.trouble.retry_at is not None:
+    if record.process is None and record.memory.trouble.retry_at is not None:
         yield record.memory.trouble.retry_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.conditions import unmet
@@ -25,14 +25,14 @@ class Replacement:
     """Needs that the new process would miss: the old one runs on until they hold."""
 
 
-def replacements(board: Board) -> dict[ServiceName, Replacement]:
-    """Give the replacements of all services, needs before dependents.
+def replacements(board: Board, names: Iterable[ServiceName]) -> dict[ServiceName, Replacement]:
+    """Give the replacements among these services, which come needs before dependents.
 
     A replacement is blocked while a need does not hold, or while the need's own replacement is
     blocked: the old process must not end before the new one could start.
     """
     found: dict[ServiceName, Replacement] = {}
-    for name in board.order:
+    for name in names:
         wish = board.wishes[name]
         reasons = dict(_reasons(board, wish, found))
         if reasons:

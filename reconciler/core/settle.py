@@ -3,38 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-from reconciler.model.desired import Desired, ManifestSet, Wanted
+from reconciler.core.graph import cycles, knotted
+from reconciler.model.desired import Definition, Desired, ManifestSet, Wanted
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.record import ServiceMemory
 from reconciler.model.units import ServiceName
 
+CYCLE = "W303"
+"""The code of a cycle in the manifests' table of faults."""
 
-def settle(manifests: ManifestSet, owned: Mapping[ServiceName, ServiceMemory]) -> Desired:
+Owned = Mapping[ServiceName, ServiceMemory]
+
+
+def settle(manifests: ManifestSet, owned: Owned) -> Desired:
     """Give the desired state: valid manifests as read, broken ones at their last good spec.
 
     A service that no file defines, and whose last file is readable, is wanted no more.
     """
     services: dict[ServiceName, Wanted] = {}
     for name, definition in manifests.definitions.items():
-        services[name] = Wanted(spec=definition.spec, source=definition.source)
+        services[name] = _good(owned.get(name), definition)
     for name, faults in manifests.invalid.items():
         services[name] = _frozen(owned.get(name), faults)
     for name, memory in owned.items():
         broken = manifests.broken_files.get(memory.source.file)
         if broken and name not in services:
             services[name] = _frozen(memory, broken)
+    diagnostics = manifests.diagnostics
+    if manifests.invalid or manifests.broken_files:
+        diagnostics = tuple(sorted({*diagnostics, *_untie(services, owned)}))
     return Desired(
         revision=manifests.revision,
         services={name: services[name] for name in sorted(services)},
-        diagnostics=manifests.diagnostics,
+        diagnostics=diagnostics,
     )
 
 
+def _good(memory: ServiceMemory | None, definition: Definition) -> Wanted:
+    """Want a valid spec; one that is in force already is the same object, quick to compare."""
+    is_same = memory is not None and memory.spec == definition.spec
+    spec = memory.spec if memory is not None and is_same else definition.spec
+    return Wanted(spec=spec, source=definition.source)
+
+
 def _frozen(memory: ServiceMemory | None, faults: tuple[Diagnostic, ...]) -> Wanted:
-    """Keep the last good spec, pointing at the fault rather than at the old definition."""
-    place = faults[0].source if faults else Source(file="")
+    """Keep the last good spec and its place; where there is none, point at the fault."""
     if memory is None:
+        place = faults[0].source if faults else Source(file="")
         return Wanted(spec=None, source=place, invalid=faults)
-    return Wanted(spec=memory.spec, source=replace(memory.source), invalid=faults)
+    return Wanted(spec=memory.spec, source=memory.source, invalid=faults)
+
+
+def _untie(services: dict[ServiceName, Wanted], owned: Owned) -> list[Diagnostic]:
+    """Freeze what would need itself through a service that is frozen at an older version.
+
+    What is in force has no cycle, so each round freezes a new version, or there is no cycle left.
+    """
+    found: list[Diagnostic] = []
+    while True:
+        needs = {
+            name: [need.service for need in wanted.spec.needs] if wanted.spec else []
+            for name, wanted in services.items()
+        }
+        fresh = sorted(name for name in knotted(needs) if not services[name].invalid)
+        if not fresh:
+            return found
+        ways = cycles(needs)
+        for name in fresh:
+            way = next((way for way in ways if name in way), (name,))
+            text = f"services need each other: {' -> '.join((*way, way[0]))}"
+            mend = "mend the manifests of the others that are invalid, or remove one of these needs"
+            place = services[name].source
+            fault = Diagnostic(source=place, code=CYCLE, message=text, mend=mend)
+            services[name] = _frozen(owned.get(name), (fault,))
+            found.append(fault)

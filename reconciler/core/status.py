@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reconciler.core.conditions import describe, may_come, unmet
-from reconciler.core.wishes import Board, Wish, arrange, is_live, is_up
+from reconciler.core.conditions import describe, hopeless, may_come, unmet
+from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up
 from reconciler.model.diagnostic import Source
 from reconciler.model.observed import State
 from reconciler.model.plan import (
@@ -51,15 +51,21 @@ _AT_REST = (
 
 
 def picture(
-    situation: Situation, plan: Plan, *, source_held: str, host_unseen: str, is_read: bool
+    situation: Situation,
+    plan: Plan,
+    *,
+    source_held: str,
+    host_unseen: str,
+    is_read: bool,
+    layout: Layout | None = None,
 ) -> Picture:
     """Draw everything that status shows."""
-    board = arrange(situation)
+    board = arrange(situation, layout)
     holds = _by_service(plan)
     acting = _acting(plan)
     services = {
         name: _service(board, name, holds.get(name, []), acting.get(name), host_unseen)
-        for name in board.order
+        for name in board.layout.order
         if not _is_over(board, name)
     }
     is_blind = bool(source_held or host_unseen) or not is_read
@@ -101,10 +107,10 @@ def _acting(plan: Plan) -> dict[ServiceName, Action]:
 def _is_converged(board: Board, plan: Plan) -> bool:
     if any(not isinstance(action, Update) for action in plan.actions):
         return False
-    for hold in plan.holds:
-        may_pass = hold.code is HoldCode.DEPENDENCY_NOT_READY and _is_stuck(board, hold)
-        if hold.code not in _AT_REST and not may_pass:
-            return False
+    waiting = [hold for hold in plan.holds if hold.code not in _AT_REST]
+    lost = hopeless(board, board.layout.order) if waiting else frozenset()
+    if any(_may_pass(board, hold, lost) for hold in waiting):
+        return False
     return all(
         record.state not in (State.STARTING, State.STOPPING) and record.pending is None
         for slots in board.situation.slots.values()
@@ -112,9 +118,11 @@ def _is_converged(board: Board, plan: Plan) -> bool:
     )
 
 
-def _is_stuck(board: Board, hold: Hold) -> bool:
-    """Tell whether a service waits for something that cannot come by itself."""
-    return not all(may_come(board, wait.service) for wait in hold.waiting_for)
+def _may_pass(board: Board, hold: Hold, lost: frozenset[ServiceName]) -> bool:
+    """Tell whether a hold can end without anybody changing anything."""
+    if hold.code is not HoldCode.DEPENDENCY_NOT_READY:
+        return True
+    return all(may_come(board, wait, lost) for wait in hold.waiting_for)
 
 
 # --- one service -----------------------------------------------------------------------------
@@ -145,7 +153,7 @@ def _service(
         waiting_for=waiting,
         waiting_since=min((r.since for r in records), default=None) if waiting else None,
         needs=tuple(need.service for need in wish.needs),
-        needed_by=tuple(board.dependents[name]),
+        needed_by=tuple(board.layout.dependents[name]),
         slots=tuple(_slot(record) for record in records),
         invalid=wanted.invalid if wanted else (),
     )

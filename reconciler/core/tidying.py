@@ -14,11 +14,12 @@ from reconciler.model.units import Nanos
 
 def tidy(ledger: Ledger) -> None:
     """Bring to rest what is wanted no more, and forget slots and requests that are over."""
-    for record in ledger.records():
+    for record in ledger.stirred_records():
         if not is_live(record) and record.state in (State.STOPPED, State.CRASHED):
             _tidy_empty(ledger, record)
-    for memory in list(ledger.services.values()):
-        if memory.restart_before is not None and _is_restarted(ledger, memory):
+    for name in sorted(ledger.to_restart):
+        memory = ledger.services[name]
+        if _is_restarted(ledger, memory):
             ledger.put_service(replace(memory, restart_before=None, restart_reason=""))
 
 
@@ -31,7 +32,7 @@ def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:
         ledger.drop(slot)
         return
     is_wanted = spec.wants_to_run and not ledger.shutting_down
-    if record.state is State.CRASHED and not is_wanted:
+    if not is_wanted and record.memory.trouble != Trouble():
         rested = replace(record, memory=replace(record.memory, trouble=Trouble()))
         ledger.move(rested, Signal.STOP, "wanted stopped")
 
@@ -63,8 +64,12 @@ def is_finished(ledger: Ledger) -> bool:
 def release_at_end(ledger: Ledger) -> None:
     """Let everything begin afresh at the next `up`: counts, back-off, and work that was done."""
     for record in ledger.records():
-        slot = record.memory.slot
+        memory = record.memory
         fresh = SlotMemory(
-            slot=slot, last_exit=record.memory.last_exit, newest=record.memory.newest
+            slot=memory.slot,
+            last_exit=memory.last_exit,
+            newest=memory.newest,
+            exited=memory.exited,
+            ended=memory.ended,
         )
         ledger.put(replace(record, memory=fresh))

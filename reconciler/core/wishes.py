@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.core.graph import reverse, topological
+from reconciler.model.desired import Desired
 from reconciler.model.observed import Slot, State
 from reconciler.model.plan import Situation
-from reconciler.model.record import SlotMemory, SlotRecord
+from reconciler.model.record import PruneHold, SlotMemory, SlotRecord
 from reconciler.model.spec import Need, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
@@ -29,6 +30,8 @@ class Wish:
     is_invalid: bool = False
     prune_held: str = ""
     """Why its removal waits for a yes; it runs on meanwhile."""
+    spared: str = ""
+    """Why what runs of it is left alone, though no good manifest says that it should run."""
 
     @property
     def instances(self) -> int:
@@ -41,30 +44,95 @@ class Wish:
         return self.spec.needs if self.spec else ()
 
 
-def wishes(situation: Situation) -> dict[ServiceName, Wish]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What is wanted, in order: all of a board that stays the same from plan to plan."""
+
+    desired: Desired
+    prune: PruneHold | None
+    shutting_down: bool
+    extras: Mapping[ServiceName, ServiceSpec | None]
+    """Services that are not desired, but owned or found; with the spec that ran."""
+    wishes: Mapping[ServiceName, Wish]
+    order: tuple[ServiceName, ...]
+    """Needs before dependents."""
+    place: Mapping[ServiceName, int]
+    dependents: Mapping[ServiceName, list[ServiceName]]
+
+
+def lay_out(situation: Situation, last: Layout | None = None) -> Layout:
+    """Arrange what is wanted; the `last` layout is given again where it still holds."""
+    desired, prune = situation.desired, situation.prune
+    extras = _extras(situation)
+    if (
+        last is not None
+        and last.desired is desired
+        and last.prune == prune
+        and last.shutting_down == situation.shutting_down
+        and last.extras == extras
+    ):
+        return last
+    found = wishes(situation, extras)
+    needs = {name: [need.service for need in wish.needs] for name, wish in found.items()}
+    order = tuple(topological(needs))
+    return Layout(
+        desired=desired,
+        prune=prune,
+        shutting_down=situation.shutting_down,
+        extras=extras,
+        wishes=found,
+        order=order,
+        place={name: place for place, name in enumerate(order)},
+        dependents=reverse(needs),
+    )
+
+
+def _extras(situation: Situation) -> dict[ServiceName, ServiceSpec | None]:
+    desired, services = situation.desired.services, situation.services
+    names = (services.keys() - desired.keys()) | (situation.slots.keys() - desired.keys())
+    return {name: services[name].spec if name in services else None for name in sorted(names)}
+
+
+def wishes(
+    situation: Situation, extras: Mapping[ServiceName, ServiceSpec | None]
+) -> dict[ServiceName, Wish]:
     """Give every service's wish: of the manifests, of what we own, of what is found."""
-    desired = situation.desired.services
-    found = {name: wish_of(situation, name) for name in desired}
-    for name in sorted(set(situation.services).union(situation.slots).difference(desired)):
-        found[name] = wish_of(situation, name)
+    may_run = not situation.shutting_down
+    found = {}
+    for name, wanted in situation.desired.services.items():
+        spec = wanted.spec
+        found[name] = Wish(
+            name=name,
+            spec=spec,
+            runs=may_run and spec is not None and spec.wants_to_run,
+            is_invalid=bool(wanted.invalid),
+            spared="no good version of its manifest is known" if may_run and not spec else "",
+        )
+    doubt = _doubt(situation.desired) if may_run else ""
+    for name, spec in extras.items():
+        found[name] = _unwanted(situation, name, spec, doubt)
     return found
 
 
-def wish_of(situation: Situation, name: ServiceName) -> Wish:
-    """Give one service's wish."""
-    may_run = not situation.shutting_down
-    wanted = situation.desired.services.get(name)
-    if wanted is not None:
-        spec = wanted.spec
-        runs = may_run and spec is not None and spec.wants_to_run
-        return Wish(name=name, spec=spec, runs=runs, is_invalid=bool(wanted.invalid))
-    memory = situation.services.get(name)
-    spec = memory.spec if memory else None
+def _unwanted(
+    situation: Situation, name: ServiceName, spec: ServiceSpec | None, doubt: str
+) -> Wish:
+    """Give the wish of a service that no manifest defines."""
     prune = situation.prune
     if prune is not None and not prune.approved and name in prune.services and spec is not None:
-        runs = may_run and spec.wants_to_run
+        runs = not situation.shutting_down and spec.wants_to_run
         return Wish(name=name, spec=spec, runs=runs, prune_held=prune.because)
-    return Wish(name=name, spec=spec, runs=False, is_gone=True)
+    spared = doubt if spec is None else ""
+    return Wish(name=name, spec=spec, runs=False, is_gone=True, spared=spared)
+
+
+def _doubt(desired: Desired) -> str:
+    """Say why a process of a service we know nothing of may be wanted all the same.
+
+    Its memory may be lost, and its manifest be the one that cannot be read.
+    """
+    faults = [fault for fault in desired.diagnostics if not fault.is_warning]
+    return f"it may be defined in {faults[0].source.file}, which is invalid" if faults else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +140,12 @@ class Board:
     """The situation, arranged for deciding: wishes in order, and who needs whom."""
 
     situation: Situation
-    wishes: Mapping[ServiceName, Wish]
-    order: tuple[ServiceName, ...]
-    """Needs before dependents."""
-    place: Mapping[ServiceName, int]
-    dependents: Mapping[ServiceName, list[ServiceName]]
+    layout: Layout
+
+    @property
+    def wishes(self) -> Mapping[ServiceName, Wish]:
+        """Give what is wanted of each service."""
+        return self.layout.wishes
 
     def slots(self, name: ServiceName) -> Mapping[int, SlotRecord]:
         """Give a service's slots by index."""
@@ -102,18 +171,9 @@ def unused(slot: Slot) -> SlotRecord:
     return SlotRecord(memory=SlotMemory(slot=slot))
 
 
-def arrange(situation: Situation) -> Board:
+def arrange(situation: Situation, last: Layout | None = None) -> Board:
     """Arrange a situation for deciding."""
-    found = wishes(situation)
-    needs = {name: [need.service for need in wish.needs] for name, wish in found.items()}
-    order = tuple(topological(needs))
-    return Board(
-        situation=situation,
-        wishes=found,
-        order=order,
-        place={name: place for place, name in enumerate(order)},
-        dependents=reverse(needs),
-    )
+    return Board(situation=situation, layout=lay_out(situation, last))
 
 
 def is_live(record: SlotRecord) -> bool:
@@ -132,3 +192,8 @@ def is_done(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> boo
     if memory.done != spec.digest or memory.done_at is None:
         return False
     return memory.done_at >= restart_before
+
+
+def has_given_up(record: SlotRecord, spec: ServiceSpec) -> bool:
+    """Tell whether a slot is not started any more, until somebody changes something."""
+    return record.memory.trouble.gave_up and record.memory.tried == spec.digest

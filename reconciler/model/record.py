@@ -86,6 +86,8 @@ class SlotRecord:
     """Whether the tree was sent SIGKILL."""
     after_stop: State = State.STOPPED
     """What a stopping slot becomes: stopped, or crashed after a start that timed out."""
+    lost_in: State | None = None
+    """The state in which the host was lost from sight, while the slot is unknown for that."""
     reason: str = ""
     """Why the slot is in its state, in words for people."""
 

@@ -1,0 +1,179 @@
+"""Take in how commands were answered: starts, signals and readiness probes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.core.ends import catch_up, one_more_failure, tell_if_given_up
+from reconciler.core.ledger import Ledger
+from reconciler.core.lifecycle import Signal
+from reconciler.model.event import ProbeAnswered, SignalAnswered, Spawned, SpawnFailed
+from reconciler.model.observed import Process, State
+from reconciler.model.record import Pending, SlotMemory, SlotRecord
+from reconciler.model.spec import DEFAULT_START_TIMEOUT, Readiness, ReadyType, ServiceSpec
+from reconciler.model.units import Nanos, in_seconds, seconds
+
+BUSY_RETRY = seconds(1)
+"""After the host refused a start because the slot is not empty."""
+UNDELIVERED_RETRY = seconds(1)
+"""After a signal that could not be delivered, before we look and perhaps send it again."""
+DEFAULT_READINESS = Readiness()
+
+
+def spawned(ledger: Ledger, event: Spawned) -> None:
+    """Take a new process into its slot, unless nobody waits for it: then look at the host."""
+    slot, run = event.process.slot, event.process.run
+    record = ledger.record(slot)
+    if record.process is not None and record.process.run == run:
+        return
+    if record.pending is not None and record.pending.serial == event.serial:
+        settle_in(ledger, record, event.process)
+        catch_up(ledger, slot, run)
+    elif record.memory.ended != run:
+        ledger.look_again = True
+
+
+def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
+    """Put a started process into its slot and set the clock of its readiness."""
+    record = ledger.put(
+        replace(
+            record,
+            memory=begun(record, process),
+            process=process,
+            pending=None,
+            swept=False,
+            killed=False,
+            cause="",
+            probe_said="",
+        )
+    )
+    await_ready(ledger, record, process.started)
+
+
+def begun(record: SlotRecord, process: Process) -> SlotMemory:
+    """Give the memory of a slot in which a new process has started."""
+    memory = record.memory
+    is_first = record.cause == "start" or (not record.cause and memory.newest == 0)
+    return replace(
+        memory,
+        restarts=memory.restarts + (1 if record.cause == "crash" else 0),
+        last_restart=memory.last_restart if is_first else process.started,
+        tried=process.digest,
+        done=None,
+        done_at=None,
+        ready_run=None,
+        newest=process.started,
+        trouble=replace(memory.trouble, retry_at=None),
+    )
+
+
+def await_ready(ledger: Ledger, record: SlotRecord, since: Nanos) -> None:
+    """Set when a starting process is asked whether it is ready, and until when it may take."""
+    spec = ledger.spec(record.memory.slot.service)
+    process = record.process
+    if process is None:
+        return
+    if spec is not None and spec.is_oneshot:
+        # It is at work from the start; only its end says more.
+        became_ready(ledger, replace(record, deadline=run_limit(spec, process)))
+        return
+    readiness = (spec.ready if spec else None) or DEFAULT_READINESS
+    if spec is None or readiness.type is ReadyType.DELAY:
+        at = Nanos(process.started + readiness.delay)
+        ledger.put(replace(record, next_probe=at, probing=None, deadline=None))
+        return
+    limit = Nanos(since + (spec.start_timeout or DEFAULT_START_TIMEOUT))
+    ledger.put(replace(record, next_probe=ledger.now, probing=None, deadline=limit))
+
+
+def run_limit(spec: ServiceSpec, process: Process) -> Nanos | None:
+    """Give when the whole run of a oneshot must be over, if it has a limit."""
+    if not spec.is_oneshot or spec.start_timeout is None:
+        return None
+    return Nanos(process.started + spec.start_timeout)
+
+
+def became_ready(ledger: Ledger, record: SlotRecord) -> None:
+    """Note that a process proved ready."""
+    spec = ledger.spec(record.memory.slot.service)
+    process = record.process
+    if process is None:
+        return
+    memory = replace(record.memory, ready_run=process.run)
+    is_oneshot = spec is not None and spec.is_oneshot
+    took = in_seconds(Nanos(max(0, ledger.now - process.started)))
+    record = replace(
+        record,
+        memory=memory,
+        next_probe=None,
+        probing=None,
+        probe_said="",
+        deadline=record.deadline if is_oneshot else None,
+    )
+    reason = "at work" if is_oneshot else f"ready after {took:.1f} s"
+    ledger.move(record, Signal.READY, reason, data={"pid": process.id.pid})
+
+
+def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
+    """Count a start that did not come to be as a failure of the service, but for a busy slot."""
+    record = ledger.record(event.slot)
+    if record.pending is None or record.pending.serial != event.serial:
+        return
+    record = replace(record, pending=None)
+    if event.is_busy:
+        _wait_for_room(ledger, record, event.because)
+        return
+    trouble = one_more_failure(ledger, record, event.because, uptime=Nanos(0))
+    memory = replace(record.memory, trouble=trouble)
+    moved = ledger.move(
+        replace(record, memory=memory, cause=""),
+        Signal.EXEC_FAILED,
+        event.because,
+        {"step": event.step, "errno": event.errno},
+    )
+    tell_if_given_up(ledger, moved)
+
+
+def _wait_for_room(ledger: Ledger, record: SlotRecord, because: str) -> None:
+    """Try again soon to start into a slot that the host knows as taken; look at what is there."""
+    retry_at = Nanos(ledger.now + BUSY_RETRY)
+    trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
+    memory = replace(record.memory, trouble=trouble)
+    ledger.move(replace(record, memory=memory), Signal.REFUSED, because)
+    ledger.look_again = True
+
+
+def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
+    """Note that a signal was delivered; where it was not, wait a little and look what is there."""
+    record = ledger.record(event.slot)
+    pending = record.pending
+    if pending is None or pending.serial != event.serial:
+        return
+    if event.problem:
+        overdue_at = Nanos(min(pending.overdue_at, ledger.now + UNDELIVERED_RETRY))
+        ledger.put(replace(record, pending=Pending(serial=event.serial, overdue_at=overdue_at)))
+    else:
+        ledger.put(replace(record, pending=None))
+
+
+def probe_answered(ledger: Ledger, event: ProbeAnswered) -> None:
+    """Take a starting process as ready, or note what it answered and ask again later."""
+    record = ledger.record(event.slot)
+    process = record.process
+    if process is None or process.run != event.run or record.state is not State.STARTING:
+        return
+    if record.probing != event.serial or process.exit is not None:
+        return
+    if event.passed:
+        became_ready(ledger, record)
+        return
+    spec = ledger.spec(event.slot.service)
+    interval = (spec.ready if spec and spec.ready else DEFAULT_READINESS).interval
+    ledger.put(
+        replace(
+            record,
+            probing=None,
+            probe_said=event.detail,
+            next_probe=Nanos(ledger.now + interval),
+        )
+    )

@@ -1,0 +1,189 @@
+"""Take in how processes ended, and judge what follows: done, back-off, or given up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.core.backoff import after_failure, end_in_words, ended_well, wants_restart
+from reconciler.core.ledger import EARLY_ENDS_KEPT, EarlyEnd, Ledger
+from reconciler.core.lifecycle import Signal
+from reconciler.model.event import Exited, TreeEmptied
+from reconciler.model.observed import Exit, Slot, State
+from reconciler.model.record import SlotRecord, Trouble
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import Nanos, RunId
+
+_FOUND_AGAIN = {
+    State.STARTING: Signal.FOUND_STARTING,
+    State.RUNNING: Signal.FOUND_RUNNING,
+    State.DEGRADED: Signal.FOUND_RUNNING,
+    State.STOPPING: Signal.FOUND_STOPPING,
+}
+
+
+def exited(ledger: Ledger, event: Exited) -> None:
+    """Take in the end of a main process, or keep it until its start was heard of."""
+    record = ledger.record(event.slot)
+    process = record.process
+    if process is None or process.run != event.run:
+        if event.run not in (record.memory.ended, record.memory.exited):
+            _keep_early(ledger, event.slot, event.run, event.exit, is_empty=False)
+        return
+    if process.exit is None:
+        _end(ledger, found_again(ledger, record), event.exit)
+
+
+def tree_emptied(ledger: Ledger, event: TreeEmptied) -> None:
+    """Take in that nothing of a run is left, or keep it until its start was heard of."""
+    record = ledger.record(event.slot)
+    process = record.process
+    if process is None or process.run != event.run:
+        if event.run != record.memory.ended:
+            _keep_early(ledger, event.slot, event.run, None, is_empty=True)
+        return
+    if process.exit is None:
+        # That the tree is gone is certain; how its main process ended was never told.
+        unseen = Exit(at=ledger.now, unknown=True)
+        exited(ledger, Exited(slot=event.slot, run=event.run, exit=unseen))
+    _empty(ledger, found_again(ledger, ledger.record(event.slot)), event.run)
+
+
+def _keep_early(
+    ledger: Ledger, slot: Slot, run: RunId, end: Exit | None, *, is_empty: bool
+) -> None:
+    known = ledger.early.get(run)
+    end = end or (known.exit if known else None)
+    ledger.early[run] = EarlyEnd(slot=slot, exit=end, is_empty=is_empty)
+    while len(ledger.early) > EARLY_ENDS_KEPT:
+        del ledger.early[next(iter(ledger.early))]
+
+
+def catch_up(ledger: Ledger, slot: Slot, run: RunId) -> None:
+    """Live through the end of a run that was heard of before its start was."""
+    early = ledger.early.pop(run, None)
+    if early is not None and early.exit is not None:
+        exited(ledger, Exited(slot=slot, run=run, exit=early.exit))
+    if early is not None and early.is_empty:
+        tree_emptied(ledger, TreeEmptied(slot=slot, run=run))
+
+
+def found_again(ledger: Ledger, record: SlotRecord) -> SlotRecord:
+    """Bring a slot back to the state in which it was lost from sight."""
+    if record.lost_in is None or record.state is not State.UNKNOWN:
+        return record
+    found = replace(record, lost_in=None)
+    moved = ledger.move(found, _FOUND_AGAIN[record.lost_in], "seen again")
+    return ledger.put(replace(moved, reason=record.reason))
+
+
+def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
+    """Note the end of a slot's main process, and judge it unless we asked for it."""
+    process = record.process
+    assert process is not None
+    memory = replace(record.memory, last_exit=end, exited=process.run)
+    is_known = record.memory.exited == process.run
+    record = replace(
+        record,
+        memory=memory,
+        process=replace(process, exit=end),
+        next_probe=None,
+        probing=None,
+        probe_said="",
+    )
+    if is_known or record.state in (State.STOPPING, State.UNKNOWN):
+        ledger.put(record)
+    else:
+        _died(ledger, replace(record, deadline=None), end)
+
+
+def _died(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
+    """Follow the restart policy after an end that we did not ask for."""
+    spec = ledger.spec(record.memory.slot.service)
+    process = record.process
+    assert process is not None
+    was_up = record.state in (State.RUNNING, State.DEGRADED)
+    is_good = spec is not None and was_up and ended_well(spec, end)
+    if spec is not None and is_good and not wants_restart(spec, well=True):
+        _done(ledger, record, spec, end)
+        return
+    because = str(end) if was_up else f"{end} before it was ready"
+    uptime = Nanos(max(0, end.at - process.started)) if was_up else Nanos(0)
+    trouble = one_more_failure(ledger, record, because, uptime)
+    failed = replace(record, memory=replace(record.memory, trouble=trouble))
+    moved = ledger.move(
+        failed,
+        Signal.DIED,
+        because,
+        {"code": end.code, "signal": end.signal, "pid": process.id.pid},
+    )
+    tell_if_given_up(ledger, moved)
+
+
+def _done(ledger: Ledger, record: SlotRecord, spec: ServiceSpec, end: Exit) -> None:
+    """Note that a process did what it was for, and is not wanted again by itself."""
+    assert record.process is not None
+    memory = replace(
+        record.memory,
+        done=record.process.digest,
+        done_at=end.at,
+        trouble=Trouble(),
+    )
+    reason = end_in_words(spec, end)
+    kind = "service.completed" if spec.is_oneshot else "service.stopped"
+    data = {"code": end.code, "signal": end.signal}
+    ledger.tell(kind, slot=record.memory.slot, reason=reason, data=data)
+    ledger.move(replace(record, memory=memory), Signal.EXITED_WELL, reason)
+
+
+def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
+    """Empty a slot: its whole tree is gone."""
+    end = record.process.exit if record.process else None
+    start_failed = record.after_stop is State.CRASHED
+    record = replace(
+        record,
+        memory=replace(record.memory, ended=run),
+        process=None,
+        pending=None,
+        deadline=None,
+        swept=False,
+        killed=False,
+        after_stop=State.STOPPED,
+    )
+    if start_failed and record.state in (State.STOPPING, State.UNKNOWN):
+        trouble = one_more_failure(ledger, record, record.reason, uptime=Nanos(0))
+        failed = replace(record, memory=replace(record.memory, trouble=trouble))
+        moved = ledger.move(failed, Signal.TREE_EMPTY_AFTER_TIMEOUT, record.reason)
+        tell_if_given_up(ledger, moved)
+        return
+    is_telling = record.state is State.STOPPING and end is not None
+    reason = f"{record.reason} ({end})" if is_telling else record.reason
+    ledger.move(record, Signal.TREE_EMPTY, reason)
+
+
+def one_more_failure(ledger: Ledger, record: SlotRecord, because: str, uptime: Nanos) -> Trouble:
+    """Give the trouble of a slot after one more failure."""
+    slot, memory = record.memory.slot, record.memory
+    spec = ledger.spec(slot.service)
+    if spec is None:
+        return Trouble(failures=memory.trouble.failures + 1, because=because)
+    return after_failure(
+        memory.trouble,
+        spec,
+        slot,
+        because=because,
+        uptime=uptime,
+        now=ledger.now,
+        seed=ledger.seed,
+    )
+
+
+def tell_if_given_up(ledger: Ledger, record: SlotRecord) -> None:
+    """Tell that a slot is not started any more."""
+    trouble = record.memory.trouble
+    if trouble.gave_up:
+        ledger.tell(
+            "service.gave-up",
+            slot=record.memory.slot,
+            reason=trouble.because,
+            data={"failures": trouble.failures},
+        )

@@ -1,0 +1,287 @@
+"""Decide about one slot: bring it up, keep it up, replace what runs in it, bring it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.core.conditions import describe, hopeless, may_come, need_restarted, unmet
+from reconciler.core.replacing import Replacement, replacements
+from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live
+from reconciler.model.observed import State
+from reconciler.model.plan import Action, Hold, HoldCode, Kill, Restart, Start, Stop, Wait
+from reconciler.model.record import SlotRecord
+from reconciler.model.spec import RestartPolicy, ServiceSpec
+from reconciler.model.units import Nanos, ServiceName
+
+Step = Action | Hold | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The board, with what the whole plan has to agree on."""
+
+    board: Board
+    names: Sequence[ServiceName]
+    """The services to decide about, needs before dependents; all others run as wanted."""
+    replacing: Mapping[ServiceName, Replacement]
+    ends_first: Mapping[ServiceName, tuple[ServiceName, ...]]
+    """Dependents whose stop comes before that of their need; services that end only."""
+    hopeless: frozenset[ServiceName]
+    """Services that cannot come up by themselves."""
+
+
+def set_up(board: Board, names: Sequence[ServiceName]) -> Desk:
+    """Find out what all the steps of one plan have to agree on."""
+    replacing = replacements(board, names)
+    return Desk(
+        board=board,
+        names=names,
+        replacing=replacing,
+        ends_first=_ends_first(board, names, replacing),
+        hopeless=hopeless(board, names),
+    )
+
+
+def _ends_first(
+    board: Board, names: Iterable[ServiceName], replacing: Mapping[ServiceName, Replacement]
+) -> dict[ServiceName, tuple[ServiceName, ...]]:
+    """Give, for each service that ends, the dependents that must have stopped before it stops.
+
+    A dependent that does not end stands for the dependents behind it.
+    """
+    ending = {name for name in names if _is_ending(board, replacing, name)}
+    first = {}
+    for name in ending:
+        todo, seen = [name], {name}
+        before: set[ServiceName] = set()
+        while todo:
+            need = todo.pop()
+            for dependent in board.layout.dependents[need]:
+                # Within a knot no order is right, so it is that of the layout.
+                is_behind = board.layout.place[dependent] > board.layout.place[need]
+                if not is_behind or dependent in seen:
+                    continue
+                seen.add(dependent)
+                (before.add if dependent in ending else todo.append)(dependent)
+        first[name] = tuple(sorted(before))
+    return first
+
+
+def _is_ending(
+    board: Board, replacing: Mapping[ServiceName, Replacement], name: ServiceName
+) -> bool:
+    """Tell whether a service has processes that this plan, or one before it, ends."""
+    records = board.slots(name).values()
+    if any(record.state is State.STOPPING for record in records):
+        return True
+    if not any(is_live(record) and record.state is not State.UNKNOWN for record in records):
+        return False
+    wish, replacement = board.wishes[name], replacing.get(name)
+    if replacement is not None:
+        return not replacement.blocked_by
+    return not wish.runs and not wish.spared
+
+
+# --- bringing down ---------------------------------------------------------------------------
+
+
+def why_unwanted(board: Board, wish: Wish) -> str:
+    """Say why a slot should be empty."""
+    if board.situation.shutting_down:
+        return "shutting down"
+    if wish.is_gone:
+        return "removed from the manifests"
+    if not wish.runs:
+        return "its manifest says stopped"
+    return f"instances is {wish.instances} now"
+
+
+def bring_down(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
+    """Bring down a slot that is not wanted."""
+    if desk.board.situation.hurry and record.process is not None and not record.killed:
+        return _kill(record, "shutting down at once")
+    if wish.spared:
+        return None
+    going = _going(desk.board.situation.now, wish.name, record)
+    if going is not None or record.process is None:
+        return going
+    return Stop(
+        slot=record.memory.slot,
+        target=record.process.id,
+        because=why_unwanted(desk.board, wish),
+        after=() if wish.runs else _stopped_first(desk, wish.name),
+    )
+
+
+def _going(now: Nanos, service: ServiceName, record: SlotRecord) -> Step:
+    """Wait for what is under way in a slot, and kill what does not end in time."""
+    slot = record.memory.slot
+    if record.pending is not None:
+        return Hold(
+            service=service,
+            slot=slot,
+            code=HoldCode.AWAITING_ANSWER,
+            because="the host was asked and has not answered yet",
+            until=record.pending.overdue_at,
+        )
+    if record.state is State.UNKNOWN:
+        because = record.reason or "what runs in its place cannot be told"
+        return Hold(service=service, slot=slot, code=HoldCode.UNKILLABLE, because=because)
+    if record.process is None or not _is_ending_slot(record):
+        return None
+    if record.deadline is not None and record.deadline <= now and not record.killed:
+        return _kill(record, "it did not end within its stopTimeout")
+    because = "killed, waiting for its end" if record.killed else record.reason or "stopping"
+    return Hold(
+        service=service, slot=slot, code=HoldCode.STOPPING, because=because, until=record.deadline
+    )
+
+
+def _is_ending_slot(record: SlotRecord) -> bool:
+    """Tell whether a slot's processes were asked to end: stopping, or swept after a death."""
+    if record.state is State.STOPPING:
+        return True
+    return record.state in (State.STOPPED, State.CRASHED) and record.swept
+
+
+def _kill(record: SlotRecord, because: str) -> Kill:
+    assert record.process is not None
+    return Kill(slot=record.memory.slot, target=record.process.id, because=because)
+
+
+# --- keeping up ------------------------------------------------------------------------------
+
+
+def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
+    """Bring up a slot that is wanted, or keep it as it is."""
+    going = _going(desk.board.situation.now, wish.name, record)
+    if going is not None:
+        return going
+    if record.process is None:
+        return _start(desk, wish, record)
+    if record.process.exit is not None:
+        return Stop(
+            slot=record.memory.slot,
+            target=record.process.id,
+            because="what its main process left behind must end first",
+        )
+    if record.deadline is not None and record.deadline <= desk.board.situation.now:
+        return _start_failed(wish, record)
+    replacement = desk.replacing.get(wish.name)
+    if replacement is None or record.memory.slot.index not in replacement.reasons:
+        return None
+    return _replace(desk, wish, record, replacement)
+
+
+def _start_failed(wish: Wish, record: SlotRecord) -> Stop:
+    assert record.process is not None
+    assert wish.spec is not None
+    goal = "done" if wish.spec.is_oneshot else "ready"
+    said = f": {record.probe_said}" if record.probe_said else ""
+    return Stop(
+        slot=record.memory.slot,
+        target=record.process.id,
+        because=f"not {goal} within its startTimeout{said}",
+        start_failed=True,
+    )
+
+
+def _replace(desk: Desk, wish: Wish, record: SlotRecord, replacement: Replacement) -> Step:
+    assert record.process is not None
+    slot = record.memory.slot
+    because = replacement.reasons[slot.index]
+    if replacement.blocked_by:
+        what = " and ".join(describe(desk.board, wait) for wait in replacement.blocked_by)
+        return Hold(
+            service=wish.name,
+            slot=slot,
+            code=HoldCode.DEPENDENCY_NOT_READY,
+            because=f"{because}; runs on as it was, waiting for {what}",
+            waiting_for=replacement.blocked_by,
+        )
+    after = _stopped_first(desk, wish.name)
+    return Restart(slot=slot, target=record.process.id, because=because, after=after)
+
+
+def _stopped_first(desk: Desk, name: ServiceName) -> tuple[Wait, ...]:
+    return tuple(Wait(service=first, condition=None) for first in desk.ends_first.get(name, ()))
+
+
+# --- starting --------------------------------------------------------------------------------
+
+
+def _start(desk: Desk, wish: Wish, record: SlotRecord) -> Action | Hold:
+    """Start an empty slot, unless there is a reason not to, or not yet."""
+    assert wish.spec is not None
+    reason = _may_not_start(desk.board, wish, wish.spec, record)
+    if reason is not None:
+        return reason
+    slot = record.memory.slot
+    waits = _start_waits(desk, wish)
+    if not all(may_come(desk.board, wait, desk.hopeless) for wait in waits):
+        what = " and ".join(describe(desk.board, wait) for wait in waits)
+        return Hold(
+            service=wish.name,
+            slot=slot,
+            code=HoldCode.DEPENDENCY_NOT_READY,
+            because=f"waiting for {what}",
+            waiting_for=waits,
+        )
+    return Start(slot=slot, because=_why_start(wish.spec, record), after=waits)
+
+
+def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> Hold | None:
+    """Give the reason why an empty slot stays empty, if there is one."""
+    slot, memory = record.memory.slot, record.memory
+    trouble = memory.trouble
+    is_over = is_done(record, spec, board.restart_before(wish.name))
+    if is_over and not need_restarted(board, spec, memory.done_at or Nanos(0)):
+        code = HoldCode.COMPLETED if spec.is_oneshot else HoldCode.EXITED
+        because = record.reason or "ended well"
+        return Hold(service=wish.name, slot=slot, code=code, because=because)
+    if has_given_up(record, spec):
+        return Hold(
+            service=wish.name,
+            slot=slot,
+            code=HoldCode.GAVE_UP,
+            because=f"{trouble.because}; {_why_given_up(spec)}; mend: weaver start {wish.name}",
+        )
+    is_early = trouble.retry_at is not None and trouble.retry_at > board.situation.now
+    if not is_early or memory.tried != spec.digest:
+        return None
+    count = f"failure {trouble.failures}, " if trouble.failures else ""
+    return Hold(
+        service=wish.name,
+        slot=slot,
+        code=HoldCode.BACKING_OFF,
+        because=f"{trouble.because}; {count}waiting before the next start",
+        until=trouble.retry_at,
+    )
+
+
+def _why_given_up(spec: ServiceSpec) -> str:
+    if spec.restart is RestartPolicy.NEVER:
+        return "restart is `never`"
+    if not spec.max_restarts:
+        return "maxRestarts is 0"
+    return f"gave up after {spec.max_restarts} restarts"
+
+
+def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
+    """Give what a start waits for: needs that do not hold, and needs about to be replaced."""
+    waits = list(unmet(desk.board, wish))
+    waiting = {wait.service for wait in waits}
+    for need in wish.needs:
+        replacement = desk.replacing.get(need.service)
+        if need.service not in waiting and replacement and not replacement.blocked_by:
+            waits.append(Wait(service=need.service, condition=need.condition))
+    return tuple(waits)
+
+
+def _why_start(spec: ServiceSpec, record: SlotRecord) -> str:
+    if record.memory.tried is not None and record.memory.tried != spec.digest:
+        return "its manifest changed"
+    if record.state is State.CRASHED and record.memory.trouble.because:
+        return record.memory.trouble.because
+    return "not running"

@@ -1,0 +1,107 @@
+"""Take in what people want: manifests as read, and what they ask for besides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.core.ledger import Ledger
+from reconciler.core.prune import guard
+from reconciler.core.settle import settle
+from reconciler.model.event import Asked, ManifestsHeld, ManifestsRead, Operation, OperationKind
+from reconciler.model.record import ServiceMemory, Trouble
+from reconciler.model.units import ServiceName
+
+
+def manifests_read(ledger: Ledger, event: ManifestsRead) -> None:
+    """Settle the manifests, take new services into our care, and guard against mass removal."""
+    ledger.desired = settle(event.manifests, ledger.services)
+    ledger.manifests_seen = ledger.is_rearranged = True
+    ledger.source_held = ""
+    for name, wanted in ledger.desired.services.items():
+        known = ledger.services.get(name)
+        if wanted.invalid or wanted.spec is None:
+            continue
+        if known is None:
+            ledger.put_service(ServiceMemory(spec=wanted.spec, source=wanted.source))
+            reason = f"defined in {wanted.source.file}"
+            ledger.tell("service.registered", service=name, reason=reason)
+        elif known.source != wanted.source:
+            ledger.put_service(replace(known, source=wanted.source))
+    guard_removals(ledger)
+
+
+def manifests_held(ledger: Ledger, event: ManifestsHeld) -> None:
+    """Keep to the last desired state while the manifests cannot be trusted."""
+    ledger.source_held = event.because
+
+
+def guard_removals(ledger: Ledger) -> None:
+    """Hold a removal that is too large, or let it go when it no longer is.
+
+    What was let go before and is still on its way out counts no more: it would be started again.
+    """
+    if not ledger.manifests_seen:
+        return
+    wanted = ledger.desired.services
+    ledger.leaving.difference_update(wanted)
+    before = ledger.prune
+    hold = guard(ledger.services, wanted, ledger.released | ledger.leaving, before)
+    ledger.set_prune(hold)
+    if hold is None:
+        ledger.leaving.update(ledger.services.keys() - wanted.keys())
+    elif not hold.approved and hold != before:
+        ledger.tell(
+            "prune.held",
+            reason=f"{hold.because}; to agree: weaver prune approve {hold.id}",
+            data={"id": hold.id},
+        )
+
+
+def asked(ledger: Ledger, event: Asked) -> None:
+    """Take in what a person asked for."""
+    operation = event.operation
+    match operation.kind:
+        case OperationKind.RESTART:
+            for name in operation.services:
+                _restart(ledger, name, operation)
+        case OperationKind.START:
+            for name in operation.services:
+                _clear_trouble(ledger, name, also_done=True)
+        case OperationKind.APPROVE_PRUNE:
+            _approve(ledger, operation)
+        case OperationKind.SHUTDOWN:
+            ledger.shutting_down = True
+        case OperationKind.KILL:
+            ledger.shutting_down = ledger.hurry = True
+    ledger.is_rearranged = True
+
+
+def _restart(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
+    memory = ledger.services.get(name)
+    if memory is None:
+        return
+    reason = operation.reason or "a restart was asked for"
+    ledger.put_service(replace(memory, restart_before=ledger.now, restart_reason=reason))
+    _clear_trouble(ledger, name, also_done=False)
+
+
+def _clear_trouble(ledger: Ledger, name: ServiceName, *, also_done: bool) -> None:
+    """Let a service start now, whatever it went through."""
+    remembered = [slot for slot in ledger.remembered_slots if slot.service == name]
+    records = [*ledger.slots.get(name, {}).values(), *map(ledger.record, remembered)]
+    for record in records:
+        memory = replace(record.memory, trouble=Trouble())
+        if also_done:
+            memory = replace(memory, done=None, done_at=None)
+        ledger.put(replace(record, memory=memory))
+
+
+def _approve(ledger: Ledger, operation: Operation) -> None:
+    ledger.released.update(operation.services)
+    prune = ledger.prune
+    if prune is not None and prune.id == operation.prune_id:
+        ledger.set_prune(replace(prune, approved=True))
+        ledger.tell(
+            "prune.approved", reason=prune.because, actor=operation.actor, data={"id": prune.id}
+        )
+    guard_removals(ledger)

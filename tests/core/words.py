@@ -1,0 +1,102 @@
+"""Put events and decisions into words, for transcripts and for the messages of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import assert_never
+
+from reconciler.model.event import (
+    Asked,
+    Command,
+    Decision,
+    Event,
+    Exited,
+    HostLooked,
+    HostLost,
+    LookAtHost,
+    ManifestsHeld,
+    ManifestsRead,
+    Probe,
+    ProbeAnswered,
+    Signal,
+    SignalAnswered,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    TreeEmptied,
+)
+from reconciler.model.observed import Process
+from reconciler.model.units import Nanos, in_seconds
+
+_SILENT = {"service.starting", "service.ready", "service.stopping", "service.stopped"}
+"""Happenings that the transition beside them tells as well."""
+
+
+def in_words(events: Iterable[Event], decision: Decision, now: Nanos) -> Iterator[str]:
+    """Tell one step: what came in, what changed, what is told, what is to be done."""
+    time = f"{in_seconds(now):8.3f}"
+    for event in events:
+        yield f"{time}  < {_event(event)}"
+    for transition in decision.transitions:
+        change = f"{transition.before} -> {transition.after}"
+        yield f"{time}    {transition.slot}: {change} ({transition.reason})"
+    for happening in decision.happenings:
+        if happening.kind not in _SILENT:
+            subject = happening.slot or happening.service or ""
+            yield f"{time}    * {happening.kind} {subject}: {happening.reason}"
+    for command in decision.commands:
+        yield f"{time}  > {_command(command)}"
+    if decision.finished:
+        yield f"{time}    finished"
+
+
+def _event(event: Event) -> str:  # noqa: C901 - one arm for each event
+    match event:
+        case ManifestsRead(manifests=found):
+            parts = [", ".join(sorted(found.definitions)) or "none"]
+            parts += [f"{name} is invalid" for name in sorted(found.invalid)]
+            parts += [f"{file} cannot be read" for file in sorted(found.broken_files)]
+            return f"manifests: {'; '.join(parts)}"
+        case ManifestsHeld(because=why):
+            return f"manifests held: {why}"
+        case HostLooked(look=look):
+            return f"looked: {', '.join(map(_process, look.processes)) or 'nothing'}"
+        case HostLost(because=why):
+            return f"host lost: {why}"
+        case Spawned(process=process):
+            return f"spawned {_process(process)}"
+        case SpawnFailed(slot=slot, because=why, is_busy=busy):
+            return f"{'busy' if busy else 'cannot start'} {slot}: {why}"
+        case Exited(run=run, slot=slot, exit=end):
+            return f"{slot} ({run}) {end}"
+        case TreeEmptied(run=run, slot=slot):
+            return f"{slot} ({run}) is gone"
+        case SignalAnswered(slot=slot, problem=problem):
+            return f"signalled {slot}" + (f": {problem}" if problem else "")
+        case ProbeAnswered(slot=slot, passed=passed, detail=detail):
+            return f"probed {slot}: {'passed' if passed else detail}"
+        case Asked(operation=operation):
+            return f"asked: {operation.kind} {' '.join(operation.services)}".rstrip()
+        case _:
+            assert_never(event)
+
+
+def _process(process: Process) -> str:
+    if process.exit is None:
+        return f"{process.slot} ({process.run})"
+    rest = "" if process.tree_empty else ", children left"
+    return f"{process.slot} ({process.run}, {process.exit}{rest})"
+
+
+def _command(command: Command) -> str:
+    match command:
+        case Spawn(slot=slot, because=why):
+            return f"start {slot}: {why}"
+        case Signal(slot=slot, run=run, signal=name, scope=scope, because=why):
+            return f"{name} to the {scope} of {slot} ({run}): {why}"
+        case Probe(slot=slot, run=run):
+            return f"probe {slot} ({run})"
+        case LookAtHost():
+            return "look"
+        case _:
+            assert_never(command)
