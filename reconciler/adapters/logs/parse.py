@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from reconciler.adapters.logs.levels import level_of, level_value
-from reconciler.adapters.logs.times import leading_time, time_value
+from reconciler.adapters.logs.times import time_value
 from reconciler.model.log import Level
 
 _TIMES = ("timestamp", "time", "ts", "@timestamp", "datetime", "asctime", "date", "t")
@@ -41,6 +41,7 @@ class Parsed:
 
     message: str
     time: float | None = None
+    """Of a JSON line; whoever wants that of a plain one reads it, for that costs the most."""
     level: Level | None = None
     lifted: Mapping[str, object] = field(default_factory=dict)
     fields: Mapping[str, object] = field(default_factory=dict)
@@ -57,7 +58,7 @@ def parse(text: str) -> Parsed:
     """
     found = _object(text)
     if found is None:
-        return Parsed(message=text, time=leading_time(text), level=level_of(text))
+        return Parsed(message=text, level=level_of(text))
     time, level = _take_time(found), _take_level(found)
     message = _take_message(found)
     lifted = _take_lifted(found)
