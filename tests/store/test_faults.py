@@ -22,13 +22,12 @@ from reconciler.model.event import Decision
 from reconciler.model.record import Memory
 from reconciler.model.units import ServiceName
 from reconciler.ports import StoreError
+from tests.small_disk import fill, small_disk
 from tests.store.making import BOOT, StillClock, record, run, slot, starting, told
 
 REPOSITORY = Path(__file__).parents[2]
 NOTHING = Decision()
 WEB = ServiceName("web")
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems: needs root")
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def path(tmp_path: Path, clock: StillClock) -> Path:
     """Give a record that holds one service and three events."""
     path = tmp_path / "state.db"
 
-    async def fill() -> None:
+    async def begin() -> None:
         store = SqliteStore(path, clock)
         await store.load(BOOT)
         await record(store, starting("web"))
@@ -49,30 +48,15 @@ def path(tmp_path: Path, clock: StillClock) -> Path:
         await record(store, told(3))
         await store.close()
 
-    run(fill())
+    run(begin())
     return path
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """Give a file system of a megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def fill_disk(folder: Path) -> Path:
-    """Leave no byte free."""
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            pass
-    return filler
+    with small_disk(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 def output_of(*command: str) -> str:
@@ -346,16 +330,15 @@ async def record_until_refused(store: SqliteStore) -> int:
 
 
 @pytest.mark.real
-@needs_root
-def test_a_full_disk_loses_nothing_and_heals_by_itself(small_disk: Path, clock: StillClock) -> None:
+def test_a_full_disk_loses_nothing_and_heals_by_itself(disk: Path, clock: StillClock) -> None:
     """R1."""
-    path = small_disk / "state.db"
+    path = disk / "state.db"
 
     async def scenario() -> None:
         store = SqliteStore(path, clock)
         await store.load(BOOT)
         await record(store, starting("web"))
-        filler = fill_disk(small_disk)
+        filler = fill(disk)
         written = await record_until_refused(store)
         assert "database or disk is full" in store.trouble
         with pytest.raises(StoreError, match="full"):
@@ -377,19 +360,16 @@ def test_a_full_disk_loses_nothing_and_heals_by_itself(small_disk: Path, clock: 
 
 
 @pytest.mark.real
-@needs_root
-def test_a_start_on_a_full_disk_knows_what_was_remembered(
-    small_disk: Path, clock: StillClock
-) -> None:
+def test_a_start_on_a_full_disk_knows_what_was_remembered(disk: Path, clock: StillClock) -> None:
     """R1: the holder starts the daemon again while the disk is full."""
-    path = small_disk / "state.db"
+    path = disk / "state.db"
 
     async def scenario() -> None:
         store = SqliteStore(path, clock)
         await store.load(BOOT)
         await record(store, starting("web"))
         await store.close()
-        filler = fill_disk(small_disk)
+        filler = fill(disk)
         store = SqliteStore(path, clock)
         assert set((await store.load(BOOT)).services) == {"web"}
         with pytest.raises(StoreError):
@@ -404,14 +384,13 @@ def test_a_start_on_a_full_disk_knows_what_was_remembered(
 
 
 @pytest.mark.real
-@needs_root
 def test_a_first_start_on_a_full_disk_goes_on_without_a_record_until_there_is_room(
-    small_disk: Path, clock: StillClock
+    disk: Path, clock: StillClock
 ) -> None:
-    path = small_disk / "state.db"
+    path = disk / "state.db"
 
     async def scenario() -> None:
-        filler = fill_disk(small_disk)
+        filler = fill(disk)
         store = SqliteStore(path, clock)
         assert await store.load(BOOT) == Memory(boot=BOOT)
         assert "cannot" in store.trouble
@@ -430,15 +409,14 @@ def test_a_first_start_on_a_full_disk_goes_on_without_a_record_until_there_is_ro
 
 
 @pytest.mark.real
-@needs_root
 def test_a_read_only_disk_is_read_and_what_happens_is_kept_until_it_is_writable(
-    small_disk: Path, clock: StillClock
+    disk: Path, clock: StillClock
 ) -> None:
     """R5."""
-    path = small_disk / "state.db"
+    path = disk / "state.db"
 
     def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", small_disk], check=True)
+        subprocess.run(["mount", "-o", f"remount,{how}", disk], check=True)
 
     async def scenario() -> None:
         store = SqliteStore(path, clock)
