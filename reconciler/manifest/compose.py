@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.manifest.codes import Code
 from reconciler.manifest.events import events, kind
 from reconciler.manifest.limits import MAX_DEPTH, MAX_NODES
-from reconciler.manifest.nodes import ListNode, MapNode, Node, Pair, Scalar
+from reconciler.manifest.nodes import ListNode, MapNode, Node, Pair, Scalar, Unfit
 from reconciler.manifest.plain import resolve
 from reconciler.manifest.tabs import stray_tabs
 from reconciler.model.diagnostic import Diagnostic, Source
@@ -42,7 +42,7 @@ def empty(place: Source) -> Diagnostic:
     return Diagnostic(
         source=place,
         code=Code.EMPTY,
-        message="there is nothing here but comments, if anything",
+        message="there is no manifest here: the text is empty, or only comments",
         mend="write a manifest (`weaver new` shows one), or delete the file",
     )
 
@@ -94,8 +94,8 @@ class Composer:
             self._faults.append(empty(self._source(start)))
         elif not isinstance(node, MapNode):
             found = "a list" if isinstance(node, ListNode) else "a single value"
-            message = f"a manifest is a mapping of keys to values, this is {found}"
-            self._report(first, Code.NOT_A_MAPPING, message, "begin with `name: ...`")
+            message = f"this is {found}, not a mapping of keys to values"
+            self._report(first, Code.NOT_A_MAPPING, message, "write lines of `key: value`")
         return Document(
             root=node if isinstance(node, MapNode) else None,
             line=(start if start.start_mark.index < node.start else first).start_mark.line + 1,
@@ -122,9 +122,8 @@ class Composer:
         if name == "AliasEvent":
             self._refuse_sharing(event, "aliases")
             mark = event.start_mark
-            return Scalar(
-                None, "*", "", mark.line + 1, mark.column + 1, mark.index, event.end_mark.index
-            )
+            end = event.end_mark.index
+            return Scalar(Unfit("*"), "*", "", mark.line + 1, mark.column + 1, mark.index, end)
         if event.anchor is not None:
             self._refuse_sharing(event, "anchors")
         if event.tag is not None:
@@ -219,7 +218,7 @@ class Composer:
         return LimitError(Diagnostic(source=place, code=code, message=message, mend=mend))
 
     def _refuse_sharing(self, event: Any, what: str) -> None:
-        mend = "write the value out, or put it into `defaults` of weaver.yaml"
+        mend = "write the value out; put it in quotes if it is text"
         self._report(event, Code.ALIAS, f"{what} are not allowed", mend)
 
     def _report(self, event: Any, code: Code, message: str, mend: str) -> None:

@@ -81,7 +81,7 @@ def _milliseconds(count: int) -> Nanos:
     if count < 0:
         raise DurationError(f"`{count}` is negative", "a span of time is 0 or more")
     if 0 < count < SMALLEST_BARE_MS:
-        message = f"`{count}` without a unit is {count} milliseconds"
+        message = f"`{count}` without a unit would be milliseconds"
         raise DurationError(message, f"write `{count}s` for seconds, `{count}ms` if you mean that")
     return Nanos(count * MILLISECOND)
 
@@ -102,6 +102,8 @@ def _mend(text: str) -> str:
     ('write `10m`', 'write `26h`')
     """
     usual = 'write a number and a unit: "500ms", "10s", "5m", "1h", "2d", "1w"'
+    if text[-1:] == "M" and text[:-1].isdigit():
+        return f"write `{text[:-1]}m` for minutes, or days: `30d`"
     lowered = text.strip().lower()
     if lowered.isascii() and lowered.isdigit():
         return f"write `{lowered}s` for seconds or `{lowered}ms` for milliseconds"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from _ruamel_yaml import CParser  # type: ignore[import-not-found]
+from _ruamel_yaml import CParser  # type: ignore[import-not-found]  # C, without stubs
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reconciler.manifest.limits import MAX_SLOW_BYTES

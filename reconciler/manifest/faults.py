@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple, cast
 
@@ -44,16 +44,15 @@ _SHOWN = 40
 _ONLY_FOR_READERS = ("$schema", "title", "description", "examples", "default")
 
 
-def schema_faults(document: Any, schema_name: str, *, partial: bool = False) -> Iterator[Fault]:
-    """Give everything that does not fit the schema, in no special order.
+Written = Callable[[Path], str | None]
+"""Gives the scalar at a path as the person wrote it; None where there is none."""
 
-    `partial` documents need not have the keys that a whole one must have.
-    """
+
+def schema_faults(document: Any, schema_name: str, written: Written) -> Iterator[Fault]:
+    """Give everything that does not fit the schema, in no special order."""
     schema = load(schema_name)
     for error in _validator(schema_name).iter_errors(document):
-        if partial and error.validator == "required" and not error.absolute_path:
-            continue
-        yield from _faults(error, schema)
+        yield from _faults(error, schema, written)
 
 
 @cache
@@ -82,7 +81,7 @@ def _without_annotations(schema: Any) -> Any:
     return lean
 
 
-def _faults(error: ValidationError, top: Schema) -> Iterator[Fault]:
+def _faults(error: ValidationError, top: Schema, written: Written) -> Iterator[Fault]:
     """Turn one finding of jsonschema into faults: one, but for several unknown keys."""
     path, found = tuple(error.absolute_path), cast(Any, error.instance)
     schema = _annotated(top, path)
@@ -96,7 +95,7 @@ def _faults(error: ValidationError, top: Schema) -> Iterator[Fault]:
         case "required":
             yield from _missing_keys(path, found, schema)
         case "type":
-            yield _wrong_type(path, found, schema)
+            yield _wrong_type(path, found, schema, written(path))
         case "enum" | "const":
             yield _unknown_value(path, found, schema)
         case "pattern" if "propertyNames" in error.absolute_schema_path:
@@ -141,7 +140,7 @@ def _missing_keys(path: Path, found: Any, schema: Schema) -> Iterator[Fault]:
             yield Fault(path, Code.MISSING_KEY, f"{where} has no `{key}`", mend, at_key=True)
 
 
-def _wrong_type(path: Path, found: Any, schema: Schema) -> Fault:
+def _wrong_type(path: Path, found: Any, schema: Schema, written: str | None) -> Fault:
     name = _name(path)
     types = schema.get("type", [])
     wanted = [types] if isinstance(types, str) else list(types)
@@ -159,16 +158,19 @@ def _wrong_type(path: Path, found: Any, schema: Schema) -> Fault:
     if isinstance(found, Unfit):
         message = f"`{name}` is {shorten(found.text)}, a number that nothing can hold"
         return Fault(path, Code.OUT_OF_RANGE, message, f"it takes {kinds}")
-    message = f"`{name}` takes {kinds}, not {described(found)}"
-    return Fault(path, Code.WRONG_TYPE, message, _type_mend(name, found, wanted, schema))
+    as_written = shorten(_spelt(found) if written is None else written)
+    message = f"`{name}` takes {kinds}, not {_described(found, as_written)}"
+    return Fault(path, Code.WRONG_TYPE, message, _type_mend(name, found, schema, as_written))
 
 
-def _type_mend(name: str, found: Any, wanted: list[str], schema: Schema) -> str:
-    key = name.rpartition(".")[2]
+def _type_mend(name: str, found: Any, schema: Schema, written: str) -> str:
+    key, wanted = name.rpartition(".")[2], schema.get("type", [])
     if schema.get("x-kind") == "duration" and isinstance(found, float):
-        return f"write `{found:g}s` for seconds"
+        return f"write `{written}s` for seconds"
+    if schema.get("x-kind") == "duration":
+        return 'write a number and a unit: "500ms", "10s", "5m", "1h", "2d", "1w"'
     if "string" in wanted and isinstance(found, bool | int | float):
-        return f'if it is text, put it in quotes: {key}: "{_spelt(found)}"'
+        return f'if it is text, put it in quotes: {key}: "{written}"'
     if "boolean" in wanted and isinstance(found, str) and found.lower() in _YES_NO:
         return f"write `{_YES_NO[found.lower()]}`: in YAML 1.2 `{found}` is a word"
     if "integer" in wanted and isinstance(found, str) and found.isascii() and found.isdigit():
@@ -240,15 +242,15 @@ def shorten(text: str) -> str:
     return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
 
 
-def described(found: Any) -> str:
+def _described(found: Any, written: str) -> str:
     """Say what a value is, with the value where it is short."""
     match found:
         case bool():
-            return f"`{_spelt(found)}`"
+            return f"`{written}`"
         case int() | float():
-            return f"the number {_spelt(found)}"
+            return f"the number {written}"
         case str():
-            return f"the text `{shorten(found)}`"
+            return f"the text `{written}`"
         case list():
             return "a list"
         case _:

@@ -50,19 +50,20 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
         mend = "write `restart: on-failure`; or `type: simple`, if it should run for ever"
         yield Fault(("restart",), Code.BESIDE, message, mend)
     backoff = document.get("backoff") or {}
-    if _span(backoff, "initial", "1s") > _span(backoff, "max", "60s"):
+    first, longest = _span(backoff, "initial", "1s"), _span(backoff, "max", "60s")
+    if first is not None and longest is not None and first > longest:
         message = "`backoff.initial` is longer than `backoff.max`"
         mend = "make `max` at least as long"
         at = "initial" if "initial" in backoff else "max"
         yield Fault(("backoff", at), Code.BESIDE, message, mend)
 
 
-def _span(mapping: Document, key: str, default: str) -> int:
+def _span(mapping: Document, key: str, default: str) -> int | None:
     value = mapping.get(key)
     try:
         return durations.read(default if value is None else value)
     except DurationError:
-        return 0
+        return None
 
 
 # --- keys beside each other ------------------------------------------------------------------
@@ -115,7 +116,8 @@ def _value_faults(
     if kind == "duration":
         yield from _checked(path, Code.DURATION, lambda: _read_duration(found, schema))
     elif kind == "words" and isinstance(found, str) and not (shell and path == ("command",)):
-        yield from _checked(path, Code.WORDS, lambda: words.split(found))
+        own = path == ("command",)
+        yield from _checked(path, Code.WORDS, lambda: words.split(found, may_have_shell=own))
     match found:
         case dict():
             for key, value in found.items():

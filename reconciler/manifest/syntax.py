@@ -78,6 +78,9 @@ def explain(file: str, text: str, fault: SyntaxFaultError) -> Diagnostic:
     if "flow" in fault.context and fault.mark and not text[fault.mark.index :].strip():
         message = "the text ends before a bracket is closed"
         return _diagnostic(place, message, "add the missing `]` or `}`")
+    if fault.problem.startswith("did not find expected key") and _is_mid_line(text, fault):
+        message = f"`{_character(text, fault)}` does not belong to the value before it"
+        return _diagnostic(place, message, "put the whole value in quotes, or remove this")
     for problem, words in _WORDS.items():
         if fault.problem.startswith(problem):
             at = _source(file, fault, at_beginning=words.at_beginning)
@@ -94,6 +97,14 @@ def _is_about_a_tab(text: str, fault: SyntaxFaultError) -> bool:
     return "tab character" in fault.problem or (
         "cannot start any token" in fault.problem and _character(text, fault) == "\t"
     )
+
+
+def _is_mid_line(text: str, fault: SyntaxFaultError) -> bool:
+    """Tell whether something stands before the fault in its line."""
+    if fault.mark is None:
+        return False
+    begin = text.rfind("\n", 0, fault.mark.index) + 1
+    return bool(text[begin : fault.mark.index].strip())
 
 
 def _character(text: str, fault: SyntaxFaultError) -> str:

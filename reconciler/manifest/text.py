@@ -17,7 +17,7 @@ _NAMES = {
     "\0": "NUL",
     "\r": "a carriage return without a line feed",
     "\x1b": "ESC",
-    "\x85": "NEL, the C1 line break",
+    "\x85": "NEL (a C1 line break)",
     "\u2028": "the line separator U+2028",
     "\u2029": "the paragraph separator U+2029",
     "\ufeff": "a byte order mark inside the text",
@@ -53,7 +53,9 @@ def decode(file: str, data: bytes) -> str | Diagnostic:
         source=_place(file, text[: found.start()]),
         code=Code.CONTROL_CHARACTER,
         message=f"{name} is not part of any text",
-        mend=f'remove it, or write "{_escape(character)}" in double quotes',
+        mend="remove it"
+        if character == "\0"
+        else f'remove it, or write "{_escape(character)}" in double quotes',
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from reconciler.manifest.build import build
@@ -68,7 +68,7 @@ def check_config(parsed: ParsedFile) -> ConfigResult:
     if document is not None and document.root is not None:
         schema = load(WEAVER)
         value = meaning(document.root, schema)
-        faults = list(schema_faults(value, WEAVER))
+        faults = list(schema_faults(value, WEAVER, _written(document.root)))
         sound = _sound(value, faults)
         faults += settings_faults(sound)
         for key, default in (sound.get("defaults") or {}).items():
@@ -94,9 +94,21 @@ def _checked(file: str, document: Document) -> tuple[dict[str, Any], list[Diagno
         return {}, list(document.faults)
     schema = load(SERVICE)
     value = meaning(document.root, schema)
-    faults = list(schema_faults(value, SERVICE))
+    faults = list(schema_faults(value, SERVICE, _written(document.root)))
     faults += service_faults(_sound(value, faults), schema)
-    return value, [*document.faults, *_placed(file, document.root, faults)]
+    told = {fault.source for fault in document.faults}
+    placed = (found for found in _placed(file, document.root, faults) if found.source not in told)
+    return value, [*document.faults, *placed]
+
+
+def _written(root: MapNode) -> Callable[[Path], str | None]:
+    """Give what finds a scalar as written."""
+
+    def written(path: Path) -> str | None:
+        node = find(root, path)
+        return node.text if isinstance(node, Scalar) else None
+
+    return written
 
 
 def _sound(value: Any, faults: Iterable[Fault]) -> Any:

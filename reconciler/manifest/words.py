@@ -23,8 +23,10 @@ class WordsError(ValueError):
         self.mend = mend
 
 
-def split(text: str) -> tuple[str, ...]:
+def split(text: str, *, may_have_shell: bool = False) -> tuple[str, ...]:
     """Split a command as a shell splits words; nothing is expanded.
+
+    `may_have_shell`: whether `shell: true` could be written beside it.
 
     >>> split("python3 -c 'print(1)'")
     ('python3', '-c', 'print(1)')
@@ -41,7 +43,8 @@ def split(text: str) -> tuple[str, ...]:
     strange = next((word for word in words if word in _SHELL_WORDS), None)
     if strange is not None:
         message = f"no shell runs this command, so `{strange}` would be passed to {words[0]}"
-        mend = f"add `shell: true`; or, if `{strange}` is meant as a word, write a list"
+        mend = "add `shell: true`" if may_have_shell else 'write [sh, -c, "..."]'
+        mend += f"; or, if `{strange}` is meant as a word, write a list"
         raise WordsError(message, mend)
     return words
 

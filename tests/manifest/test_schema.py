@@ -1,0 +1,172 @@
+"""The schema, the model, the digest and the docs must tell the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import jsonschema
+import pytest
+
+from reconciler.manifest.codes import Code
+from reconciler.manifest.digest import digest
+from reconciler.manifest.explain import explain, overview, paths
+from reconciler.manifest.fields import describe, effect_of, manifest_key
+from reconciler.manifest.rules import contradictions
+from reconciler.manifest.schema import SERVICE, WEAVER, Schema, load
+from reconciler.model.change import Effect
+from reconciler.model.errors import NotFoundError
+from reconciler.model.spec import ServiceSpec
+from tests.manifest import reading
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "ready.tcp": {"type": "tcp"},
+    "ready.http": {"type": "http", "http": {"url": "http://x"}},
+    "ready.command": {"type": "command", "command": {"cmd": "x"}},
+}
+"""What must stand beside a key of a readiness probe for it to make sense."""
+
+
+def properties(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
+    for key, inner in schema.get("properties", {}).items():
+        yield f"{path}{key}", inner
+        yield from properties(inner, f"{path}{key}.")
+        free = inner.get("additionalProperties")
+        if isinstance(free, dict):
+            yield from properties(free, f"{path}{key}.db.")
+
+
+SERVICE_FIELDS = dict(properties(load(SERVICE)))
+EXAMPLES = [
+    (path, number)
+    for path, schema in SERVICE_FIELDS.items()
+    for number in range(len(schema["examples"]))
+]
+
+
+@pytest.mark.parametrize("name", [SERVICE, WEAVER])
+def test_the_schema_is_a_schema(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(load(name))
+    assert load(name)["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("name", [SERVICE, WEAVER])
+def test_every_field_says_what_it_is(name: str) -> None:
+    for path, schema in properties(load(name)):
+        assert schema["description"].endswith("."), path
+        assert schema["examples"], path
+
+
+@pytest.mark.parametrize("path", SERVICE_FIELDS)
+def test_every_field_of_a_service_has_an_effect(path: str) -> None:
+    assert Effect(SERVICE_FIELDS[path]["x-effect"]) is effect_of(path)
+
+
+def test_every_mapping_is_closed_but_those_of_free_keys() -> None:
+    open_ones = {
+        path
+        for path, schema in SERVICE_FIELDS.items()
+        if "object" in str(schema.get("type")) and schema.get("additionalProperties") is not False
+    }
+    assert open_ones == {"env", "labels", "annotations", "dependsOn"}
+
+
+def test_schema_and_model_know_the_same_fields() -> None:
+    keys = {manifest_key(field.name) for field in fields(ServiceSpec)} - {""}
+    assert keys == set(load(SERVICE)["properties"]) - {"apiVersion", "kind"}
+
+
+def document_with(path: str, value: Any) -> dict[str, Any]:
+    """Make a valid document that has this value at this path."""
+    document: dict[str, Any] = {"name": "web", "command": "sleep 1"}
+    above, _, key = path.rpartition(".")
+    if not above:
+        document[key] = value
+    elif above == "ready":
+        document["ready"] = {"type": "tcp", "tcp": {"port": 1}} if key != "delay" else {}
+        if isinstance(value, dict):
+            document["ready"] = {"type": key}
+        document["ready"] = {"type": "delay", **document["ready"], key: value}
+        if key == "type":
+            document["ready"] = {
+                "type": value,
+                value: SERVICE_FIELDS[f"ready.{value}"]["examples"][0],
+            }
+    elif above in BESIDE:
+        document["ready"] = BESIDE[above] | {
+            above[6:]: {**BESIDE[above].get(above[6:], {}), key: value}
+        }
+        if above == "ready.tcp":
+            document["ready"]["tcp"].setdefault("port", 1)
+    elif above == "dependsOn.db":
+        document["dependsOn"] = {"db": {key: value}}
+    else:
+        document[above] = {key: value}
+    return document
+
+
+@pytest.mark.parametrize(("path", "number"), EXAMPLES)
+def test_every_example_is_valid(path: str, number: int) -> None:
+    import json
+
+    document = document_with(path, SERVICE_FIELDS[path]["examples"][number])
+    read = reading.result(json.dumps(document), "services.d/web.json")
+    assert not read.diagnostics, (document, [str(found) for found in read.diagnostics])
+
+
+@pytest.mark.parametrize("path", [p for p in SERVICE_FIELDS if p not in ("apiVersion", "kind")])
+def test_a_new_digest_comes_of_restart_fields_alone(path: str) -> None:
+    import json
+
+    document = document_with(path, SERVICE_FIELDS[path]["examples"][0])
+    plain = reading.spec("name: web\ncommand: sleep 1\n")
+    changed = reading.spec(json.dumps(document))
+    differs = digest(plain, {}) != digest(changed, {})
+    assert differs == (effect_of(path) is Effect.RESTART), describe(changed)
+
+
+@pytest.mark.parametrize("path", [p for p in SERVICE_FIELDS if p not in ("apiVersion", "kind")])
+def test_what_a_spec_is_described_by_are_fields_of_the_schema(path: str) -> None:
+    import json
+
+    spec = reading.spec(json.dumps(document_with(path, SERVICE_FIELDS[path]["examples"][0])))
+    for described in describe(spec):
+        assert effect_of(described) in Effect
+
+
+def test_defaults_of_the_schema_are_those_of_the_model() -> None:
+    """A document that spells out every default means the same as one that says nothing."""
+    spelt = {
+        key: schema["default"]
+        for key, schema in load(SERVICE)["properties"].items()
+        if schema.get("default") not in (None, "")
+    }
+    spelt["backoff"] = {
+        key: schema["default"]
+        for key, schema in load(SERVICE)["properties"]["backoff"]["properties"].items()
+    }
+    document = {"name": "web", "command": "sleep 1", **spelt}
+    assert not list(contradictions(document, load(SERVICE)))
+    import json
+
+    assert reading.spec(json.dumps(document)) == reading.spec("name: web\ncommand: sleep 1\n")
+
+
+def test_every_field_can_be_explained() -> None:
+    for path in paths():
+        text = explain(path)
+        assert text.startswith(path), path
+        assert max(map(len, text.splitlines())) <= 100, path
+    assert all(path in overview() for path in paths())
+
+
+def test_explaining_what_is_no_field_asks_what_was_meant() -> None:
+    with pytest.raises(NotFoundError, match="no such field") as caught:
+        explain("ready.htp.url")
+    assert "ready.http.url" in caught.value.mend
+
+
+def test_codes_are_unique_and_say_what_they_mean() -> None:
+    assert len({code.value for code in Code}) == len(Code)
+    assert all(code.meaning and "\n" not in code.meaning for code in Code)
