@@ -173,7 +173,7 @@ class Repository(Protocol):
         """Write the intents back as one commit. Raises WeaverError with the mend."""
         ...
 
-    async def undo(self, author: Author, op_id: str) -> Committed:
+    async def undo(self, author: Author, op_id: str, *, auto_commit: bool = True) -> Committed:
         """Revert the last commit that this person made through Weaver."""
         ...
 

@@ -111,7 +111,8 @@ class Changes:
     async def _commit(self, request: Change, task: Task, terms: Terms) -> Committed:
         repository = self._tools.repository
         if isinstance(request, UndoLast):
-            return await repository.undo(terms.author, task.id)
+            commits = self._tools.auto_commit()
+            return await repository.undo(terms.author, task.id, auto_commit=commits)
         if not task.intents:
             head = await repository.revision()
             return Committed(commit=head.commit, changed=False)

@@ -10,13 +10,18 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.git import locks
 from reconciler.adapters.git.checkout import locate
+from reconciler.adapters.git.edits import IntentEdit
 from reconciler.adapters.git.publishing import STEPS
-from reconciler.adapters.git.state import reading_hold
+from reconciler.adapters.git.revisions import read_revision
+from reconciler.adapters.git.state import dirty_paths, reading_hold
+from reconciler.adapters.git.writeback import Job, write_back
 from reconciler.ports import (
     BlockedError,
     ConflictError,
@@ -25,7 +30,7 @@ from reconciler.ports import (
     ManifestError,
     WeaverError,
 )
-from tests.git.asking import assert_tidy, put, set_field, write
+from tests.git.asking import assert_tidy, put, request, set_field, write
 from tests.git.scratch import BOB, DB, WEB, Scratch, make
 from tests.waiting import until
 
@@ -126,18 +131,26 @@ def test_g16_a_repository_of_another_user_is_refused_before_anything(scratch: Sc
         os.chown(path, NOBODY, NOBODY)
     before = everything_of_root(scratch)
     with pytest.raises(ForbiddenError, match=f"belongs to uid {NOBODY}") as caught:
-        write_only(scratch)
+        write_job(scratch, "8001")
     assert str(NOBODY) in caught.value.mend
     assert everything_of_root(scratch) == before == []
 
 
-def write_only(scratch: Scratch) -> None:
-    """Write back without the checks that need git to trust the repository."""
-    from reconciler.adapters.git.edits import IntentEdit
-    from reconciler.adapters.git.writeback import Job, write_back
-    from tests.git.asking import request
+def test_g16_a_repository_of_another_user_can_be_read(scratch: Scratch) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    commit, files = scratch.head(), {FILE: scratch.path(FILE).read_bytes()}
+    for path in [scratch.top, *scratch.top.rglob("*")]:
+        os.chown(path, NOBODY, NOBODY)
+    checkout = locate(scratch.root)
+    assert read_revision(checkout, "main").files[FILE].decode() == WEB
+    assert dirty_paths(checkout, commit, files) == ("services.d/db.yaml",)
+    assert reading_hold(scratch.root) == ""
 
-    asked = request(set_field("8001"))
+
+def write_job(scratch: Scratch, value: str) -> None:
+    """Write back without the checks that need a git that trusts the repository, or calm."""
+    asked = request(set_field(value))
     write_back(
         Job(checkout=locate(scratch.root), request=asked, edit=IntentEdit(intents=asked.intents))
     )
@@ -194,6 +207,15 @@ def test_a_complaint_after_the_branch_moved_is_no_failure(scratch: Scratch) -> N
     done = write(scratch, set_field("8001"))
     assert (done.changed, done.commit) == (True, scratch.head())
     assert scratch.status() == []
+
+
+def test_what_is_taken_back_leaves_what_they_saved_meanwhile(scratch: Scratch) -> None:
+    block(scratch.top / ".git/logs/refs/heads/main")
+    tell = once("saved", lambda: scratch.write(FILE, WEB + "# theirs\n"))
+    with pytest.raises(HostError, match="cannot move the branch"):
+        write(scratch, set_field("8001"), tell=tell)
+    assert scratch.read(FILE) == WEB + "# theirs\n"
+    assert scratch.status() == [f" M {FILE}"]
 
 
 def block(reflog: Path) -> None:
@@ -296,6 +318,36 @@ def test_a_switch_of_branches_in_between_never_moves_the_wrong_one(scratch: Scra
     assert scratch.git("rev-parse", "other").strip() == done.commit
 
 
+@pytest.mark.slow
+def test_g25_a_busy_person_and_weaver_lose_nothing_to_each_other(scratch: Scratch) -> None:
+    rounds = 10
+
+    def work() -> None:
+        for number in range(rounds):
+            scratch.write("app/main.py", f"print({number})\n")
+            until(lambda: scratch.git("add", "app", check=False) == "" and staged())
+            until(partial(commit, f"theirs {number}"))
+
+    def staged() -> bool:
+        return "app/main.py" in scratch.git("diff", "--cached", "--name-only")
+
+    def commit(message: str) -> bool:
+        scratch.git("commit", "-q", "-m", message, check=False)
+        return message in scratch.log()
+
+    person = threading.Thread(target=work)
+    person.start()
+    for number in range(rounds):
+        write_job(scratch, str(number))
+    person.join()
+    ours = ["web: change"] * rounds
+    theirs = [f"theirs {number}" for number in range(rounds)]
+    assert sorted(scratch.log()) == sorted([*ours, *theirs, "two services"])
+    assert scratch.status() == []
+    assert scratch.at("HEAD", FILE) == WEB.replace("8000", str(rounds - 1))
+    assert_tidy(scratch)
+
+
 MIXED = {
     "locked": ("committed", "8000"),
     "objects": ("committed", "8000"),
@@ -372,8 +424,6 @@ def test_two_writers_at_once_wait_for_each_other(scratch: Scratch) -> None:
             write(scratch, set_field("9"), lock_wait_s=0.1)
         except WeaverError as why:
             failures.append(why)
-
-    from reconciler.adapters.git import locks
 
     with locks.writer(locate(scratch.root)):
         second()

@@ -7,7 +7,7 @@ import pytest
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.history import Commit
 from reconciler.adapters.git.message import Identity
-from reconciler.adapters.git.undo import last_of, subject_after
+from reconciler.adapters.git.undo import Asked, last_of, subject_after
 from reconciler.adapters.git.undo import undo as undo_in
 from reconciler.ports import Author, Committed, ConflictError, NotFoundError
 from tests.git.asking import CAROL, assert_tidy, put, remove, set_field, write
@@ -20,9 +20,11 @@ CHANGED = WEB.replace("8000", "8001")
 DAVE = Author(name="Dave", email="dave@example.org", uid=1001)
 
 
-def undo(scratch: Scratch, author: Author = CAROL) -> Committed:
+def undo(scratch: Scratch, author: Author = CAROL, *, auto_commit: bool = True) -> Committed:
     """Undo, and check what must hold after every write-back."""
-    done = undo_in(locate(scratch.root), author, "77aa")
+    done = undo_in(
+        locate(scratch.root), Asked(author=author, op_id="77aa", auto_commit=auto_commit)
+    )
     assert_tidy(scratch)
     return done
 
@@ -173,6 +175,14 @@ def test_g26_a_person_without_an_identity_is_known_by_uid(scratch: Scratch) -> N
         undo(scratch, DAVE)
     undo(scratch, CAROL)
     assert scratch.read(FILE) == WEB
+
+
+def test_with_auto_commit_off_only_the_saved_file_goes_back(scratch: Scratch) -> None:
+    made = write(scratch, set_field("8001"))
+    done = undo(scratch, auto_commit=False)
+    assert (done.changed, done.commit, scratch.head()) == (False, made.commit, made.commit)
+    assert scratch.read(FILE) == WEB
+    assert scratch.status() == [f" M {FILE}"]
 
 
 def test_a_merge_in_between_is_walked_through(scratch: Scratch) -> None:

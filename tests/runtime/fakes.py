@@ -346,8 +346,8 @@ class FakeRepository:
         files = tuple(f"services.d/{name}.yaml" for name in request.services)
         return Committed(commit=self.manifests.commit, changed=True, files=files)
 
-    async def undo(self, author: Author, op_id: str) -> Committed:
-        del author, op_id
+    async def undo(self, author: Author, op_id: str, *, auto_commit: bool = True) -> Committed:
+        del author, op_id, auto_commit
         before = self.manifests.specs
         self.manifests.save(*self._past.pop())
         changed = [name for name, spec in self.manifests.specs.items() if before.get(name) != spec]

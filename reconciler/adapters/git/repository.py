@@ -43,9 +43,10 @@ class GitRepository:
         """Write the intents back as one commit. Raises WeaverError with the mend."""
         return await self._ask(wire.commit_question(str(self._root), request))
 
-    async def undo(self, author: Author, op_id: str) -> Committed:
+    async def undo(self, author: Author, op_id: str, *, auto_commit: bool = True) -> Committed:
         """Revert the last commit that this person made through Weaver."""
-        return await self._ask(wire.undo_question(str(self._root), author, op_id))
+        question = wire.undo_question(str(self._root), author, op_id, auto_commit=auto_commit)
+        return await self._ask(question)
 
     async def revision(self) -> Revision:
         """Give HEAD and its branch (`dirty` is left empty)."""

@@ -21,25 +21,26 @@ TRIES = 3
 REVERTS = "Weaver-Reverts"
 
 
-def undo(checkout: Checkout, author: Author, op_id: str, tell: Tell = lambda _: None) -> Committed:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Who asked for an undo, and how it is to be done."""
+
+    author: Author
+    op_id: str
+    auto_commit: bool = True
+    tell: Tell = lambda _: None
+
+
+def undo(checkout: Checkout, asked: Asked) -> Committed:
     """Revert the last commit that this person made through Weaver. Raises WeaverError."""
     for _ in range(TRIES):
         base = head(checkout).commit
         try:
-            return _undo_at(checkout, base, Asked(author=author, op_id=op_id, tell=tell))
+            return _undo_at(checkout, base, asked)
         except ConflictError:
             if head(checkout).commit == base:
                 raise
     raise ConflictError("cannot undo: the branch moves all the time", mend="try again")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Who asked, and how to tell of it."""
-
-    author: Author
-    op_id: str
-    tell: Tell
 
 
 def _undo_at(checkout: Checkout, base: str, asked: Asked) -> Committed:
@@ -61,6 +62,7 @@ def _undo_at(checkout: Checkout, base: str, asked: Asked) -> Committed:
         op_id=asked.op_id,
         services=edit.services,
         if_revision=base,
+        auto_commit=asked.auto_commit,
     )
     job = Job(
         checkout=checkout,

@@ -101,9 +101,11 @@ def commit_question(root: str, request: CommitRequest) -> bytes:
     )
 
 
-def undo_question(root: str, author: Author, op_id: str) -> bytes:
+def undo_question(root: str, author: Author, op_id: str, *, auto_commit: bool) -> bytes:
     """Give the line that asks for an undo."""
-    return _line(Question(verb="undo", root=root, author=author, op_id=op_id))
+    return _line(
+        Question(verb="undo", root=root, author=author, op_id=op_id, auto_commit=auto_commit)
+    )
 
 
 def done_answer(done: Committed) -> bytes:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from reconciler.adapters.git import wire
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.edits import IntentEdit
-from reconciler.adapters.git.undo import undo
+from reconciler.adapters.git.undo import Asked, undo
 from reconciler.adapters.git.wire import Question
 from reconciler.adapters.git.writeback import Job, write_back
 from reconciler.ports import Committed, HostError, WeaverError
@@ -65,7 +65,10 @@ def _answer(line: bytes) -> bytes:
 def _do(question: Question) -> Committed:
     checkout = locate(Path(question.root))
     if question.verb == "undo":
-        return undo(checkout, question.author, question.op_id)
+        return undo(
+            checkout,
+            Asked(author=question.author, op_id=question.op_id, auto_commit=question.auto_commit),
+        )
     request = question.request()
     return write_back(
         Job(checkout=checkout, request=request, edit=IntentEdit(intents=request.intents))
