@@ -89,7 +89,7 @@ class LogFile(logging.Handler):
         if self._fd < 0:
             return False
         try:
-            return os.path.samestat(os.stat(self._path), os.fstat(self._fd))  # noqa: PTH116
+            return os.path.samestat(self._path.stat(), os.fstat(self._fd))
         except OSError:
             return False
 

@@ -33,7 +33,7 @@ class Reader:
     def __init__(self, logs: Folder, **query: object) -> None:
         self.seen: list[LogLine] = []
         self._logs = logs
-        self._query = LogQuery(follow=True, **query)  # type: ignore[arg-type]
+        self._query = LogQuery(follow=True, **query)  # type: ignore[arg-type]  # fields, by name
 
     async def run(self) -> None:
         async for line in self._logs.files.read(self._query, lambda: self._logs.sources):

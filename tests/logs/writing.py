@@ -70,7 +70,7 @@ class Folder:
 
     def read(self, **query: object) -> list[LogLine]:
         """Read to the end."""
-        return asyncio.run(self.collect(LogQuery(**query)))  # type: ignore[arg-type]
+        return asyncio.run(self.collect(LogQuery(**query)))  # type: ignore[arg-type]  # fields, by name
 
     async def collect(self, query: LogQuery) -> list[LogLine]:
         return [line async for line in self.files.read(query, lambda: self.sources)]

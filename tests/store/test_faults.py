@@ -510,7 +510,7 @@ def test_a_forked_process_is_refused(path: Path, clock: StillClock) -> None:
         store._pid = 1  # noqa: SLF001 (as a fork would see it)
         with pytest.raises(StoreError, match="belongs to process 1"):
             await record(store, told(1))
-        store._pid = os.getpid()  # noqa: SLF001
+        store._pid = os.getpid()  # noqa: SLF001 - as it was
         await store.close()
         with pytest.raises(StoreError, match="is closed"):
             await store.events()

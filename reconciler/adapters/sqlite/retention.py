@@ -39,7 +39,7 @@ def _trim_by_key(connection: sqlite3.Connection, table: str, key: str, kept: int
     if newest is None or newest - oldest < kept:
         return
     last = min(newest - kept, oldest + ROWS_A_TRIM)
-    connection.execute(f"DELETE FROM {table} WHERE {key} <= ?", (last,))  # noqa: S608
+    connection.execute(f"DELETE FROM {table} WHERE {key} <= ?", (last,))  # noqa: S608 (fixed names)
 
 
 def _trim_history(connection: sqlite3.Connection, names: Sequence[str]) -> None:
@@ -60,5 +60,5 @@ def _trim_forgotten(connection: sqlite3.Connection) -> None:
     ).fetchall()
     for key in old:
         for table in ("state_history", "slots", "dependencies"):
-            connection.execute(f"DELETE FROM {table} WHERE service_id = ?", key)  # noqa: S608
+            connection.execute(f"DELETE FROM {table} WHERE service_id = ?", key)  # noqa: S608 (fixed)
         connection.execute("DELETE FROM services WHERE id = ?", key)

@@ -107,7 +107,7 @@ def descriptors(pid: int) -> int:
     try:
         # The kernel gives the number as the folder's size since 6.2; before, it is 0.
         folder = f"{PROC}/{pid}/fd"
-        return os.stat(folder).st_size or len(os.listdir(folder))  # noqa: PTH116, PTH208
+        return os.stat(folder).st_size or len(os.listdir(folder))  # noqa: PTH116, PTH208 - hot
     except OSError:
         return 0
 
