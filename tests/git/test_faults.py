@@ -112,6 +112,16 @@ def refused_late(scratch: Scratch, kind: type[WeaverError], words: str) -> None:
     assert scratch.read(FILE) == WEB
 
 
+def test_a_branch_that_cannot_be_written_is_no_lost_race(scratch: Scratch) -> None:
+    scratch.git("pack-refs", "--all")
+    (scratch.top / ".git/refs/heads").rmdir()
+    (scratch.top / ".git/refs/heads").touch()
+    before = scratch.staged_entries(), scratch.read(FILE)
+    with pytest.raises(HostError, match="cannot move main"):
+        write_job(scratch, "8001")
+    assert (scratch.staged_entries(), scratch.read(FILE)) == before
+
+
 @pytest.mark.parametrize("revision", ["HEAD", "main", "123", "--all", "0" * 40])
 def test_a_revision_that_is_not_heads_refuses(scratch: Scratch, revision: str) -> None:
     before = everything(scratch)

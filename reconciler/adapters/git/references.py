@@ -14,6 +14,9 @@ from reconciler.adapters.git import message, plumbing
 from reconciler.adapters.git.checkout import Checkout
 from reconciler.ports import HostError
 
+_SIGNS_OF_OTHERS = ("but expected", "already exists", "File exists")
+"""What git says, in the C locale, where somebody else moved the branch or holds its lock."""
+
 
 class BranchMovedError(Exception):
     """Somebody else moved or holds the branch; the text is git's."""
@@ -51,9 +54,9 @@ class Move:
         self._say(f"start\0update refs/heads/{branch}\0{new}\0{expected}\0prepare\0")
         if self._answer() != "start: ok" or self._answer() != "prepare: ok":
             words = self._last_words()
-            if "ermission denied" in words or "ead-only file system" in words:
-                raise HostError(f"cannot move {branch}: {words}")
-            raise BranchMovedError(words)
+            if any(sign in words for sign in _SIGNS_OF_OTHERS):
+                raise BranchMovedError(words)
+            raise HostError(f"cannot move {branch}: {words}")
 
     def commit(self) -> None:
         """Publish. Raises HostError where git could not write it."""

@@ -15,7 +15,14 @@ import reconciler
 from reconciler.adapters.git import history, plumbing, recovery, revisions, state, wire
 from reconciler.adapters.git.checkout import locate
 from reconciler.model.desired import Revision
-from reconciler.ports import Author, CommitRequest, Committed, HostError, LogEntry
+from reconciler.ports import (
+    Author,
+    CommitRequest,
+    Committed,
+    HostError,
+    LogEntry,
+    WeaverError,
+)
 
 IDLE_S = 30.0
 """How long a worker is kept warm."""
@@ -119,9 +126,8 @@ class GitRepository:
         return self._worker
 
     async def _lost(self, worker: Process) -> None:
-        """Say that the worker died, and clear away what it may have left."""
+        """Say that the worker died."""
         await self._kill(worker)
-        await asyncio.to_thread(recovery.clear_left_over, locate(self._root))
         code = worker.returncode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         raise HostError(
@@ -130,10 +136,13 @@ class GitRepository:
         )
 
     async def _kill(self, worker: Process) -> None:
+        """End a worker with all it started, and clear away what it may have left."""
         with suppress(ProcessLookupError):
             os.killpg(worker.pid, signal.SIGKILL)
         await worker.wait()
         self._worker = None
+        with suppress(WeaverError, OSError):
+            await asyncio.to_thread(recovery.clear_left_over, locate(self._root))
 
     def _rest(self) -> None:
         task = asyncio.create_task(self.close())
