@@ -32,8 +32,15 @@ _SECRET = re.compile(
     r"(?i)([\w.-]*(?:passw(?:or)?d|secret|token|api[_-]?key|credential|private[_-]?key)[\w.-]*"
     r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',]+"
 )
+_FLAG = re.compile(r"(?i)(--?[\w-]*(?:passw(?:or)?d|secret|token|api-?key)[\w-]*\s+)[^\s-]\S*")
 _URL_LOGIN = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._-]{8,}")
+_WORDS = (
+    (_SECRET, r"\1***"),
+    (_FLAG, r"\1***"),
+    (_URL_LOGIN, r"\1***@"),
+    (_BEARER, r"\1 ***"),
+)
 _BLOCK = re.compile(r"^(\s*)(-\s+)?(env|annotations):\s*(#.*)?$")
 _INLINE = re.compile(r"^(\s*(?:-\s+)?(?:env|annotations):\s*)\{.*\}")
 _ENTRY = re.compile(r"^(\s*[^\s:#][^:]*:)\s+.*$")
@@ -48,10 +55,14 @@ def redact(text: str) -> str:
     command: x --token=***
     """
     lines = _without_env(text.splitlines())
-    return "\n".join(
-        _BEARER.sub(r"\1 ***", _URL_LOGIN.sub(r"\1***@", _SECRET.sub(r"\1***", line)))
-        for line in lines
-    )
+    return "\n".join(map(_without_words, lines))
+
+
+def _without_words(line: str) -> str:
+    """Replace what a line itself calls a secret."""
+    for pattern, kept in _WORDS:
+        line = pattern.sub(kept, line)
+    return line
 
 
 def _without_env(lines: list[str]) -> Iterator[str]:
@@ -63,7 +74,7 @@ def _without_env(lines: list[str]) -> Iterator[str]:
             inside = None
         if inside is not None:
             entry = _ENTRY.match(line)
-            yield f"{entry[1]} ***" if entry else " " * indent + "***"
+            yield f"{entry[1]} ***" if entry else " " * indent + "***" * bool(line.strip())
             continue
         begins = _BLOCK.match(line)
         if begins:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from reconciler.cli import exits
 from reconciler.cli.errors import CommandError
-
-_INDICATORS = "-?:,[]{}#&*!|>'\"%@`~="
-"""Characters that a plain scalar had better not begin with."""
-_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "~"})
-_NUMBER = re.compile(r"[-+.]?[0-9][0-9a-fA-FxoeE_.:+-]*|[-+]?\.(inf|nan)", re.IGNORECASE)
-"""What some YAML reader may take for a number, a time or a date."""
+from reconciler.manifest.render import Style, pair_lines
+from reconciler.manifest.schema import SERVICE, child, load
+from reconciler.manifest.words import WordsError, split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,76 +36,41 @@ def manifest(draft: Draft) -> str:
     name: web
     command: python -m http.server 8123
     """
-    lines = [f"name: {scalar(draft.name)}", f"command: {scalar(shlex.join(draft.command))}"]
-    if draft.cwd not in {"", "."}:
-        lines.append(f"cwd: {scalar(draft.cwd)}")
-    if draft.type:
-        lines.append(f"type: {scalar(draft.type)}")
-    if draft.instances != 1:
-        lines.append(f"instances: {draft.instances}")
-    lines += _block("env", [f"{scalar(key)}: {text_scalar(value)}" for key, value in draft.env])
-    lines += _block("envFile", [f"- {scalar(path)}" for path in draft.env_files])
-    lines += _block("dependsOn", [f"- {scalar(need)}" for need in draft.needs])
+    said: dict[str, Any] = {
+        "name": draft.name,
+        "command": _command(draft.command),
+        "cwd": "" if draft.cwd == "." else draft.cwd,
+        "type": draft.type,
+        "instances": draft.instances if draft.instances != 1 else None,
+        "env": dict(draft.env),
+        "envFile": list(draft.env_files),
+        "dependsOn": list(draft.needs),
+    }
+    schema = load(SERVICE)
+    lines = [
+        line
+        for key, value in said.items()
+        if value
+        for line in pair_lines(key, value, child(schema, key), 0, Style())
+    ]
     return "\n".join(lines) + "\n"
 
 
-def scalar(text: str) -> str:
-    """Write a string so that YAML reads this very string again, plain where that is clear.
+def _command(words: Sequence[str]) -> str | list[str]:
+    """Give a command as one text, or as a list where a text would be read as something else.
 
-    >>> scalar("python app.py"), scalar("no"), scalar("3.10"), scalar("a: b")
-    ('python app.py', '"no"', '"3.10"', '"a: b"')
+    One word that has blanks is a whole command line in quotes.
+
+    >>> _command(["python3", "-m", "x"]), _command(["python3 -m x"]), _command(["echo", "a", ">"])
+    ('python3 -m x', 'python3 -m x', ['echo', 'a', '>'])
     """
-    if _NUMBER.fullmatch(text) or text.lower() in _WORDS:
-        return quoted(text)
-    return text_scalar(text)
-
-
-def text_scalar(text: str) -> str:
-    """Write a value of `env`, where plain scalars are the text as written.
-
-    >>> text_scalar("0800"), text_scalar(""), text_scalar("null"), text_scalar("a #b")
-    ('0800', '""', '"null"', '"a #b"')
-    """
-    return text if _is_plain(text) else quoted(text)
-
-
-def quoted(text: str) -> str:
-    r"""Write a string between double quotes.
-
-    >>> quoted('say "é"\n')
-    '"say \\"é\\"\\x0a"'
-    """
-    return '"' + "".join(map(_escaped, text)) + '"'
-
-
-def _is_plain(text: str) -> bool:
-    """Tell whether YAML reads a text as the very same string without quotes."""
-    return (
-        text != ""
-        and text.isprintable()
-        and text[0] not in _INDICATORS
-        and text == text.strip()
-        and ": " not in text
-        and " #" not in text
-        and not text.endswith(":")
-        and text.lower() != "null"
-        and text != "..."
-    )
-
-
-def _escaped(char: str) -> str:
-    """Write one character of a string between double quotes."""
-    if char in '"\\':
-        return f"\\{char}"
-    if char.isprintable():
-        return char
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\U{code:08x}"
-
-
-def _block(key: str, entries: Sequence[str]) -> list[str]:
-    """Give a key with its entries below it; nothing where there are none."""
-    return [f"{key}:", *(f"  {entry}" for entry in entries)] if entries else []
+    if len(words) == 1 and len(words[0].split()) > 1:
+        return words[0]
+    text = shlex.join(words)
+    try:
+        return text if split(text) == tuple(words) else list(words)
+    except WordsError:
+        return list(words)
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -34,12 +34,13 @@ MEANINGS = {
 }
 
 
+NOTES = (
+    "`diff`: 0 no changes, 1 changes, 2 and more trouble. With --exit-code=false changes",
+    "give 0; with --detailed-exitcode 0 no changes, 1 trouble, 2 changes.",
+)
+
+
 def table() -> str:
     """Give the exit codes as `weaver help exit-codes` shows them."""
     lines = [f"{code:>5}  {meaning}" for code, meaning in MEANINGS.items()]
-    notes = [
-        "",
-        "`diff`: 0 no changes, 1 changes, 2 and more trouble. With --exit-code=false changes",
-        "give 0; with --detailed-exitcode 0 no changes, 1 trouble, 2 changes.",
-    ]
-    return "\n".join(["Exit codes", *lines, *notes])
+    return "\n".join(["Exit codes", *lines, "", *NOTES])

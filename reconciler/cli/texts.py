@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from reconciler.cli import fast, screen
@@ -15,6 +16,13 @@ def show(
     answer = session.daemon().ask(path, {**(query or {}), **look(session)}, wait_s)
     screen.out_bytes(answer.body)
     return answer.code
+
+
+def pour(session: Session, path: str, query: dict[str, Any]) -> None:
+    """Print an answer as it comes, until it ends or somebody has had enough."""
+    with suppress(KeyboardInterrupt):
+        for chunk in session.daemon().stream(path, {**query, **look(session)}):
+            screen.out_bytes(chunk)
 
 
 def look(session: Session) -> dict[str, Any]:

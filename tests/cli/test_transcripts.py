@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.cli.transcript import Stage, parse, write
 FOLDER = Path(__file__).parents[1] / "transcripts"
 
 
-def _cases() -> list[object]:
+def _cases() -> Sequence[object]:
     """Give every transcript; those that start processes are marked."""
     found = []
     for path in sorted(FOLDER.glob("*.txt")):

@@ -195,7 +195,7 @@ def test_a_verb_asks_for_what_was_typed(
     method, asked, _, sent = ask(tmp_path, *arguments, stdin="name: web\n").last
     assert (method, asked) == ("POST", path)
     assert {key: sent.pop(key) for key in ("author", "reason")}["reason"] == ""
-    assert sent == body | TERMS
+    assert sent == {**body, **TERMS}
 
 
 def test_terms_and_reason_are_sent_along(tmp_path: Path) -> None:

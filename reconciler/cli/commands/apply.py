@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from reconciler.cli import exits
-from reconciler.cli.commands.register import read_text
-from reconciler.cli.errors import CommandError
 from reconciler.cli.options import Patience, command, formats, reason_option, waiting
+from reconciler.cli.reading import documents
 from reconciler.cli.session import Session
 from reconciler.cli.verbs import change
-
-SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
 @command(
@@ -30,7 +24,7 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
     metavar="FILE|DIR|-",
     help="The manifests; a directory is searched through.",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would change; exit 1 if anything.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--if-revision", default="", metavar="SHA", help="Only if this is HEAD (else 10).")
 @reason_option
 @waiting()
@@ -50,24 +44,3 @@ def apply_command(
         "ifRevision": said["if_revision"],
     }
     return change(session, session.daemon(), body, patience, output)
-
-
-def documents(path: str) -> list[dict[str, str]]:
-    """Give the text of a file, of all manifests in a directory, or of standard input."""
-    if path == "-":
-        return [{"text": read_text(path)}]
-    if not Path(path).is_dir():
-        return [{"text": read_text(path), "path": path}]
-    found = sorted(
-        file
-        for file in Path(path).rglob("*")
-        if file.suffix in SUFFIXES and not _is_hidden(file.relative_to(path))
-    )
-    if not found:
-        raise CommandError(f"no manifest in {path}", mend="name a .yaml file", code=exits.NOT_FOUND)
-    return [{"text": read_text(str(file)), "path": str(file)} for file in found]
-
-
-def _is_hidden(path: Path) -> bool:
-    """Tell whether a file, or a directory it is in, is hidden."""
-    return any(part.startswith(".") for part in path.parts)

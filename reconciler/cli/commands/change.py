@@ -28,7 +28,7 @@ from reconciler.cli.verbs import change
 )
 @service_argument
 @click.argument("assignments", nargs=-1, required=True, metavar="PATH=VALUE...")
-@click.option("--dry-run", is_flag=True, help="Only show what would change; exit 1 if anything.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @reason_option
 @waiting()
 @formats("text", "json")

@@ -13,10 +13,10 @@ from reconciler.cli.session import Session
 SHELLS = ("bash", "zsh", "fish")
 
 _PLACES = """\b
-Put it where your shell looks:
-  bash   weaver completion bash > ~/.local/share/bash-completion/completions/weaver
-  zsh    weaver completion zsh > ~/.zfunc/_weaver   (with ~/.zfunc in $fpath)
-  fish   weaver completion fish > ~/.config/fish/completions/weaver.fish"""
+Put it where your shell looks for it:
+  bash   ~/.local/share/bash-completion/completions/weaver
+  zsh    _weaver in a directory of $fpath
+  fish   ~/.config/fish/completions/weaver.fish"""
 
 
 @command("completion", epilog=_PLACES)

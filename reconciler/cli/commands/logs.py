@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli import exits, place, screen
+from reconciler.cli import exits, place, screen, texts
 from reconciler.cli.client import Daemon
 from reconciler.cli.errors import CommandError
 from reconciler.cli.moments import Moment
 from reconciler.cli.options import ServiceName, command, formats
 from reconciler.cli.session import Session
-from reconciler.cli.texts import look
 from reconciler.runtime import socket_file
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
@@ -51,9 +50,7 @@ def logs_command(
     if of_daemon and not daemon.answers():
         return _daemon_log(session, daemon, lines)
     query = {"name": names, "n": lines, "daemon": of_daemon, "format": output, **said}
-    query.update(look(session))
-    for chunk in daemon.stream("/v1/logs", query):  # type: ignore[arg-type]
-        screen.out_bytes(chunk)
+    texts.pour(session, "/v1/logs", query)
     return exits.OK
 
 

@@ -16,7 +16,5 @@ from reconciler.cli.session import Session
 @formats("table", "json", "prometheus")
 def metrics_command(session: Session, name: str | None, output: str) -> int:
     """Show what services use: processor, memory, open files. With `-o prometheus`: /metrics."""
-    if output == "prometheus" and name is None:
-        return texts.show(session, "/metrics")
     path = f"/v1/metrics/{quote(name)}" if name else "/v1/metrics"
     return texts.show(session, path, {"format": output})

@@ -64,6 +64,10 @@ def events_command(session: Session, name: str | None, output: str, lines: int, 
     }
     if not said["follow"]:
         return texts.show(session, "/v1/events", query)
-    for event in session.daemon().events({**query, "follow": True}):
-        screen.out_json_line(event)
+    query["follow"] = True
+    if output == "json":
+        for event in session.daemon().events(query):
+            screen.out_json_line(event)
+    else:
+        texts.pour(session, "/v1/events", query)
     return exits.OK

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from reconciler.cli import exits
+from reconciler.cli.comparison import puts
 from reconciler.cli.draft import Draft, inside, manifest, pair, program
 from reconciler.cli.errors import CommandError
 from reconciler.cli.launch import ensure_daemon
@@ -23,6 +22,7 @@ from reconciler.cli.options import (
     selectors,
     waiting,
 )
+from reconciler.cli.reading import read_text
 from reconciler.cli.session import Session
 from reconciler.cli.verbs import change, selected
 
@@ -90,21 +90,15 @@ def _from_file(said: dict[str, Any]) -> tuple[str, str]:
     """Give name and manifest of a service described by a file."""
     if said["words"] or said["env"] or said["cwd"] or said["needs"]:
         raise click.UsageError("-f FILE stands alone: the file says everything")
-    text = read_text(said["file"])
-    return said["name"] or "", text
-
-
-def read_text(path: str) -> str:
-    """Read a file of the person's, `-` being standard input."""
-    try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+    found = list(puts({"text": read_text(said["file"]), "path": said["file"]}))
+    if len(found) != 1 or said["name"] not in {None, found[0].service}:
+        names = ", ".join(put.service for put in found)
         raise CommandError(
-            f"cannot read {path}: {why}",
-            mend="name a manifest, or - for standard input",
-            code=exits.NOT_FOUND if isinstance(error, FileNotFoundError) else exits.USAGE,
-        ) from error
+            f"cannot register {said['name'] or said['file']}: the file defines {names}",
+            mend="weaver apply -f FILE takes any number of services",
+            code=exits.USAGE,
+        )
+    return found[0].service, found[0].text
 
 
 @command("unregister")

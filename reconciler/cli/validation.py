@@ -1,0 +1,111 @@
+"""Check manifests wherever they are: a repository's, a directory's, or single files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler import app
+from reconciler.cli import exits
+from reconciler.cli.errors import CommandError
+from reconciler.manifest.config import CONFIG_FILE, Config
+from reconciler.manifest.naming import FOLDER
+from reconciler.manifest.read import read_config, read_manifest
+from reconciler.manifest.resolve import assemble
+from reconciler.model.diagnostic import Diagnostic
+
+SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What was checked, and what is wrong with it."""
+
+    files: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def check_repository(root: Path) -> Checked:
+    """Check everything that a repository has saved."""
+    found = app.open_offline(root).saved().manifests
+    return Checked(
+        files=found.files,
+        services=tuple(sorted({*found.definitions, *found.invalid})),
+        diagnostics=found.diagnostics,
+    )
+
+
+def check_paths(root: Path, paths: Sequence[Path]) -> Checked:
+    """Check the files, directories and repositories that were named."""
+    parts = [_check_path(root, path) for path in paths]
+    return Checked(
+        files=tuple(file for part in parts for file in part.files),
+        services=tuple(sorted({name for part in parts for name in part.services})),
+        diagnostics=tuple(dict.fromkeys(fault for part in parts for fault in part.diagnostics)),
+    )
+
+
+def manifests_in(folder: Path) -> list[Path]:
+    """Give the manifests in a directory, hidden ones and those in hidden directories left out."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix in SUFFIXES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+
+
+def _check_path(root: Path, path: Path) -> Checked:
+    """Check one path."""
+    if not path.exists():
+        raise CommandError(
+            f"cannot check {path}: no such file or directory",
+            mend="name a manifest",
+            code=exits.NOT_FOUND,
+        )
+    if (path / FOLDER).is_dir():
+        return check_repository(path)
+    whole = path.resolve()
+    if whole.is_relative_to(root / FOLDER) or whole == root / CONFIG_FILE:
+        return _part_of(check_repository(root), whole.relative_to(root).as_posix())
+    if whole.is_dir():
+        return _check_directory(path)
+    return _check_file(path)
+
+
+def _part_of(checked: Checked, place: str) -> Checked:
+    """Give what concerns one file or folder of a repository."""
+
+    def is_inside(file: str) -> bool:
+        return file == place or file.startswith(f"{place}/")
+
+    return Checked(
+        files=tuple(file for file in checked.files if is_inside(file)),
+        services=checked.services,
+        diagnostics=tuple(f for f in checked.diagnostics if is_inside(f.source.file)),
+    )
+
+
+def _check_directory(path: Path) -> Checked:
+    """Check manifests that are in no repository, as a whole."""
+    files = manifests_in(path)
+    found = assemble(read_manifest(str(file), file.read_bytes(), Config()) for file in files)
+    return Checked(
+        files=found.files,
+        services=tuple(sorted({*found.definitions, *found.invalid})),
+        diagnostics=found.diagnostics,
+    )
+
+
+def _check_file(path: Path) -> Checked:
+    """Check one file by itself: what it needs may well be defined elsewhere."""
+    name = os.fspath(path)
+    if path.name == CONFIG_FILE:
+        settings = read_config(name, path.read_bytes())
+        return Checked(files=(name,), diagnostics=settings.diagnostics)
+    found = read_manifest(name, path.read_bytes(), Config())
+    return Checked(files=(name,), services=tuple(found.names), diagnostics=found.diagnostics)
