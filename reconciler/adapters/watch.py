@@ -7,12 +7,13 @@ names in it that matter, so that services which log below it cost nothing.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import Change, awatch
+
+from reconciler.manifest.naming import is_passing
 
 SLOW_LOOK_S = 30.0
 BLIND_LOOK_S = 2.0
@@ -23,6 +24,8 @@ FOLDERS_STEP_MS = 200
 LONGEST_BURST_MS = 400
 """A burst without such a pause is told in pieces of this length."""
 
+ROOT_NAMES = ("services.d", "weaver.yaml", ".git", ".weaver")
+"""What matters in the repository's own folder; without `.weaver` nobody finds the daemon."""
 GIT_NAMES = (
     "HEAD",
     "packed-refs",
@@ -110,23 +113,25 @@ class Watch:
     async def _watch_tree(self) -> None:
         """Watch the manifests themselves; ends when there is no such folder."""
         if self._services.is_dir():
-            await self._watch([self._services], is_manifest, FILES_STEP_MS, recursive=True)
+            await self._watch([self._services], is_lasting, FILES_STEP_MS, recursive=True)
 
     async def _watch_folders(self) -> None:
         """Watch the folders around them for the few names that matter."""
         wanted = self._wanted()
         folders = sorted({path.parent for path in wanted if path.parent.is_dir()})
-        services = str(self._services)
 
         def is_wanted(change: Change, name: str) -> bool:
-            if name == services and change is not Change.modified:
+            path = Path(name)
+            if change is Change.modified and path.is_dir():
+                return False  # its times or mode; what is in it does not matter here
+            if path == self._services:
                 self._armed = ()  # a new folder can have the old one's inode
-            return Path(name) in wanted
+            return path in wanted
 
         await self._watch(folders, is_wanted, FOLDERS_STEP_MS, recursive=False)
 
     def _wanted(self) -> frozenset[Path]:
-        names = {self._services, self._root / "weaver.yaml", self._root / ".git"}
+        names = {self._root / name for name in ROOT_NAMES}
         git = git_directory(self._root)
         if git is not None:
             names |= {git / name for name in GIT_NAMES}
@@ -159,17 +164,15 @@ class Watch:
             self._changed.set()
 
 
-def is_manifest(change: Change, name: str) -> bool:
+def is_lasting(_: Change, name: str) -> bool:
     """Tell whether a file event can concern a manifest: editors' own files do not.
 
-    >>> is_manifest(Change.added, "/srv/services.d/.web.yaml.swp")
+    >>> is_lasting(Change.added, "/srv/services.d/.web.yaml.swp")
     False
-    >>> is_manifest(Change.deleted, "/srv/services.d/web.yaml")
+    >>> is_lasting(Change.deleted, "/srv/services.d/web.yaml")
     True
     """
-    del change
-    last = os.path.basename(name)  # noqa: PTH119
-    return not (last.startswith((".", "#")) or last.endswith(("~", ".swp", ".tmp", ".bak")))
+    return not is_passing(name.rpartition("/")[2])
 
 
 def identity(folder: Path) -> Identity:

@@ -51,11 +51,15 @@ class Exit:
     signal: str | None = None
     core: bool = False
     unknown: bool = False
+    note: str = ""
+    """What was found out about it: `port 8080 is in use by nginx (pid 12)`."""
 
     def __str__(self) -> str:
+        note = f": {self.note}" if self.note else ""
         if self.signal is not None:
-            return f"killed by {self.signal}" + (" (core dumped)" if self.core else "")
-        return "exited, code unknown" if self.unknown else f"exited with {self.code}"
+            core = " (core dumped)" if self.core else ""
+            return f"killed by {self.signal}{core}{note}"
+        return "exited, code unknown" if self.unknown else f"exited with {self.code}{note}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

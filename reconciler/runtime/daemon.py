@@ -21,7 +21,10 @@ from reconciler.model.event import (
     HostLooked,
     Operation,
 )
+from reconciler.model.observed import Slot
 from reconciler.model.plan import Situation
+from reconciler.model.record import SlotRecord
+from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos, in_seconds, seconds
 from reconciler.ports import HostError
@@ -47,6 +50,7 @@ class Daemon:
         self._engine = engine
         self._clock = world.clock
         self._host = world.host
+        self._is_holding = world.is_holding
         self._inbox: list[Event] = []
         self._answers: list[tuple[int, str]] = []
         self._something_came = asyncio.Event()
@@ -63,6 +67,8 @@ class Daemon:
         self._host_tells = world.through(self.tell)
         self.problem = ""
         """A defect of ours that stopped a step; empty while there is none."""
+        self.has_finished = False
+        """Whether a shutdown is complete: nothing runs any more."""
         self.host_problem = ""
         """Why no holder can be had; empty once one was."""
 
@@ -87,6 +93,13 @@ class Daemon:
         """Give what people are shown, as of now."""
         return self._engine.picture(self._clock.now())
 
+    def slot(self, slot: Slot) -> tuple[ServiceSpec | None, SlotRecord | None]:
+        """Give what is in force of a slot's service, and what is known of the slot."""
+        situation = self.situation()
+        memory = situation.services.get(slot.service)
+        record = situation.slots.get(slot.service, {}).get(slot.index)
+        return (memory.spec if memory else None, record)
+
     def situation(self) -> Situation:
         """Give what a plan would be made of, as of now."""
         return self._engine.situation(self._clock.now())
@@ -107,8 +120,10 @@ class Daemon:
 
     async def turn(self) -> None:
         """Return after the next step of the engine, or once the loop has ended."""
-        if not self._is_over:
-            await self._turned.wait()
+        if self._is_over:
+            await asyncio.sleep(0)  # whoever asks again and again starves nobody
+            return
+        await self._turned.wait()
 
     async def manifests_read(self) -> None:
         """Return once the manifests were read, or cannot be: before that no name is known."""
@@ -133,9 +148,8 @@ class Daemon:
         background = [
             asyncio.create_task(self._keep_up("record", self.journal.run)),
             asyncio.create_task(self._keep_up("reading", self.source.run)),
+            asyncio.create_task(self._keep_opening_host()),
         ]
-        if not await self._open_host():
-            background.append(asyncio.create_task(self._keep_opening_host()))
         try:
             await self._drive()
         finally:
@@ -158,6 +172,7 @@ class Daemon:
             self._taken = told
             self._turn_over()
             if decision.finished:
+                self.has_finished = True
                 return
             await self._sleep_until(decision.wake_at)
 
@@ -185,7 +200,8 @@ class Daemon:
             await self.journal.answered(answers)
         self._to_acknowledge |= any(isinstance(event, Exited | HostLooked) for event in events)
         # Every exit told so far is acknowledged at once, so none may be waiting unread.
-        if self._to_acknowledge and is_written and not _has_ends(self._inbox):
+        is_waiting = self._is_holding() or _has_ends(self._inbox)
+        if self._to_acknowledge and is_written and not is_waiting:
             self._to_acknowledge = False
             with suppress(HostError):
                 await self._host.acknowledge()

@@ -10,6 +10,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler import __version__
 from reconciler.ports import ConflictError, ForbiddenError, HostError
 from reconciler.runtime import socket_file
 from reconciler.runtime.paths import StatePaths
@@ -46,7 +47,12 @@ class Home:
 
     def leave(self) -> None:
         """Let the next daemon in, and take the notes about this one away."""
-        for note in (self._registered(), self.paths.socket_note, self.paths.lock_file):
+        for note in (
+            self._registered(),
+            self.paths.socket_note,
+            self.paths.socket,
+            self.paths.lock_file,
+        ):
             if note is not None:
                 with suppress(OSError):
                     note.unlink()
@@ -78,12 +84,25 @@ class Home:
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(self._lock_file, 32, 0).decode("ascii", "replace").strip()
+            owner = os.pread(self._lock_file, 32, 0).decode("ascii", "replace").partition("\n")[0]
             os.close(self._lock_file)
             raise already_running(owner) from None
         with suppress(OSError):  # a full disk: the lock counts, the pid in it only informs
             os.ftruncate(self._lock_file, 0)
-            os.pwrite(self._lock_file, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(self._lock_file, f"{os.getpid()}\n{__version__}\n".encode(), 0)
+
+
+def find_owner(paths: StatePaths) -> tuple[int, str] | None:
+    """Give pid and version of the daemon that holds a directory; None where none does."""
+    pid = owner_of(paths.daemon_lock)
+    if pid is None:
+        return None
+    try:
+        said = paths.lock_file.read_text().split("\n")
+    except OSError:
+        said = []
+    version = said[1] if len(said) > 1 and said[0] == str(pid) else ""
+    return (pid, version)
 
 
 def already_running(pid: int | str) -> ConflictError:

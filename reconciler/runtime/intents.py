@@ -33,9 +33,7 @@ def put(
     documents: Iterable[tuple[ServiceName, str]], *, verbatim: bool = False
 ) -> tuple[Intent, ...]:
     """Give the intents of `weaver apply`, `register` and, with comments and all, `edit`."""
-    return tuple(
-        PutService(service=name, text=text, verbatim=verbatim) for name, text in documents
-    )
+    return tuple(PutService(service=name, text=text, verbatim=verbatim) for name, text in documents)
 
 
 def remove(services: Iterable[ServiceName]) -> tuple[Intent, ...]:

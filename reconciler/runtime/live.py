@@ -219,10 +219,11 @@ class LiveControl:
             socket=str(parts.paths.socket),
             mode="worktree",
             metrics_listen=parts.metrics_listen(),
-            troubles=self._troubles(),
+            troubles=self.troubles(),
         )
 
-    def _troubles(self) -> tuple[str, ...]:
+    def troubles(self) -> tuple[str, ...]:
+        """Say what is wrong with Weaver itself just now."""
         daemon = self._daemon
         said = (daemon.journal.trouble, daemon.problem, daemon.host_problem)
         return tuple(text for text in (*said, *self._parts.troubles()) if text)

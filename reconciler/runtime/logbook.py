@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 from reconciler.core.launch import Surroundings, log_file
 from reconciler.model.event import Spawn
@@ -20,8 +22,7 @@ from reconciler.runtime.paths import StatePaths
 TAIL_LINES = 10
 TAIL_WITHIN_S = 1.0
 INDEX_EVERY_S = 10.0
-DAEMON = ServiceName("weaver")
-"""What the daemon's own lines are shown as."""
+WORDS_BYTES = 8192
 
 
 class Logbook:
@@ -29,7 +30,6 @@ class Logbook:
 
     def __init__(self, logs: Logs, paths: StatePaths) -> None:
         self._logs = logs
-        self._paths = paths
         self._folders = Surroundings(root=str(paths.root), log_dir=str(paths.logs))
 
     def mark_start(self, command: Spawn) -> None:
@@ -47,8 +47,6 @@ class Logbook:
         known(query.services, daemon.picture().services)
 
         def sources() -> Sequence[LogSource]:
-            if query.daemon:
-                return [self._own()]
             return self._sources(daemon.picture(), query.services)
 
         async for line in self._logs.read(query, sources):
@@ -65,6 +63,15 @@ class Logbook:
         except (WeaverError, TimeoutError):
             pass
         return tuple(lines)
+
+    def last_words(self, spec: ServiceSpec, slot: Slot) -> str:
+        """Give the end of a slot's log as it is on disk; blocks for a read of a few pages."""
+        try:
+            with Path(log_file(spec, slot, self._folders)).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - WORDS_BYTES))
+                return log.read(WORDS_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def _sources(self, picture: Picture, names: Sequence[ServiceName]) -> list[LogSource]:
         chosen = names or picture.services
@@ -95,6 +102,3 @@ class Logbook:
             version=spec.version if spec else "",
             pid=pid,
         )
-
-    def _own(self) -> LogSource:
-        return LogSource(service=DAEMON, index=0, instance=DAEMON, path=str(self._paths.daemon_log))

@@ -41,6 +41,11 @@ def identity(tell: Tell) -> Tell:
     return tell
 
 
+def never() -> bool:
+    """Hold nothing back."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What the loop stands between."""
@@ -54,3 +59,5 @@ class World:
     """Told of each start just before it is asked for."""
     through: Callable[[Tell], Tell] = identity
     """What the host tells goes through this on its way to the engine."""
+    is_holding: Callable[[], bool] = never
+    """Tells whether something that the host told is still on that way."""

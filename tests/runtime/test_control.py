@@ -656,15 +656,13 @@ def test_following_gives_what_was_missed_and_then_what_comes(tmp_path: Path) -> 
     with_daemon("web d1", tmp_path=tmp_path, story=story)
 
 
-def test_logs_are_found_for_services_and_for_the_daemon(tmp_path: Path) -> None:
+def test_logs_are_found(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.settled()
         lines = [line async for line in desk.control.logs(LogQuery(services=(WEB,)))]
         assert {line.raw for line in lines} == {
             f"line {n} of {tmp_path}/.weaver/logs/web/0.log" for n in range(3)
         }
-        own = [line async for line in desk.control.logs(LogQuery(daemon=True))]
-        assert own[0].raw == f"line 0 of {tmp_path}/.weaver/daemon.log"
         with pytest.raises(NotFoundError):
             [line async for line in desk.control.logs(LogQuery(services=(ServiceName("x"),)))]
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import __version__
 from reconciler.ports import ConflictError, ForbiddenError, HostError
 from reconciler.runtime import socket_file
-from reconciler.runtime.home import Home, bind_socket, make_private, owner_of, refuse_unless_ours
+from reconciler.runtime.home import Home, bind_socket, find_owner, make_private, owner_of, refuse_unless_ours
 from reconciler.runtime.paths import StatePaths
 
 
@@ -79,6 +80,16 @@ def test_another_path_to_the_same_folder_is_the_same_folder(home: Home, tmp_path
     alias.unlink()
 
 
+def test_the_owner_is_found_with_its_version(home: Home) -> None:
+    assert find_owner(home.paths) == (os.getpid(), __version__)
+    shutil.rmtree(home.paths.state)
+    assert find_owner(home.paths) == (os.getpid(), "")
+
+
+def test_there_is_no_owner_where_nobody_runs(paths: StatePaths) -> None:
+    assert find_owner(paths) is None
+
+
 def test_the_next_daemon_may_come_when_the_first_has_left(paths: StatePaths) -> None:
     Home(paths).leave()
     Home(paths).leave()
@@ -98,7 +109,7 @@ def test_nothing_is_restored_while_nothing_is_lost(home: Home) -> None:
 def test_what_was_deleted_is_restored(home: Home) -> None:
     shutil.rmtree(home.paths.state)
     assert home.restore()
-    assert home.paths.lock_file.read_text() == f"{os.getpid()}\n"
+    assert home.paths.lock_file.read_text() == f"{os.getpid()}\n{__version__}\n"
     assert home.paths.state.stat().st_mode & 0o777 == 0o700
     assert not home.restore()
 

@@ -1,0 +1,210 @@
+"""Put a daemon together from its parts."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.adapters.clock import HostClock
+from reconciler.adapters.git.repository import GitRepository
+from reconciler.adapters.logs.files import LogFiles
+from reconciler.adapters.native import NativeHost
+from reconciler.adapters.probes import Place, Probes
+from reconciler.adapters.proc import owner_of_port
+from reconciler.adapters.reader import FileReader
+from reconciler.adapters.sqlite.store import SqliteStore
+from reconciler.adapters.usage.sampler import TreeSampler
+from reconciler.adapters.watch import Watch
+from reconciler.api.metrics import Exposition
+from reconciler.api.metrics_own import CountingDecider, Counts
+from reconciler.app.checkout import open_worktree
+from reconciler.core.diff import Language
+from reconciler.core.engine import Engine
+from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch
+from reconciler.manifest.config import effective
+from reconciler.manifest.envfile import read_env_file
+from reconciler.manifest.fields import describe, effect_of
+from reconciler.model.observed import Slot
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import RunId, ServiceName
+from reconciler.ports import ManifestError
+from reconciler.runtime.changes import Tools
+from reconciler.runtime.control import Setting
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.inquest import Inquest
+from reconciler.runtime.live import LiveControl, Parts
+from reconciler.runtime.logbook import Logbook
+from reconciler.runtime.options import UpOptions
+from reconciler.runtime.paths import StatePaths
+from reconciler.runtime.worktree import Worktree
+from reconciler.runtime.world import World
+
+_INHERITED = ("PATH", "LANG", "TZ", "TMPDIR", "LC_ALL", "LC_CTYPE")
+"""What services see of the daemon's environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """A daemon, and the parts of it that somebody must run or close."""
+
+    daemon: Daemon
+    control: LiveControl
+    host: NativeHost
+    store: SqliteStore
+    repository: GitRepository
+    reader: FileReader
+    watch: Watch
+    worktree: Worktree
+    logbook: Logbook
+    clock: HostClock
+    troubles: list[Callable[[], str]]
+    """What else may be wrong; each gives a sentence, or nothing."""
+    listening: list[str]
+    """Where the metrics are on TCP."""
+    exposition: Exposition
+
+    async def close(self, *, stop_holder: bool) -> None:
+        """Let go of everything, in order; what is on its way is finished."""
+        await self.host.close(stop_holder=stop_holder)
+        await self.repository.close()
+        await self.reader.close()
+        await self.store.close()
+
+
+async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
+    """Put a daemon together; nothing is started yet, and only the record is read."""
+    clock = HostClock()
+    store = SqliteStore(paths.database, clock)
+    memory = await store.load(clock.boot())
+    prepare = Preparation(paths)
+    host = NativeHost(paths.root, paths.state, prepare)
+    watch = Watch(paths.root)
+    reader = FileReader(str(paths.root), paths.cache)
+    worktree = open_worktree(paths.root, reader, watch, options.only)
+    logbook = Logbook(LogFiles(paths.logs, paths.daemon_log, clock), paths)
+    inquest = Inquest(_owner, logbook.last_words)
+    counts = Counts()
+    daemon = Daemon(
+        CountingDecider(Engine(memory, seed=secrets.randbits(63)), counts),
+        World(
+            clock=clock,
+            host=host,
+            prober=Probes(prepare.place),
+            store=store,
+            manifests=worktree,
+            before_start=logbook.mark_start,
+            through=inquest.through,
+            is_holding=lambda: inquest.is_holding,
+        ),
+    )
+    inquest.lookup = daemon.slot
+    repository = GitRepository(paths.root)
+    troubles: list[Callable[[], str]] = [lambda: watch.problem, lambda: host.trouble]
+    listening: list[str] = []
+
+    async def tail(name: ServiceName) -> tuple[str, ...]:
+        return await logbook.tail(name, daemon)
+
+    parts = Parts(
+        paths=paths,
+        clock=clock,
+        store=store,
+        logbook=logbook,
+        sampler=TreeSampler(clock),
+        tools=Tools(
+            repository=repository,
+            drafts=worktree,
+            language=Language(describe=describe, effect_of=effect_of),
+            tail=tail,
+            auto_commit=lambda: worktree.config.auto_commit,
+        ),
+        prepare=prepare,
+        holder_pid=lambda: host.holder_pid,
+        settings=lambda: _settings(worktree),
+        troubles=lambda: [told() for told in troubles],
+        examine=list,
+        metrics_listen=lambda: ", ".join(listening),
+    )
+    control = LiveControl(daemon, parts)
+    return Assembly(
+        daemon=daemon,
+        control=control,
+        exposition=Exposition(control, counts),
+        host=host,
+        store=store,
+        repository=repository,
+        reader=reader,
+        watch=watch,
+        worktree=worktree,
+        logbook=logbook,
+        clock=clock,
+        troubles=troubles,
+        listening=listening,
+    )
+
+
+class Preparation:
+    """Resolves what is executed for a slot, with the surroundings of this host."""
+
+    def __init__(self, paths: StatePaths) -> None:
+        self._root = str(paths.root)
+        self._log_dir = str(paths.logs)
+        self._base = _base_environment()
+
+    def __call__(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Launch:
+        """Give one start, with nothing left to resolve. Raises ManifestError for an env file."""
+        around = Surroundings(
+            root=self._root,
+            log_dir=self._log_dir,
+            base_env=self._base,
+            file_env=self._file_environment(spec),
+        )
+        return launch(spec, slot, run, around)
+
+    def place(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Place:
+        """Give where a slot's probing commands run."""
+        made = self(spec, slot, run)
+        return Place(cwd=made.cwd, env=made.env, expand=lambda text: expand(text, slot))
+
+    def _file_environment(self, spec: ServiceSpec) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for name in spec.env_file:
+            path = Path(beneath(self._root, name))
+            try:
+                env_file = read_env_file(path.read_bytes())
+            except OSError as why:
+                raise ManifestError(
+                    f"cannot read the env file {name}: {os.strerror(why.errno or 0).lower()}",
+                    mend=f"bring {path} back, or remove it from envFile",
+                ) from why
+            if env_file.problem:
+                raise ManifestError(f"{name}:{env_file.line}: {env_file.problem}")
+            found |= env_file.variables
+        return found
+
+
+def _base_environment() -> dict[str, str]:
+    """Give what every service sees: little of the daemon's, and who it runs as."""
+    found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    found.setdefault("PATH", os.defpath)
+    try:
+        user = pwd.getpwuid(os.getuid())
+    except KeyError:
+        return found
+    return {**found, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+
+
+def _owner(port: int) -> tuple[str, str] | None:
+    owner = owner_of_port(port)
+    return None if owner is None else (str(owner), owner.run)
+
+
+def _settings(worktree: Worktree) -> Sequence[Setting]:
+    return [
+        Setting(path=value.path, value=value.value, is_default=value.is_default)
+        for value in effective(worktree.config)
+    ]

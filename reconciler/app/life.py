@@ -1,0 +1,159 @@
+"""Live one life of a daemon: take the directory, serve, supervise, and leave it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from reconciler import __version__
+from reconciler.adapters.daemon_log import open_log
+from reconciler.api.ask import Backend
+from reconciler.api.listen import Listener, close_all
+from reconciler.api.server import Api
+from reconciler.api.streams import Streams
+from reconciler.app.assembly import Assembly, assemble
+from reconciler.app.checkout import require_repository
+from reconciler.app.scrape import MetricsPort
+from reconciler.runtime.caretaker import Caretaker
+from reconciler.runtime.foreground import Interrupts, Onlooker, Show
+from reconciler.runtime.home import Home, bind_socket
+from reconciler.runtime.options import UpOptions
+from reconciler.runtime.paths import StatePaths
+
+log = logging.getLogger(__name__)
+
+FAREWELL_S = 3.0
+"""What the last messages get to reach whoever listens."""
+
+Ready = Callable[[], None]
+
+
+def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = None) -> int:
+    """Run a daemon from beginning to end. Raises WeaverError where it cannot begin."""
+    require_repository(options.root)
+    home = Home(StatePaths.of(options.root, options.state_dir))
+    try:
+        handler = open_log(home.paths.daemon_log)
+        log.info("weaver %s begins, pid %d, for %s", __version__, os.getpid(), home.paths.root)
+        try:
+            asyncio.run(_live(home, options, show, ready))
+        finally:
+            log.info("weaver ends, pid %d", os.getpid())
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+    finally:
+        home.leave()
+    return 0
+
+
+async def _live(home: Home, options: UpOptions, show: Show | None, ready: Ready | None) -> None:
+    assembly = await assemble(home.paths, options)
+    life = Life(home, assembly, options, show)
+    try:
+        await life.run(ready)
+    finally:
+        await assembly.close(stop_holder=assembly.daemon.has_finished)
+
+
+class Life:
+    """A daemon's loop, and the tasks beside it."""
+
+    def __init__(
+        self, home: Home, assembly: Assembly, options: UpOptions, show: Show | None
+    ) -> None:
+        self._home = home
+        self._parts = assembly
+        self._options = options
+        self._show = show
+        self._streams = Streams()
+        self._backend = Backend(
+            control=assembly.control,
+            streams=self._streams,
+            exposition=assembly.exposition,
+            wall=assembly.clock.wall,
+        )
+        self._api = Api(self._backend, {os.getuid(), 0})
+        self._listener: Listener | None = None
+        self._endless: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self._caretaker = Caretaker(home, self._open_socket)
+        self._metrics = MetricsPort(self._backend, assembly.listening)
+
+    async def run(self, ready: Ready | None) -> None:
+        """Serve and supervise until everything is stopped, or until told to leave."""
+        await self._open_socket()
+        self._home.register()
+        self._heed_signals()
+        self._begin_tasks()
+        if ready is not None:
+            ready()
+        # What is here now stays; no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
+        try:
+            await self._parts.daemon.run()
+        finally:
+            await self._end_tasks()
+
+    def _begin_tasks(self) -> None:
+        parts = self._parts
+        parts.troubles.append(lambda: self._caretaker.trouble)
+        parts.troubles.append(lambda: self._metrics.trouble)
+        self._begin(self._caretaker.run(), self._endless)
+        self._begin(parts.logbook.keep_index(parts.daemon), self._endless)
+        self._begin(self._follow_settings(), self._endless)
+        if self._show is not None:
+            onlooker = Onlooker(parts.daemon, parts.control, self._show)
+            self._begin(onlooker.run(with_logs=self._options.logs), self._ending)
+
+    async def _end_tasks(self) -> None:
+        for task in self._endless:
+            task.cancel()
+        listeners = [*([self._listener] if self._listener else []), *self._metrics.listeners]
+        await close_all(listeners, self._streams)
+        if self._ending:
+            _, slow = await asyncio.wait(self._ending, timeout=FAREWELL_S)
+            for task in slow:
+                task.cancel()
+        await asyncio.gather(*self._endless, *self._ending, return_exceptions=True)
+
+    def _begin(self, work: Coroutine[Any, Any, None], kind: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        kind.add(task)
+        task.add_done_callback(kind.discard)
+        task.add_done_callback(_complain)
+
+    async def _open_socket(self) -> None:
+        """Listen on the unix socket, instead of one whose file is gone if there was one."""
+        bound = bind_socket(self._home.paths.socket)
+        if self._listener is not None:
+            self._listener.stop()
+        self._listener = Listener(self._api, bound)
+        self._begin(self._listener.serve(), self._ending)
+
+    async def _follow_settings(self) -> None:
+        """Put weaver.yaml into force as it changes."""
+        daemon, worktree = self._parts.daemon, self._parts.worktree
+        while not daemon.is_over:
+            serving = await self._metrics.follow(worktree.config.metrics_listen)
+            if serving is not None:
+                self._begin(serving, self._ending)
+            await daemon.turn()
+
+    def _heed_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        interrupts = Interrupts(self._parts.daemon, self._show)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupts)
+        # A terminal that closes takes a daemon in its foreground with it, and no other.
+        loop.add_signal_handler(signal.SIGHUP, interrupts if self._show else lambda: None)
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (why := task.exception()) is not None:
+        log.error("a task of the daemon ended", exc_info=why)

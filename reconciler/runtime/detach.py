@@ -1,0 +1,88 @@
+"""Start a daemon that belongs to nobody's terminal, and wait until it answers or fails."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import reconciler
+from reconciler.ports import ConflictError, HostError
+from reconciler.runtime.options import UpOptions
+
+READY_WITHIN_S = 30.0
+_PACKAGES = str(Path(reconciler.__file__).resolve().parents[1])
+
+
+def start(module: str, options: UpOptions, log: Path) -> int:
+    """Start `python -m MODULE` for these options and give its pid once it says that it is ready.
+
+    It gets a session of its own and none of the caller's descriptors; what it prints before its
+    log is open goes to that log. Raises HostError where it fails, with what it said.
+    """
+    ready, its_end = os.pipe()
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, *words(options), "--ready", str(its_end)],
+                cwd="/",
+                env={**os.environ, "PYTHONPATH": _PACKAGES},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[its_end],
+                start_new_session=True,
+            )
+    except OSError as why:
+        os.close(ready)
+        raise HostError(f"cannot start the daemon: {why}") from why
+    finally:
+        os.close(its_end)
+    said = _hear(ready)
+    if said == b"ready":
+        process.returncode = 0  # it is on its own from here; not ours to wait for
+        return process.pid
+    return _explain(process, said.decode("utf-8", "replace"), log)
+
+
+def words(options: UpOptions) -> Sequence[str]:
+    """Give options as the words of a command line; see `app.main`."""
+    found = ["--root", str(options.root)]
+    if options.state_dir is not None:
+        found += ["--state-dir", str(options.state_dir)]
+    for name in options.only:
+        found += ["--only", name]
+    return found
+
+
+def _hear(ready: int) -> bytes:
+    """Read what the daemon says until it closes the pipe; nothing when time is up."""
+    said = b""
+    try:
+        while select.select([ready], [], [], READY_WITHIN_S)[0]:
+            chunk = os.read(ready, 4096)
+            if not chunk or (said := said + chunk) == b"ready":
+                break
+    finally:
+        os.close(ready)
+    return said
+
+
+def _explain(process: subprocess.Popen[bytes], said: str, log: Path) -> int:
+    """Say why it is not there."""
+    try:
+        process.wait(1.0)
+    except subprocess.TimeoutExpired:
+        process.returncode = 0
+        raise HostError(
+            f"the daemon ({process.pid}) does not answer yet", mend=f"see {log}"
+        ) from None
+    kind, _, text = said.partition(" ")
+    if kind == "10":
+        raise ConflictError(text, mend="`weaver status` talks to it; `weaver down` ends it")
+    raise HostError(
+        text or f"cannot start the daemon: it ended with {process.returncode}", mend=f"see {log}"
+    )

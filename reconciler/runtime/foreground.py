@@ -1,0 +1,127 @@
+"""Tell what happens, as it happens, to somebody who looks on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.event import Operation, OperationKind
+from reconciler.model.log import LogQuery
+from reconciler.model.status import Picture
+from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.live import LiveControl
+from reconciler.runtime.messages import Converged, EventSeen, Message, Note, Problem
+
+Show = Callable[[Message], None]
+MOST_FAULTS = 20
+MOST_INTERRUPTS = 2
+"""One more and the daemon leaves, whatever still runs: the host may not be seen at all."""
+
+
+class Onlooker:
+    """Shows a daemon's events, faults of manifests, and each time when all is as wanted."""
+
+    def __init__(self, daemon: Daemon, control: LiveControl, show: Show) -> None:
+        self._daemon = daemon
+        self._control = control
+        self._show = show
+        self._faults: tuple[Diagnostic, ...] = ()
+        self._troubles: tuple[str, ...] = ()
+        self._held = ""
+        self._was_converged = False
+        self._since = asyncio.get_running_loop().time()
+        self._places: dict[str, tuple[str, ...]] = {}
+
+    async def run(self, *, with_logs: bool = False) -> None:
+        """Look on until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._events())
+            if with_logs:
+                tasks.create_task(self._logs())
+
+    async def _events(self) -> None:
+        with self._daemon.journal.listen() as listener:
+            while True:
+                await self._daemon.turn()
+                for event in listener.drain():
+                    self._show(EventSeen(event=event))
+                if self._look(self._daemon.picture()):
+                    await self._say_where()
+                if self._daemon.is_over:
+                    return
+
+    def _look(self, picture: Picture) -> bool:
+        """Show what no event tells: faults, holds, troubles, arrival. Tell whether it arrived."""
+        self._show_faults(picture)
+        if picture.source_held != self._held:
+            self._held = picture.source_held
+            self._show(Note(text=self._held or "the manifests are followed again"))
+        if (troubles := self._control.troubles()) != self._troubles:
+            for text in troubles:
+                if text not in self._troubles:
+                    self._show(Problem(title=text))
+            self._troubles = troubles
+        has_arrived = picture.converged and not self._was_converged
+        if has_arrived and not self._daemon.is_over:
+            self._show(self._arrival(picture))
+        if self._was_converged and not picture.converged:
+            self._since = asyncio.get_running_loop().time()
+        self._was_converged = picture.converged
+        return has_arrived
+
+    def _show_faults(self, picture: Picture) -> None:
+        faults = tuple(found for found in picture.diagnostics if not found.is_warning)
+        fresh = tuple(found for found in faults if found not in self._faults)
+        if fresh:
+            self._show(
+                Problem(
+                    title="what is named here is invalid; what ran before runs on",
+                    exit_code=2,
+                    diagnostics=fresh[:MOST_FAULTS],
+                )
+            )
+        elif self._faults and not faults:
+            self._show(Note(text="all manifests are valid again"))
+        self._faults = faults
+
+    def _arrival(self, picture: Picture) -> Converged:
+        return Converged(
+            revision=picture.revision,
+            services=tuple(picture.services),
+            seconds=asyncio.get_running_loop().time() - self._since,
+        )
+
+    async def _say_where(self) -> None:
+        """Say where services listen, where that is news."""
+        scene = await self._control.scene()
+        for slot, usage in scene.usage.items():
+            if usage.listening and self._places.get(str(slot)) != usage.listening:
+                self._show(Note(text=f"{slot.service} listens on {', '.join(usage.listening)}"))
+            self._places[str(slot)] = usage.listening
+
+    async def _logs(self) -> None:
+        await self._daemon.manifests_read()
+        async for line in self._control.logs(LogQuery(lines=0, follow=True)):
+            self._show(Note(text=f"{line.instance} | {line.message}"))
+
+
+class Interrupts:
+    """Ctrl-C: the first stops everything in order, the second kills, the third just leaves."""
+
+    def __init__(self, daemon: Daemon, show: Show | None) -> None:
+        self._daemon = daemon
+        self._show = show
+        self._count = 0
+
+    def __call__(self) -> None:
+        """Take one signal."""
+        self._count += 1
+        if self._count > MOST_INTERRUPTS:
+            self._daemon.leave()
+            return
+        kind = OperationKind.SHUTDOWN if self._count == 1 else OperationKind.KILL
+        self._daemon.ask(Operation(id="signal", kind=kind, actor="signal"))
+        if self._show is not None:
+            text = "stopping everything in order; Ctrl-C again kills at once"
+            self._show(Note(text=text if self._count == 1 else "killing what is left"))
