@@ -123,7 +123,10 @@ def present(board: Board, name: ServiceName) -> str:
         return "its manifest is invalid"
     if not wish.runs:
         return "its manifest says stopped" if not board.situation.shutting_down else "shutting down"
-    return _worst(board.wanted_records(wish))
+    records = board.wanted_records(wish)
+    if wish.spec.is_oneshot and any(map(is_up, records)):
+        return "at work"
+    return _worst(records)
 
 
 def _worst(records: list[SlotRecord]) -> str:

@@ -17,12 +17,13 @@ from reconciler.core.issuing import issue
 from reconciler.core.judge import Fault, judge, without_faults
 from reconciler.core.ledger import Ledger
 from reconciler.core.looking import claim, host_looked, host_lost, look_is_due
+from reconciler.core.missing import tell_of_needs
 from reconciler.core.passing import let_time_pass, next_wake
 from reconciler.core.planner import plan
 from reconciler.core.status import picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
 from reconciler.core.wants import asked, guard_removals, manifests_held, manifests_read
-from reconciler.core.wishes import Layout, lay_out
+from reconciler.core.wishes import Layout, arrange, lay_out
 from reconciler.model.event import (
     Asked,
     Decision,
@@ -159,6 +160,8 @@ class Engine:
                 issue(ledger, action)
         if any(isinstance(action, Forget) for action in self._plan.actions):
             guard_removals(ledger)
+        if ledger.transitions:
+            tell_of_needs(ledger, arrange(self._present(ledger.now), self._layout))
 
     def _judged(self, situation: Situation) -> Plan:
         """Plan, and hold back what the judge refuses."""
@@ -184,7 +187,7 @@ class Engine:
         is_over = is_finished(ledger)
         if is_over:
             release_at_end(ledger)
-        ledger.wake_at = next_wake(ledger)
+        ledger.wake_at, ledger.stepped_at = next_wake(ledger), ledger.now
         decision = Decision(
             commands=tuple(ledger.commands),
             happenings=tuple(ledger.happenings),

@@ -92,8 +92,12 @@ class Ledger:
     unclaimed: Look | None = None
     """A look that shows services which the manifests, not read yet, may define."""
     early: dict[RunId, EarlyEnd] = field(default_factory=dict)
+    missing: dict[ServiceName, frozenset[ServiceName]] = field(default_factory=dict)
+    """What running services were told to be without."""
     shutting_down: bool = False
     hurry: bool = False
+    stepped_at: Nanos = Nanos(0)
+    """When the last step was made."""
     wake_at: Nanos | None = None
     """When the last step asked to be followed by another."""
 

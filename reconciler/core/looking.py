@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.core.answers import (
@@ -76,29 +77,30 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
         put_off(ledger, Nanos(ledger.now - ledger.lost_at))
     ledger.looked_at = ledger.now
     ledger.host_seen, ledger.host_lost, ledger.lost_at = True, "", None
-    ledger.unclaimed = look
-    ledger.strays = _compare_all(ledger, look, is_claiming=False)
+    slots = dict.fromkeys(record.memory.slot for record in ledger.records())
+    slots |= dict.fromkeys(ledger.remembered_slots)
+    fresh = {process.slot for process in look.processes}.difference(slots)
+    unclaimed = {slot for slot in fresh if ledger.spec(slot.service) is None}
+    rest = tuple(process for process in look.processes if process.slot in unclaimed)
+    ledger.unclaimed = replace(look, processes=rest) if rest else None
+    ledger.strays = _compare_all(ledger, look, [*slots, *sorted(fresh - unclaimed)])
 
 
 def claim(ledger: Ledger) -> None:
     """Take over what a look showed before it could be known what it belongs to."""
     look, ledger.unclaimed = ledger.unclaimed, None
     if look is not None:
-        ledger.strays += _compare_all(ledger, look, is_claiming=True)
+        slots = {process.slot for process in look.processes}
+        ledger.strays += _compare_all(ledger, look, sorted(slots))
 
 
-def _compare_all(ledger: Ledger, look: Look, *, is_claiming: bool) -> tuple[Process, ...]:
-    """Bring all slots to what was found; those of unknown services only when claiming them."""
+def _compare_all(ledger: Ledger, look: Look, slots: Iterable[Slot]) -> tuple[Process, ...]:
+    """Bring these slots to what was found, and give the processes that are one too many."""
     found: dict[Slot, list[Process]] = {}
     for process in look.processes:
         found.setdefault(process.slot, []).append(process)
-    known = dict.fromkeys(record.memory.slot for record in ledger.records())
-    known |= dict.fromkeys(ledger.remembered_slots)
     strays: list[Process] = []
-    for slot in sorted(found.keys() - known.keys()):
-        if is_claiming or ledger.spec(slot.service) is not None:
-            known[slot] = None
-    for slot in known:
+    for slot in slots:
         record, processes = ledger.record(slot), found.get(slot, [])
         if record.touched < look.serial and not _is_as_known(record, processes):
             strays += _compare(ledger, record, processes, look.serial)

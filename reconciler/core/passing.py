@@ -37,9 +37,9 @@ def let_time_pass(ledger: Ledger) -> None:
 
 
 def _make_up_for_sleep(ledger: Ledger) -> None:
-    """Put off the deadlines of processes by the time that we, and perhaps they, stood still."""
+    """Put off the deadlines of processes by the time in which they perhaps stood still as well."""
     if ledger.wake_at is not None and ledger.now - ledger.wake_at >= OVERSLEPT:
-        put_off(ledger, Nanos(ledger.now - ledger.wake_at))
+        put_off(ledger, Nanos(ledger.now - ledger.stepped_at))
 
 
 def _look_for_readiness(ledger: Ledger, record: SlotRecord) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core.conditions import describe, hopeless, may_come, unmet
+from reconciler.core.missing import runs_without
 from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up
 from reconciler.model.diagnostic import Source
 from reconciler.model.observed import State
@@ -111,11 +112,19 @@ def _is_converged(board: Board, plan: Plan) -> bool:
     lost = hopeless(board, board.layout.order) if waiting else frozenset()
     if any(_may_pass(board, hold, lost) for hold in waiting):
         return False
-    return all(
-        record.state not in (State.STARTING, State.STOPPING) and record.pending is None
+    return not any(
+        _is_at_work(board, record)
         for slots in board.situation.slots.values()
         for record in slots.values()
     )
+
+
+def _is_at_work(board: Board, record: SlotRecord) -> bool:
+    """Tell whether a slot is on its way to another state; so is a oneshot that is not done."""
+    if record.pending is not None or record.state in (State.STARTING, State.STOPPING):
+        return True
+    spec = board.wishes[record.memory.slot.service].spec
+    return spec is not None and spec.is_oneshot and is_up(record)
 
 
 def _may_pass(board: Board, hold: Hold, lost: frozenset[ServiceName]) -> bool:
@@ -272,9 +281,9 @@ def _reason(
         ):
             return record.probe_said or record.reason
     if wish.runs:
-        missing = [describe(board, wait) for wait in unmet(board, wish)]
-        if missing and records and all(is_up(record) for record in records):
-            return f"runs on, while it waits for {' and '.join(missing)}"
+        missing = unmet(board, wish)
+        if missing and records and all(map(is_up, records)):
+            return runs_without(board, missing)
     if not wish.runs and wish.spec is not None and not wish.is_gone:
         return "its manifest says stopped" if not wish.spec.wants_to_run else "shutting down"
     return _counted(records, "")

@@ -38,11 +38,11 @@ def slot(service: str, index: int = 0) -> Slot:
     return Slot(service=name(service), index=index)
 
 
-def service(text: str, *needs: str | Need, version: int = 1, **fields: Any) -> ServiceSpec:
-    """Give a service; `version` stands for everything that reaches its process."""
+def service(text: str, *needs: str | Need, edition: int = 1, **fields: Any) -> ServiceSpec:
+    """Give a service; `edition` stands for everything that reaches its process."""
     made = tuple(need if isinstance(need, Need) else Need(service=name(need)) for need in needs)
     spec = ServiceSpec(
-        name=name(text), digest=Digest(f"{text}@{version}"), needs=made, backoff=STEADY
+        name=name(text), digest=Digest(f"{text}@{edition}"), needs=made, backoff=STEADY
     )
     return replace(spec, **fields)
 

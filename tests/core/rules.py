@@ -42,6 +42,8 @@ class Rules:
         self._in_force: dict[ServiceName, ServiceSpec] = {}
         self._heard: dict[RunId, Exit] = {}
         """The ends that the present daemon has heard of."""
+        self._counted: set[RunId] = set()
+        """The ends that some daemon has heard of."""
         self._failures: dict[Slot, int] = {}
         self._failed_at: dict[Slot, Nanos] = {}
         self._patience: dict[RunId, Nanos] = {}
@@ -88,9 +90,14 @@ class Rules:
 
     def _hear(self, run_id: RunId, end: Exit, now: Nanos) -> None:
         run = self._host.runs[run_id]
-        if run_id not in self._heard and run.asked_at is None and run.started > 0:
-            self._fail(run.slot, now)
+        if run_id not in self._counted and run.asked_at is None and run.started > 0:
+            spec = self._in_force.get(run.slot.service)
+            if spec is not None and end.at - run.started >= spec.backoff.reset_after:
+                self._forgive([spec.name])
+            if spec is None or not spec.is_oneshot or end.code != 0:
+                self._fail(run.slot, now)
         self._heard[run_id] = end
+        self._counted.add(run_id)
 
     def _fail(self, slot: Slot, now: Nanos) -> None:
         self._failures[slot] = self._failures.get(slot, 0) + 1
@@ -127,6 +134,8 @@ class Rules:
                     assert self._host.runs[command.run].slot == command.slot
                 case _:
                     pass
+        if decision.finished:
+            self._failures.clear()
         self._tells_the_truth(engine, now)
 
     def _may_start(self, start: Spawn, now: Nanos) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from reconciler.core.engine import Engine
@@ -45,9 +45,7 @@ class World:
         self.now = START
         self.seed = seed
         self.memory = Memory(boot=BOOT)
-        self.host = Host(
-            now=lambda: self.now, later=self._later, tell=self._tell, reply=self._reply
-        )
+        self.host = Host(now=lambda: self.now, later=self._later, tell=self.tell, reply=self._reply)
         self.decisions: list[Decision] = []
         self.story: list[str] = []
         """What happened, in words."""
@@ -70,19 +68,21 @@ class World:
         """Let services behave like this from their next start on."""
         self.host.programs.update({name(text): program for text, program in programs.items()})
 
-    def save(self, *specs: ServiceSpec, **faults: tuple[str, ...]) -> None:
+    def save(
+        self, *specs: ServiceSpec, invalid: Iterable[str] = (), broken: Iterable[str] = ()
+    ) -> None:
         """Have these manifests read; `invalid` and `broken` name those that cannot be used."""
-        self.read(manifests(*specs, **faults))
+        self.read(manifests(*specs, invalid=invalid, broken=broken))
 
     def read(self, found: ManifestSet) -> None:
         """Have a set of manifests read, now and after every restart of the daemon."""
         self._read = found
         self.rules.manifests = found
-        self._tell(ManifestsRead(manifests=found))
+        self.tell(ManifestsRead(manifests=found))
 
     def hold(self, because: str) -> None:
         """Keep the manifests from being trusted."""
-        self._tell(ManifestsHeld(because=because))
+        self.tell(ManifestsHeld(because=because))
 
     def ask(self, kind: OperationKind, *services: str, prune_id: str = "") -> None:
         """Ask for something that is no change of a manifest."""
@@ -92,7 +92,7 @@ class World:
             services=tuple(map(name, services)),
             prune_id=prune_id,
         )
-        self._tell(Asked(operation=operation))
+        self.tell(Asked(operation=operation))
 
     def kill_daemon(self, *, down_for: float = 0.0) -> None:
         """Let the daemon die where it stands, and a new one begin with what was written down."""
@@ -103,6 +103,17 @@ class World:
         self.now = until
         self._inbox.clear()
         self._begin()
+
+    def forget_manifests(self) -> None:
+        """Let nothing be read any more, as if the folder of manifests were out of reach."""
+        self._read = None
+        self._inbox = [event for event in self._inbox if not isinstance(event, ManifestsRead)]
+
+    def sleep(self, span: float) -> None:
+        """Let the whole host stand still for some seconds, as a closed laptop does."""
+        later = seconds(span)
+        self.now = Nanos(self.now + later)
+        self._coming = [(Nanos(at + later), count, act) for at, count, act in self._coming]
 
     def reboot(self) -> None:
         """Restart the host: nothing runs, and what was remembered of slots means nothing."""
@@ -237,18 +248,19 @@ class World:
         self.rules.begin(self.memory)
         self._wake_at = self.now
         if self._read is not None:
-            self._tell(ManifestsRead(manifests=self._read))
+            self.tell(ManifestsRead(manifests=self._read))
 
     def _later(self, span: Nanos, act: Callable[[], None]) -> None:
         heapq.heappush(self._coming, (Nanos(self.now + span), next(self._count), act))
 
-    def _tell(self, event: Event) -> None:
+    def tell(self, event: Event) -> None:
+        """Put an event into the daemon's inbox."""
         self._inbox.append(event)
 
     def _reply(self, span: Nanos, answer: Event) -> None:
         """Give an answer to the daemon that asked; it may be dead by then."""
         life = self._life
-        self._later(span, lambda: self._tell(answer) if life == self._life else None)
+        self._later(span, lambda: self.tell(answer) if life == self._life else None)
 
     def _write_down(self, decision: Decision) -> None:
         """Keep what must outlive the daemon, before anything is done."""

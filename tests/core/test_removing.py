@@ -1,0 +1,182 @@
+"""Services that are removed: one by one without a question, many only with a yes."""
+
+from __future__ import annotations
+
+from reconciler.model.event import OperationKind
+from reconciler.model.observed import State
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.status import Sync
+from reconciler.model.units import seconds
+from tests.core.building import name, service
+from tests.core.host import Program
+from tests.core.world import World
+
+SLOW = Program(ends_in=seconds(5))
+
+
+def many(count: int) -> list[ServiceSpec]:
+    return [service(f"s{index:02}") for index in range(count)]
+
+
+def prune_id(world: World) -> str:
+    prune = world.picture.prune
+    assert prune is not None
+    return prune.id
+
+
+def test_a_service_that_is_removed_is_stopped_and_forgotten() -> None:
+    world = World(service("web", "db"), service("db"))
+    world.settle()
+    world.save(service("web"))
+    world.settle()
+    assert list(world.states()) == ["web"]
+    assert name("db") not in world.memory.services
+    assert [one.service for one in world.memory.slots] == ["web"]
+    assert world.happened("service.unregistered", "db") == ["removed from the manifests"]
+    assert world.arrives()
+
+
+def test_a_need_and_its_dependent_are_removed_in_order() -> None:
+    world = World(service("web", "db"), service("db"), service("other"), web=SLOW)
+    world.settle()
+    web, db = world.run_of("web"), world.run_of("db")
+    world.save(service("other"))
+    world.settle()
+    assert web.exit is not None
+    assert db.asked_at is not None
+    assert web.exit.at <= db.asked_at
+
+
+def test_the_removal_of_everything_waits_for_a_yes() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    before = world.pids()
+    world.save()
+    world.settle()
+    assert world.pids() == before
+    identity = prune_id(world)
+    assert world.reason("web") == (
+        "removed from the manifests, but all 2 services would be removed; "
+        f"to agree: weaver prune approve {identity}"
+    )
+    assert world.status("web").sync is Sync.HELD
+    assert world.arrives()
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id=identity)
+    world.settle()
+    assert world.pids() == {}
+    assert world.picture.services == {}
+    assert world.picture.prune is None
+
+
+def test_a_held_service_is_kept_up() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    world.save()
+    world.settle()
+    world.end("web")
+    world.settle()
+    assert world.state("web") is State.RUNNING
+    assert world.status("web").slots[0].restarts == 1
+
+
+def test_a_hold_and_a_yes_survive_the_daemon() -> None:
+    world = World(*many(10))
+    world.settle()
+    world.save(*many(4))
+    world.settle()
+    identity = prune_id(world)
+    world.kill_daemon()
+    world.settle()
+    assert len(world.pids()) == 10
+    assert prune_id(world) == identity
+    world.become(**{str(spec.name): SLOW for spec in many(10)})
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id=identity)
+    world.step()
+    world.kill_daemon()
+    world.settle()
+    assert len(world.pids()) == 4
+
+
+def test_a_yes_to_another_removal_is_no_yes() -> None:
+    world = World(*many(10))
+    world.settle()
+    world.save(*many(5))
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id="123456")
+    world.settle()
+    assert len(world.pids()) == 10
+
+
+def test_a_yes_does_not_reach_what_is_removed_afterwards() -> None:
+    world = World(*many(20))
+    world.become(**{str(spec.name): SLOW for spec in many(20)})
+    world.settle()
+    world.save(*many(12))
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune_id(world))
+    world.step()
+    world.save(*many(6))
+    world.step()
+    assert not (world.picture.prune or prune_id(world)).approved  # type: ignore[union-attr]
+
+
+def test_a_removal_that_is_taken_back_is_held_no_more() -> None:
+    world = World(*many(10))
+    world.settle()
+    before = world.pids()
+    world.save(*many(4))
+    world.settle()
+    world.save(*many(10))
+    world.settle()
+    assert world.picture.prune is None
+    assert world.pids() == before
+    assert world.arrives()
+
+
+def test_what_was_removed_by_name_needs_no_yes() -> None:
+    world = World(service("web"))
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, "web")
+    world.step()
+    world.save()
+    world.settle()
+    assert world.pids() == {}
+    assert world.happened("prune.held") == []
+
+
+def test_what_is_on_its_way_out_is_not_called_back_by_a_later_removal() -> None:
+    specs = many(9)
+    world = World(*specs)
+    world.become(**{str(spec.name): SLOW for spec in specs})
+    world.settle()
+    world.save(*specs[3:])
+    world.pass_time(1)
+    world.save(*specs[6:])
+    world.settle()
+    assert len(world.pids()) == 3
+    assert all(len(world.runs(str(spec.name))) == 1 for spec in specs)
+    assert world.happened("prune.held") == []
+
+
+def test_a_service_that_was_removed_and_comes_back_starts_afresh() -> None:
+    world = World(service("web", max_restarts=0), service("db"))
+    world.settle()
+    world.end("web")
+    world.settle()
+    world.save(service("db"))
+    world.settle()
+    world.save(service("web", max_restarts=0), service("db"))
+    world.settle()
+    assert world.state("web") is State.RUNNING
+    assert world.status("web").slots[0].restarts == 0
+
+
+def test_a_service_that_comes_back_while_it_is_on_its_way_out_is_started_again() -> None:
+    world = World(service("web"), service("db"), web=SLOW)
+    world.settle()
+    world.save(service("db"))
+    world.pass_time(1)
+    world.save(service("web"), service("db"))
+    world.settle()
+    assert world.state("web") is State.RUNNING
+    assert len(world.runs("web")) == 2
