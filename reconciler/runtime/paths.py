@@ -76,7 +76,7 @@ class StatePaths:
     @property
     def daemon_lock(self) -> bytes:
         """Give the abstract socket that a daemon holds: it outlives `git clean -fdx`."""
-        return f"\0weaver-daemon-{self.key}".encode()
+        return f"\0{socket_file.daemon_lock(self.key)}".encode()
 
     @property
     def holder_lock(self) -> bytes:

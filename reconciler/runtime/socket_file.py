@@ -48,6 +48,11 @@ def folder_key(root: str) -> str:
     return f"{found.st_dev}-{found.st_ino}"
 
 
+def daemon_lock(key: str) -> str:
+    """Give the name, without its leading zero byte, of the abstract socket a daemon holds."""
+    return f"weaver-daemon-{key}"
+
+
 def runtime_directories() -> list[str]:
     """Give the directories that may hold sockets and notes of this user, the preferred first.
 
@@ -68,17 +73,19 @@ def registry_directories() -> list[str]:
 
 
 def read_registry() -> list[tuple[str, str]]:
-    """Give (repository, socket) of each noted daemon of this user; some may be gone already.
+    """Give (repository, socket) of each daemon of this user that runs.
 
-    A note is a file named by the folder's key, of two lines: the repository, and its socket.
+    A note is a file named by the folder's key, of two lines: the repository, and its socket. Of
+    a daemon that was killed it stays, so the kernel is asked whose lock is held.
     """
     found: dict[str, str] = {}
+    held = _read_text("/proc/net/unix").split()
     for place in registry_directories():
         if not _is_ours(place, os.getuid()):
             continue
         for name in sorted(os.listdir(place)):
             lines = _read_text(f"{place}/{name}").split("\n")
-            if len(lines) > 1 and os.path.exists(lines[1]):
+            if len(lines) > 1 and f"@{daemon_lock(name)}" in held:
                 found[lines[0]] = lines[1]
     return list(found.items())
 

@@ -16,7 +16,14 @@ import pytest
 from reconciler import __version__
 from reconciler.ports import ConflictError, ForbiddenError, HostError
 from reconciler.runtime import socket_file
-from reconciler.runtime.home import Home, bind_socket, find_owner, make_private, owner_of, refuse_unless_ours
+from reconciler.runtime.home import (
+    Home,
+    bind_socket,
+    find_owner,
+    make_private,
+    owner_of,
+    refuse_unless_ours,
+)
 from reconciler.runtime.paths import StatePaths
 
 
@@ -114,7 +121,10 @@ def test_what_was_deleted_is_restored(home: Home) -> None:
     assert not home.restore()
 
 
-def test_clients_find_the_daemon_in_the_registry_while_it_runs(paths: StatePaths) -> None:
+def test_clients_find_the_daemon_in_the_registry_while_it_runs(
+    paths: StatePaths, runtime_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_file, "runtime_directories", lambda: [str(runtime_directory)])
     home = Home(paths)
     with bind_socket(paths.socket):
         home.register()

@@ -88,9 +88,12 @@ def test_a_runtime_directory_of_somebody_else_is_not_used(monkeypatch: pytest.Mo
     assert "/" not in socket_file.runtime_directories()
 
 
-def test_notes_of_daemons_that_are_gone_are_not_listed(runtime_directory: Path) -> None:
+def test_notes_of_daemons_that_are_gone_are_not_listed(
+    runtime_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_file, "runtime_directories", lambda: [str(runtime_directory)])
     place = runtime_directory / "weaver-daemons"
     place.mkdir(mode=0o700)
-    (place / "1-2").write_text("/srv/app\n/nonexistent/weaver.sock\n")
+    (place / "1-2").write_text("/srv/app\n/dev/null\n")
     (place / "1-3").write_text("torn")
     assert socket_file.read_registry() == []
