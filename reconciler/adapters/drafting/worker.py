@@ -17,8 +17,8 @@ from reconciler.adapters.drafting.wire import (
     read_question,
     write_answer,
 )
-from reconciler.manifest import edit
 from reconciler.manifest.config import Config
+from reconciler.manifest.edit import replay
 from reconciler.manifest.nodes import Scalar
 from reconciler.manifest.parse import parse
 from reconciler.manifest.validate import check
@@ -44,7 +44,7 @@ def main() -> int:
 
 def _answer(question: Question) -> Answer:
     if question.intents is not None:
-        return Answer(files=dict(edit.replay(question.files, read_intents(question))))
+        return Answer(files=dict(replay(question.files, read_intents(question))))
     [(path, data)] = question.files.items()
     return Answer(documents=_documents(path, data, must_be_valid=question.must_be_valid))
 
