@@ -16,6 +16,8 @@ from reconciler.runtime import socket_file
 from reconciler.runtime.paths import StatePaths
 
 _CREDENTIALS = struct.Struct("3i")
+_BACKLOG = 128
+_BACKLOG = 256
 _ASKERS = 64
 """Second daemons that can ask for the first one's pid between two looks."""
 
@@ -170,7 +172,7 @@ def make_private(folder: Path) -> None:
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """Bind the API's socket, mode 0600.
+    """Listen on the API's socket, mode 0600.
 
     Call only while holding the lock: an old socket of ours is then a dead one, and is replaced.
     Anything else in its place is left alone and refused.
@@ -188,6 +190,10 @@ def bind_socket(path: Path) -> socket.socket:
         bound.bind(str(path))
         # The folder is private, so nobody can come in before this.
         path.chmod(0o600)
+        # Who connects from now on waits until the server takes it, and is not refused.
+        bound.listen(_BACKLOG)
+        # Who comes before the server serves waits for it, instead of being refused.
+        bound.listen(_BACKLOG)
     except OSError as why:
         bound.close()
         raise HostError(f"cannot listen on {path}: {_words(why)}") from why
