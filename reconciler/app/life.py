@@ -39,6 +39,8 @@ def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = 
     home = Home(StatePaths.of(options.root, options.state_dir))
     try:
         handler = open_log(home.paths.daemon_log)
+        for library in ("watchfiles", "asyncio", "uvicorn"):
+            logging.getLogger(library).setLevel(logging.WARNING)
         log.info("weaver %s begins, pid %d, for %s", __version__, os.getpid(), home.paths.root)
         try:
             asyncio.run(_live(home, options, show, ready))

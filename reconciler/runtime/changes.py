@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from reconciler.core.diff import Language
 from reconciler.model.change import ServiceChange, Verb
 from reconciler.model.event import Happening, Operation, OperationKind
+from reconciler.model.spec import DesiredState
 from reconciler.model.units import ServiceName
 from reconciler.ports import (
     CommitRequest,
@@ -20,6 +21,7 @@ from reconciler.ports import (
 )
 from reconciler.runtime import intents, previews
 from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.guards import Services
 from reconciler.runtime.messages import CommitMade, Message, Note, Planned, Preview, Summary
 from reconciler.runtime.pursuit import Chase, Pursuit, Tail
 from reconciler.runtime.requests import Change, Terms, UndoLast
@@ -53,7 +55,7 @@ class Changes:
         with self._daemon.journal.listen() as listener:
             async with self._turn:
                 await self._daemon.manifests_read()
-                services = self._daemon.picture().services
+                services = before = self._daemon.picture().services
                 task = await work_out(request, services, self._tools.drafts)
                 preview = await self._preview(task)
                 if preview is not None:
@@ -75,7 +77,7 @@ class Changes:
                 return
             chase = Chase(
                 names=names,
-                verbs=_verbs(preview),
+                verbs=_verbs(preview) or replaced(before, self._daemon.picture().services),
                 deadline=begun + terms.timeout,
                 begun=begun,
             )
@@ -180,6 +182,18 @@ class Changes:
 def is_move(change: ServiceChange) -> bool:
     """Tell whether a change touches processes."""
     return any(verb not in (Verb.NONE, Verb.UPDATE) for verb in change.verbs)
+
+
+def replaced(before: Services, after: Services) -> dict[ServiceName, tuple[Verb, ...]]:
+    """Give the services whose processes must be replaced, where no preview said so."""
+    return {
+        name: (Verb.RESTART,)
+        for name, status in after.items()
+        if (old := before.get(name)) is not None
+        and any(slot.process for slot in old.slots)
+        and status.desired is DesiredState.RUNNING
+        and (old.spec and old.spec.digest) != (status.spec and status.spec.digest)
+    }
 
 
 def _verbs(preview: Preview | None) -> dict[ServiceName, tuple[Verb, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from reconciler import __version__
@@ -46,6 +47,7 @@ from reconciler.runtime.requests import Change, EventQuery, OperationRequest, Te
 
 CATCH_UP_LIMIT = 10_000
 """Stored events that one who comes back gets before the new ones."""
+FIRST_SIGHT_S = 2.0
 NO_RUN = RunId("")
 NOT_MET, TIMED_OUT = 7, 9
 
@@ -84,6 +86,8 @@ class LiveControl:
 
     async def scene(self) -> Scene:
         """Give everything that status, services, graph, health and metrics show."""
+        if not self._daemon.has_seen_all:
+            await self._first_sight()
         picture = self._daemon.picture()
         return Scene(
             picture=picture,
@@ -193,6 +197,13 @@ class LiveControl:
         return _safely(self._operations.run(request, terms))
 
     # --- gathering -------------------------------------------------------------------------
+
+    async def _first_sight(self) -> None:
+        """Wait a moment for what is read at the start, rather than show nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_SIGHT_S):
+                while not self._daemon.has_seen_all and not self._daemon.is_over:
+                    await self._daemon.turn()
 
     async def _usage(self, picture: Picture) -> dict[Slot, Usage]:
         slots = {
