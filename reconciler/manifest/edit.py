@@ -146,7 +146,8 @@ def _cannot_edit(service: ServiceName, faults: tuple[Diagnostic, ...]) -> Manife
 
 def _new_document(service: ServiceName, text: str) -> Wanted:
     """Read the whole manifest that a service is to have."""
-    parsed = parse(f"{service}.yaml", text.encode("utf-8", "surrogatepass"))
+    whole = text if text.endswith("\n") else f"{text}\n"
+    parsed = parse(f"{service}.yaml", whole.encode("utf-8", "surrogatepass"))
     faults = [*parsed.faults, *(fault for one in parsed.documents for fault in one.faults)]
     if faults:
         raise _cannot_edit(service, tuple(faults))
@@ -177,11 +178,22 @@ def _edited(home: _Home, wanted: Wanted) -> dict[str, bytes | None]:
     style = style_of(home.parsed.text, home.root, is_json=is_json)
     sheet = Sheet(text=home.parsed.text, style=style)
     try:
-        pieces = splice.map_splices(sheet, home.root, wanted, load(SERVICE))
-        text = _checked(home, splice.apply(sheet.text, pieces), wanted)
+        text = _spliced(home, wanted, sheet)
     except LayoutError as why:
         text = _round_tripped(home, wanted, sheet, before, why)
     return {home.path: _bom(home.data) + text.encode()}
+
+
+def _spliced(home: _Home, wanted: Wanted, sheet: Sheet) -> str:
+    pieces = splice.map_splices(sheet, home.root, wanted, load(SERVICE))
+    text = splice.apply(sheet.text, pieces)
+    try:
+        return _checked(home, text, wanted)
+    except LayoutError:
+        if text.endswith("\n"):
+            raise
+    # A block text that ends with the file, and not with a line, means something else.
+    return _checked(home, text + sheet.style.newline, wanted)
 
 
 def _round_tripped(
@@ -224,15 +236,14 @@ def _value(document: Document) -> Any:
 def _added(files: Files, service: ServiceName, text: str) -> dict[str, bytes | None]:
     """Write a new service into a file of its own, or behind the others of a file by its name."""
     path = f"{FOLDER}/{service}.yaml"
-    new = text if text.endswith("\n") else f"{text}\n"
     if path not in files:
-        return {path: new.encode()}
+        return {path: text.encode()}
     old = parse(path, files[path])
     if old.faults:
         raise _cannot_edit(service, old.faults)
     gap = "" if old.text.endswith("\n") else "\n"
-    mark = "" if new.startswith("---") else "---\n"
-    return {path: _bom(files[path]) + f"{old.text}{gap}{mark}{new}".encode()}
+    mark = "" if text.startswith("---") else "---\n"
+    return {path: _bom(files[path]) + f"{old.text}{gap}{mark}{text}".encode()}
 
 
 def _replaced(home: _Home, wanted: Wanted) -> dict[str, bytes | None]:
@@ -240,8 +251,6 @@ def _replaced(home: _Home, wanted: Wanted) -> dict[str, bytes | None]:
     begin, end = spans(home.parsed)[home.index]
     newline = "\r\n" if "\r\n" in home.parsed.text else "\n"
     new = wanted.text.replace("\r\n", "\n").replace("\n", newline)
-    if new and not new.endswith("\n"):
-        new += newline
     mark = f"---{newline}"
     if home.parsed.text.startswith(mark, begin) and not new.startswith("---"):
         new = mark + new

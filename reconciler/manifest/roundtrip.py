@@ -23,16 +23,17 @@ def rewrite(text: str, value: dict[str, Any], before: dict[str, Any], style: Sty
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=style.step, sequence=style.dash + 2, offset=style.dash)
-    yaml.line_break = style.newline
     try:
-        document = yaml.load(text)
+        document = yaml.load(text.replace("\r\n", "\n"))
         _merge(document, value, before)
-        out = io.StringIO(newline="")
+        out = io.StringIO()
         yaml.dump(document, out)
     except (YAMLError, AttributeError, TypeError, ValueError, RecursionError) as why:
         raise LayoutError(f"ruamel.yaml cannot write it: {why}") from why
     written = out.getvalue()
-    return written if text.startswith("---") else written.removeprefix("---" + style.newline)
+    if not text.startswith("---"):
+        written = written.removeprefix("---\n")
+    return written.replace("\n", style.newline)
 
 
 def _merge(node: CommentedMap, value: dict[str, Any], before: dict[str, Any]) -> None:

@@ -1,0 +1,356 @@
+"""The fault catalogue of manifests: what a file may contain, by accident or by intent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from reconciler.adapters.reader import read_saved
+from reconciler.manifest.parse import parse
+from reconciler.manifest.resolve import assemble
+from reconciler.manifest.validate import check, check_config
+from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.errors import SourceHeldError
+from reconciler.model.units import ServiceName
+from tests.manifest.reading import faults, manifests, result, service
+
+GOOD = """\
+# yaml-language-server: $schema=../x.json
+name: web   # the name
+command: python -m http.server 8000
+args: [--directory, "public files"]
+env:
+  PORT: 0800
+  TEXT: |
+    two
+      lines
+labels: {tier: web, 'team': "payments"}
+dependsOn:
+- db
+ready: {type: http, http: {url: "http://127.0.0.1/", expectedStatus: [200]}}
+stopTimeout: 10s
+---
+{"name": "db", "command": ["x", "\\u00e9"]}
+"""
+
+
+def one_fault(data: bytes, within_s: float) -> str:
+    """Read a file that has exactly one fault, and not too slowly; give its code."""
+    begin = time.process_time()
+    found = result(data)
+    assert time.process_time() - begin < within_s
+    assert len(found.diagnostics) == 1
+    assert not found.readings
+    return found.diagnostics[0].code
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 30_000,
+        b"{a: " * 30_000,
+        b"- " * 30_000,
+        b"".join(b" " * depth + b"a:\n" for depth in range(1_400)),
+        b"? " * 30_000,
+    ],
+    ids=["lists", "mappings", "dashes", "indentation", "question marks"],
+)
+def test_y1_deep_nesting_is_one_error_at_once(data: bytes) -> None:
+    assert one_fault(data, within_s=0.5) == "W104"
+
+
+def test_y1_nesting_that_the_parser_itself_refuses_is_one_error_at_once() -> None:
+    assert one_fault(b"{a:" * 30_000, within_s=0.5) == "W106"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x]\n"
+        + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}]\n" for n in range(9)),
+        "a: &a {x: 1}\n" + "".join(f"b{n}:\n  <<: [*a, *a, *a]\n" for n in range(200)),
+        "&x [*x]\n",
+        "&x {a: *x}\n",
+    ],
+    ids=["aliases", "merge keys", "a list of itself", "a mapping of itself"],
+)
+def test_y2_bombs_are_refused_before_anything_is_composed(text: str) -> None:
+    begin = time.process_time()
+    found = result(text)
+    assert time.process_time() - begin < 0.5
+    assert not found.readings
+    assert any(fault.code == "W110" for fault in found.diagnostics)
+
+
+def test_y2_too_many_nodes() -> None:
+    assert one_fault(b"a: [" + b"x," * 60_000 + b"]", within_s=2) == "W105"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.write_bytes(b"# " + b"x" * 10_000_000),
+        lambda path: os.truncate(path, 1 << 30),
+    ],
+    ids=["10 MB in a line", "1 GB of nothing"],
+)
+def test_y3_large_files_are_refused_by_their_size(
+    tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "services.d" / "web.yaml"
+    path.parent.mkdir()
+    path.touch()
+    make(path)
+    begin = time.process_time()
+    found = read_saved(str(tmp_path)).assemble()
+    assert time.process_time() - begin < 0.5
+    assert [fault.code for fault in found.diagnostics] == ["W103"]
+    assert list(found.broken_files) == ["services.d/web.yaml"]
+
+
+def test_y3_a_key_of_a_megabyte() -> None:
+    assert one_fault(b"a: " + b"k" * 1_040_000 + b": 1\n", within_s=2) == "W106"
+
+
+def test_y4_files_that_are_no_manifests_are_counted_not_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "services.d"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"{number}.txt").touch()
+    (folder / "web.yaml").write_text(service("web"))
+    found = read_saved(str(tmp_path)).assemble()
+    assert list(found.definitions) == ["web"]
+    assert len(found.diagnostics) == 6
+    assert "295 more files" in found.diagnostics[0].message
+
+
+def test_y5_duplicates_name_both_places() -> None:
+    found = manifests({"services.d/a.yaml": service("web"), "services.d/b.yaml": service("web")})
+    assert [str(fault.source) for fault in found.diagnostics] == [
+        "services.d/a.yaml:1:1",
+        "services.d/b.yaml:1:1",
+    ]
+    assert "services.d/b.yaml:1:1" in found.diagnostics[0].message
+    assert "line 2" in result("name: web\ncommand: x\ncommand: y\n").diagnostics[0].message
+
+
+@pytest.mark.parametrize(
+    "data", ["é: 1".encode("utf-16"), b"caf\xe9: 1", b"a: \x00", b"a: \xc2\x9b"]
+)
+def test_y6_what_is_not_utf8_text_is_one_clear_error(data: bytes) -> None:
+    assert one_fault(data, within_s=0.5) in ("W101", "W102")
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only this\n", "---\n", "---\n---\n"])
+def test_y7_empty_is_an_error_and_never_no_services(text: str) -> None:
+    found = result(text)
+    assert found.is_broken
+    assert {fault.code for fault in found.diagnostics} == {"W113"}
+
+
+def test_y8_words_of_yaml_1_1_are_text_and_the_error_shows_how_to_write_it() -> None:
+    found = result("name: web\ncommand: x\nshell: no\ninstances: 1:30\ncwd: 012\n")
+    assert [fault.mend for fault in found.diagnostics] == [
+        "write `false`: in YAML 1.2 `no` is a word",
+        "for example instances: 2",
+        'if it is text, put it in quotes: cwd: "012"',
+    ]
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1e400", ".nan", "-.inf", "0x" + "f" * 5_000])
+def test_y9_numbers_out_of_all_bounds(number: str) -> None:
+    assert faults(f"name: web\ncommand: x\ninstances: {number}\n") == ["3:12 W206"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "/x",
+        "-x",
+        ".x",
+        "x y",
+        "x\n",
+        "$(id)",
+        "\U0001f4a9",
+        "\u05d0",
+        "\u0430",
+        "x" * 300,
+        "e\u0301",
+        "\xe9",
+        "X",
+        "x_y",
+        "",
+    ],
+)
+def test_y10_names_are_refused_before_any_path_is_made_of_them(name: str) -> None:
+    import json
+
+    found = result(f"name: {json.dumps(name)}\ncommand: x\n")
+    assert [fault.code for fault in found.diagnostics] == ["W205"]
+    assert found.is_broken
+    assert not found.names
+
+
+def test_y11_names_that_differ_only_in_the_file_freeze_both() -> None:
+    for one, other in (("A.yaml", "a.yaml"), ("x.yaml", "x.yml")):
+        found = manifests({f"services.d/{one}": service("a"), f"services.d/{other}": service("a")})
+        assert not found.definitions
+        assert list(found.invalid) == ["a"]
+        assert len(found.invalid[ServiceName("a")]) == 2
+
+
+def test_y12_a_key_of_another_version_is_an_error() -> None:
+    assert faults(service("web", "healthCheck: {}\n")) == ["3:1 W201"]
+
+
+def test_y13_cycles_freeze_their_members_and_no_others() -> None:
+    ring = {
+        f"services.d/{n}.yaml": service(f"r{n}", f"dependsOn: [r{(n + 1) % 1000}]\n")
+        for n in range(1000)
+    }
+    ring["services.d/on.yaml"] = service("on", "dependsOn: [r0]\n")
+    ring["services.d/free.yaml"] = service("free")
+    begin = time.process_time()
+    found = manifests(ring)
+    assert time.process_time() - begin < 10
+    assert sorted(found.definitions) == ["free", "on"]
+    assert len(found.invalid) == 1000
+    assert "r0 -> r1 -> r2" in found.invalid[ServiceName("r0")][0].message
+
+
+def test_y13_a_long_chain_needs_no_recursion() -> None:
+    text = "---\n".join(
+        service(f"s{n}", f"dependsOn: [s{n - 1}]\n" if n else "") for n in range(3_000)
+    )
+    read = check(parse("services.d/chain.yaml", text.encode()))
+    assert len(assemble([read]).definitions) == 3_000
+
+
+def test_y15_variables_are_text_and_names_are_checked() -> None:
+    from tests.manifest.reading import spec
+
+    found = spec(service("web", "env: {LD_PRELOAD: x, PATH: /bin, A: $B, B: $$A}\n"))
+    assert found.env == {"LD_PRELOAD": "x", "PATH": "/bin", "A": "$B", "B": "$$A"}
+    assert faults(service("web", "env: {'': a, A=B: c}\n")) == ["3:7 W205", "3:14 W205"]
+    assert faults(service("web", f"env: {{A: {'x' * 131_072}}}\n")) == ["3:10 W206"]
+
+
+def test_y18_a_missing_folder_is_not_taken_for_no_services(tmp_path: Path) -> None:
+    with pytest.raises(SourceHeldError, match=r"cannot read services\.d: no such file"):
+        read_saved(str(tmp_path))
+    (tmp_path / "services.d").write_text("not a folder")
+    with pytest.raises(SourceHeldError, match="not a directory"):
+        read_saved(str(tmp_path))
+
+
+def test_y18_a_symlink_out_of_the_repository_is_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "web.yaml").write_text(service("web"))
+    root = tmp_path / "root"
+    (root / "services.d").mkdir(parents=True)
+    (root / "services.d" / "web.yaml").symlink_to(outside / "web.yaml")
+    (root / "services.d" / "gone.yaml").symlink_to("nowhere")
+    (root / "real.yaml").write_text(service("inside"))
+    (root / "services.d" / "in.yaml").symlink_to("../real.yaml")
+    found = read_saved(str(root)).assemble()
+    assert [fault.code for fault in found.diagnostics] == ["W308", "W308"]
+    assert list(found.definitions) == ["inside"]
+    (root / "services.d" / "sub").symlink_to(outside)
+    with pytest.raises(SourceHeldError, match="symlink that leaves the repository"):
+        read_saved(str(root))
+
+
+def test_y18_a_folder_that_leads_back_is_walked_once(tmp_path: Path) -> None:
+    (tmp_path / "services.d" / "team").mkdir(parents=True)
+    (tmp_path / "services.d" / "team" / "web.yaml").write_text(service("web"))
+    (tmp_path / "services.d" / "again").symlink_to("team")
+    (tmp_path / "services.d" / "loop").symlink_to("..")
+    assert len(read_saved(str(tmp_path)).assemble().files) == 1
+
+
+def test_y19_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "services.d"
+    folder.mkdir()
+    os.mkfifo(folder / "fifo.yaml")
+    (folder / "zero.yaml").symlink_to("/dev/zero")
+    (folder / "folder.yaml").mkdir()
+    found = read_saved(str(tmp_path)).assemble()
+    assert [f"{fault.source.file} {fault.code}" for fault in found.diagnostics] == [
+        "services.d/fifo.yaml W116",
+        "services.d/zero.yaml W308",
+    ]
+
+
+@pytest.mark.parametrize("text", ["{{ name }}", "!include x", "*other"])
+def test_y20_templates_and_includes_are_errors(text: str) -> None:
+    assert faults(f"name: web\ncommand: {text}\n") != []
+
+
+MUTATIONS = st.lists(
+    st.tuples(
+        st.integers(0, len(GOOD)),
+        st.integers(0, 12),
+        st.sampled_from([*":-[]{}'\"|>#&*!%@`?,~\t\n \r\\", "---\n", "<<: ", "\x00", "\ud7ff", "é"])
+        | st.text(max_size=3),
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=400)
+@given(MUTATIONS)
+@example([(0, 0, "{"), (len(GOOD), 0, "}")])
+def test_y21_mutated_manifests_never_crash_and_never_half_start(
+    mutations: list[tuple[int, int, str]],
+) -> None:
+    text = GOOD
+    for at, length, new in mutations:
+        text = text[:at] + new + text[at + length :]
+    data = text.encode("utf-8", "surrogatepass")
+    begin = time.process_time()
+    found = result(data)
+    assert time.process_time() - begin < 1
+    valid = {reading.definition.spec.name for reading in found.readings}
+    assert not valid & set(found.invalid)
+    assert found.is_broken or found.invalid or valid
+    assert found.faults or not (found.is_broken or found.invalid)
+    assert all(
+        isinstance(str(fault), str) and fault.mend is not None for fault in found.diagnostics
+    )
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=300))
+def test_y21_any_bytes_are_read_without_an_exception(data: bytes) -> None:
+    found = result(data)
+    assert found.readings or found.faults
+    settings_found = check_config(parse("weaver.yaml", data))
+    assert settings_found.config is not None or settings_found.diagnostics
+
+
+@settings(max_examples=200)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+        ),
+        max_leaves=8,
+    ),
+    st.sampled_from(sorted(["env", "args", "ready", "dependsOn", "backoff", "labels", "command"])),
+)
+def test_y21_any_value_of_any_key_is_judged_without_an_exception(value: object, key: str) -> None:
+    import json
+
+    text = json.dumps({"name": "web", "command": "x", key: value})
+    found = result(text, "services.d/web.json")
+    assert found.readings or found.faults
+    assert all(isinstance(fault, Diagnostic) for fault in found.diagnostics)
