@@ -43,7 +43,7 @@ from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.worktree import Worktree
 from reconciler.runtime.world import World
 
-_INHERITED = ("PATH", "LANG", "TZ", "TMPDIR", "LC_ALL", "LC_CTYPE")
+_INHERITED = ("PATH", "LANG", "TZ", "TMPDIR")
 """What services see of the daemon's environment."""
 
 
