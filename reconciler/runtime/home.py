@@ -192,8 +192,6 @@ def bind_socket(path: Path) -> socket.socket:
         path.chmod(0o600)
         # Who connects from now on waits until the server takes it, and is not refused.
         bound.listen(_BACKLOG)
-        # Who comes before the server serves waits for it, instead of being refused.
-        bound.listen(_BACKLOG)
     except OSError as why:
         bound.close()
         raise HostError(f"cannot listen on {path}: {_words(why)}") from why
