@@ -73,8 +73,9 @@ def _subject_and_word(record: EventRecord, several: Collection[str]) -> tuple[st
 def _details(record: EventRecord) -> str:
     """Give the reason, and who asked or which commit where that is what the event is about."""
     parts = [plain(record.reason)]
-    if record.revision and record.kind.startswith(("git.", "config.")):
-        name = commit(plain(record.revision))
+    about = str(record.data.get("commit") or record.revision)
+    if about and record.kind.startswith(("git.", "config.")):
+        name = commit(plain(about))
         if name not in record.reason:
             parts.insert(0, name)
     if record.actor:

@@ -55,7 +55,7 @@ def _commit(entry: LogEntry) -> _Row:
         revision=entry.commit,
         what=CHANGED,
         why=plain(entry.subject),
-        who=entry.author,
+        who=entry.author.partition(" <")[0],
     )
 
 

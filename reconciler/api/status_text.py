@@ -17,6 +17,8 @@ from reconciler.api.standing import (
     uptime,
     usage_of,
 )
+from reconciler.model.observed import State
+from reconciler.model.spec import DesiredState
 from reconciler.model.status import Health, ServiceStatus
 from reconciler.runtime.control import Scene
 
@@ -29,6 +31,9 @@ SAYS_NOTHING = 10
 WHY_FLOOR = 30
 WHY_FLOOR_CALM = 12
 NAME_FLOOR = 8
+
+BY_MANIFEST = "by manifest"
+"""Why a service is stopped that should be: short enough for the narrowest column."""
 
 NOTHING_DEFINED = """\
 Nothing is defined here yet: there is no manifest in services.d/.
@@ -91,7 +96,7 @@ def _columns(scene: Scene, shown: Sequence[ServiceStatus]) -> list[Column]:
     ups = [_up(service, scene) for service in shown]
     restarts = [str(sum(slot.restarts for slot in service.slots)) for service in shown]
     listens = [address_text(listening(us)) for us in measured]
-    why = [plain(service.reason) for service in shown]
+    why = [_why(service) for service in shown]
     troubled = [w for w, s in zip(why, shown, strict=True) if not is_as_wanted(s)]
     floor = WHY_FLOOR if any(troubled) else WHY_FLOOR_CALM
     calm = SAYS_NOTHING * (set(restarts) <= {"0"})
@@ -155,6 +160,18 @@ def _pids(service: ServiceStatus) -> str:
 def pids(service: ServiceStatus) -> list[int]:
     """Give the pids of the main processes that run."""
     return [slot.process.id.pid for slot in service.slots if slot.process is not None]
+
+
+def _why(service: ServiceStatus) -> str:
+    """Give the reason, in two words where the state is all there is to say."""
+    if is_as_wanted(service) and service.state is State.STOPPED and not _is_wanted(service):
+        return BY_MANIFEST
+    return plain(service.reason)
+
+
+def _is_wanted(service: ServiceStatus) -> bool:
+    """Tell whether a service should run."""
+    return service.desired is DesiredState.RUNNING
 
 
 def _up(service: ServiceStatus, scene: Scene) -> str:

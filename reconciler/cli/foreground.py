@@ -33,8 +33,10 @@ HINTS = (
 class Voice:
     """Says what happens, on standard output: here that is the result."""
 
-    def __init__(self, page: Page, *, quiet: bool) -> None:
+    def __init__(self, page: Page, greeting: str, *, quiet: bool) -> None:
         self._page = page
+        self._greeting = greeting
+        """Said before the first good news: a daemon that is refused greets nobody."""
         self._quiet = quiet
         self._has_hinted = False
 
@@ -80,5 +82,8 @@ class Voice:
 
     def _say(self, text: str) -> None:
         """Print a line at once, so that a pipe sees it too."""
+        if self._greeting:
+            screen.out(self._greeting)
+            self._greeting = ""
         screen.out(text)
         screen.flush()

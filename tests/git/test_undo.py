@@ -40,7 +40,7 @@ def test_a_set_value_goes_back_in_a_new_commit(scratch: Scratch) -> None:
     assert f"Weaver-Reverts: {made.commit}" in trailers
     assert "Weaver-Op: undo" in trailers
     assert "Weaver-Services: web" in trailers
-    assert f"took back {made.commit[:12]} (web: set env.PORT=8001)" in done.notes
+    assert f"took back {made.commit[:7]} (web: set env.PORT=8001)" in done.notes
     assert done.files == (FILE,)
     assert scratch.status() == []
 

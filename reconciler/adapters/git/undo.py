@@ -72,7 +72,7 @@ def _undo_at(checkout: Checkout, base: str, asked: Asked) -> Committed:
         tell=asked.tell,
     )
     done = write_back(job)
-    return replace(done, notes=(f"took back {commit.sha[:12]} ({commit.subject})", *done.notes))
+    return replace(done, notes=(f"took back {commit.sha[:7]} ({commit.subject})", *done.notes))
 
 
 def last_of(newest_first: Sequence[Commit], author: Author) -> Commit | None:
@@ -136,7 +136,7 @@ def _refuse_later_changes(checkout: Checkout, commit: Commit, edit: RevertEdit) 
         if document_of(now, service) != document_of(made, service):
             since = _later_change(checkout, commit, tuple(edit.made))
             raise ConflictError(
-                f"cannot undo {commit.sha[:12]} ({commit.subject}): {service} was changed "
+                f"cannot undo {commit.sha[:7]} ({commit.subject}): {service} was changed "
                 f"since{since}",
                 mend=f"see `weaver history {service}`, and change it as you want it now",
             )

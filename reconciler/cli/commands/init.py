@@ -37,7 +37,7 @@ def init_command(session: Session, directory: str | None) -> None:
         screen.out(f"made a git repository in {root}")
     written = [*_files(root), *_ignore(root)]
     for path, about in written:
-        screen.out(f"  {path:<33} {about}".rstrip())
+        screen.out(f"  {path:<23} {about}".rstrip())
     if not written:
         screen.out(f"{root} is ready already; nothing changed")
         return

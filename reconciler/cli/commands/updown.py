@@ -9,7 +9,7 @@ import click
 
 from reconciler import __version__
 from reconciler.api.page import Page
-from reconciler.cli import fast, screen
+from reconciler.cli import fast
 from reconciler.cli.foreground import Voice
 from reconciler.cli.launch import bring_up, up_options
 from reconciler.cli.options import Duration, Patience, ServiceName, command
@@ -58,10 +58,8 @@ def _stay(session: Session, options: UpOptions) -> int:
 
     zone = datetime.now(UTC).astimezone().tzinfo or UTC
     page = Page(width=fast.width(), colour=session.colour, zone=zone)
-    if not session.quiet:
-        screen.out(f"weaver {__version__} runs {options.root}; Ctrl-C stops everything")
-        screen.flush()
-    return app.run_foreground(options, Voice(page, quiet=session.quiet))
+    greeting = f"weaver {__version__} runs {options.root}; Ctrl-C stops everything"
+    return app.run_foreground(options, Voice(page, greeting, quiet=session.quiet))
 
 
 @command("down")
