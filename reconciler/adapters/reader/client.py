@@ -46,8 +46,13 @@ class Worker:
         return self._process.pid if self._process else None
 
     async def ask(self, requests: Sequence[Request]) -> list[Answer | None]:
-        """Give an answer to each request; None to those that the worker did not survive."""
+        """Give an answer to each request; None to those that no worker survives.
+
+        A worker that dies may have been killed from outside, so every request has a second try,
+        in a new process.
+        """
         answers: list[Answer | None] = []
+        failed_at = -1
         async with self._turn:
             self._stay()
             while len(answers) < len(requests):
@@ -57,7 +62,9 @@ class Worker:
                     if len(answers) < len(requests):
                         await self._end()
                 if len(answers) < len(requests):
-                    answers.append(None)
+                    if failed_at == len(answers):
+                        answers.append(None)
+                    failed_at = len(answers)
             self._leave_later()
         return answers
 

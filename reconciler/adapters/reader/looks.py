@@ -60,19 +60,29 @@ def look(root: str, others: Collection[str], agreed: Stamps, *, at_manifests: bo
 
 async def settled(take: Callable[[], Awaitable[Look]], agreed: Stamps, pause: Pause) -> Look:
     """Look until two looks agree. Raises SourceHeldError where files never come to rest."""
-    before = await take()
-    if not before.changed and before.stamps == agreed:
-        return before
+    now = await take()
+    if not now.changed and now.stamps == agreed:
+        return now
+    restless: list[str] = []
     for _ in range(MAX_LOOKS):
         await pause(PAUSE_S)
-        now = await take()
+        before, now = now, await take()
         if now == before:
             return now
-        before = now
-    restless = sorted(before.changed)[:3]
+        restless = _differing(before, now)
     raise SourceHeldError(
-        f"cannot read the manifests: {', '.join(restless)} keep changing",
+        f"cannot read the manifests: {', '.join(restless[:3])} changed at every look",
         mend="find out what writes them; nothing is changed until they are at rest",
+    )
+
+
+def _differing(one: Look, other: Look) -> list[str]:
+    paths = {*one.stamps, *other.stamps, *one.listing.faults, *other.listing.faults}
+    return sorted(
+        path
+        for path in paths
+        if one.stamps.get(path) != other.stamps.get(path)
+        or one.changed.get(path) != other.changed.get(path)
     )
 
 
