@@ -15,6 +15,7 @@ from reconciler.runtime.messages import Converged, EventSeen, Message, Note, Pro
 
 Show = Callable[[Message], None]
 MOST_FAULTS = 20
+PATIENCE_S = 2.0
 MOST_INTERRUPTS = 2
 """One more and the daemon leaves, whatever still runs: the host may not be seen at all."""
 
@@ -94,11 +95,10 @@ class Onlooker:
 
     async def _say_where(self) -> None:
         """Say where services listen, where that is news."""
-        scene = await self._control.scene()
-        for slot, usage in scene.usage.items():
-            if usage.listening and self._places.get(str(slot)) != usage.listening:
-                self._show(Note(text=f"{slot.service} listens on {', '.join(usage.listening)}"))
-            self._places[str(slot)] = usage.listening
+        for slot, places in (await self._control.listening(PATIENCE_S)).items():
+            if places and self._places.get(str(slot)) != places:
+                self._show(Note(text=f"{slot.service} listens on {', '.join(places)}"))
+            self._places[str(slot)] = places
 
     async def _logs(self) -> None:
         await self._daemon.manifests_read()

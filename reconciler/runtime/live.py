@@ -48,6 +48,8 @@ from reconciler.runtime.requests import Change, EventQuery, OperationRequest, Te
 CATCH_UP_LIMIT = 10_000
 """Stored events that one who comes back gets before the new ones."""
 FIRST_SIGHT_S = 2.0
+QUICKLY_S = 0.05
+"""What a status may wait for figures; old ones, or none, are better than a late answer."""
 NO_RUN = RunId("")
 NOT_MET, TIMED_OUT = 7, 9
 
@@ -205,7 +207,12 @@ class LiveControl:
                 while not self._daemon.has_seen_all and not self._daemon.is_over:
                     await self._daemon.turn()
 
-    async def _usage(self, picture: Picture) -> dict[Slot, Usage]:
+    async def listening(self, within_s: float) -> dict[Slot, tuple[str, ...]]:
+        """Give where each running slot listens, for somebody who can wait for it."""
+        usage = await self._usage(self._daemon.picture(), within_s)
+        return {slot: found.listening for slot, found in usage.items()}
+
+    async def _usage(self, picture: Picture, within_s: float = QUICKLY_S) -> dict[Slot, Usage]:
         slots = {
             str(shown.slot): shown
             for status in picture.services.values()
@@ -215,7 +222,7 @@ class LiveControl:
         targets: dict[str, ProcessId] = {
             key: shown.process.id for key, shown in slots.items() if shown.process is not None
         }
-        found = await self._parts.sampler.fresh(targets)
+        found = await self._parts.sampler.fresh(targets, within_s=within_s)
         return {slots[key].slot: usage for key, usage in found.items()}
 
     def _facts(self) -> DaemonFacts:
