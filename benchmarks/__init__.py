@@ -1,0 +1,1 @@
+"""Weaver's budgets, measured beside other supervisors on the machine at hand."""

@@ -1,0 +1,358 @@
+"""The supervisors that are measured: Weaver and its peers, each in a folder of its own.
+
+All of them run the same services, `sleep TAG NUMBER`, and are asked nothing: /proc tells what runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import beside_python
+from benchmarks.processes import Census, all_pids, children, end, is_alive, until
+
+NUMBERS = itertools.count(1)
+STOP_S = 60.0
+QUIET_S = 90.0
+SLEEP = shutil.which("sleep") or "/bin/sleep"
+
+
+class Supervisor(ABC):
+    """A supervisor with a number of services."""
+
+    name: str
+    captures_output = True
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{self.name.split()[0]}-"))
+        # An argument that sleep accepts, longer than a benchmark, and of this folder alone.
+        self.tag = f"{10_000_000 + os.getpid()}.{next(NUMBERS):03d}"
+        self.census = Census(self.tag)
+
+    @property
+    def stderr(self) -> Path:
+        """Give the file with what the supervisor complains of."""
+        return self.folder / "complaints"
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Write the configuration."""
+
+    @abstractmethod
+    def launch(self) -> None:
+        """Start the supervisor; return without waiting for the services."""
+
+    @abstractmethod
+    def managers(self) -> list[int]:
+        """List the processes that are the supervisor's own."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop the services and the supervisor."""
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Tell whether this machine has it."""
+        return True
+
+    def spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program of the supervisor's in its folder."""
+        with self.stderr.open("ab") as errors:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+            )
+
+    def clean_up(self) -> None:
+        """Leave nothing: neither a process nor a file."""
+        left = {*self.managers(), *self.census.fresh()}
+        end(left)
+        end(self.census.fresh())
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def running(supervisor: Supervisor, seconds: float = 60.0) -> Iterator[Supervisor]:
+    """Run a supervisor until all of its services run, and stop it in the end."""
+    try:
+        supervisor.prepare()
+        supervisor.launch()
+        supervisor.census.until_there(supervisor.count, seconds)
+        yield supervisor
+        supervisor.stop()
+    finally:
+        supervisor.clean_up()
+
+
+class Weaver(Supervisor):
+    """Weaver on a repository with one manifest for each service."""
+
+    name = "weaver"
+    program = beside_python("weaver")
+    extra = ""
+    """More lines for each manifest."""
+
+    def prepare(self) -> None:
+        """Make a repository with one commit."""
+        (self.folder / "services.d").mkdir()
+        for number in range(self.count):
+            self.write(number)
+        self.git("init", "--quiet", "--initial-branch=main")
+        (self.folder / ".gitignore").write_text(".weaver/\ncomplaints\n")
+        self.commit("Say what runs")
+
+    def write(self, number: int, value: int | None = None) -> None:
+        """Write one manifest: whole, under another name first, as editors do."""
+        path = self.manifest(number)
+        draft = path.with_name(f".{path.name}.tmp")
+        shown = number if value is None else value
+        draft.write_text(f"name: s{number}\ncommand: sleep {self.tag} {shown}\n{self.extra}")
+        draft.replace(path)
+
+    def manifest(self, number: int) -> Path:
+        """Give the path of a service's manifest."""
+        return self.folder / "services.d" / f"s{number}.yaml"
+
+    def git(self, *arguments: str) -> None:
+        """Run git in the repository."""
+        who = ["-c", "user.name=Bench", "-c", "user.email=bench@weaver.invalid"]
+        subprocess.run(["git", *who, *arguments], cwd=self.folder, check=True, capture_output=True)
+
+    def commit(self, message: str) -> None:
+        """Commit everything as it is saved."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", message)
+
+    def command(self, *arguments: str) -> tuple[str, ...]:
+        """Give a command line of Weaver's for this repository."""
+        return (self.program, "-C", str(self.folder), *arguments)
+
+    def launch(self) -> None:
+        """Start the daemon in the background, as a person does."""
+        self._starting = self.spawn(*self.command("up", "--detach"))
+
+    def until_converged(self) -> None:
+        """Wait until `up --detach` has said that everything runs."""
+        if self._starting.wait(QUIET_S) != 0:
+            raise RuntimeError(f"cannot start weaver: {self.stderr.read_text()[-2000:]}")
+
+    def standing(self) -> dict[str, Any]:
+        """Give what `weaver status` says, for scripts."""
+        asked = self.command("status", "-o", "json")
+        answer = subprocess.run(asked, capture_output=True, check=False)
+        found: dict[str, Any] = json.loads(answer.stdout or b"{}")
+        return found
+
+    def managers(self) -> list[int]:
+        """List the daemon, its worker processes and the holder."""
+        root = os.fsencode(self.folder)
+        own = [pid for pid in all_pids() if self._is_ours(pid, root)]
+        return [*own, *(child for pid in own for child in children(pid) if self._works(child))]
+
+    def daemon(self) -> int:
+        """Find the daemon's pid."""
+        (pid,) = (pid for pid in self.managers() if b"reconciler.app" in _words(pid))
+        return pid
+
+    def holder(self) -> int:
+        """Find the holder's pid."""
+        (pid,) = (pid for pid in self.managers() if b"holder" in _words(pid))
+        return pid
+
+    def until_quiet(self) -> None:
+        """Wait until the worker process, kept warm for the next change, has left."""
+        until(lambda: len(self.managers()) == 2, QUIET_S, "weaver's worker to leave", 0.2)
+
+    def stop(self) -> None:
+        """Stop everything in order."""
+        subprocess.run(self.command("down"), check=False, capture_output=True, timeout=STOP_S)
+
+    @staticmethod
+    def _is_ours(pid: int, root: bytes) -> bool:
+        words = _words(pid)
+        return b"reconciler" in words and root in words.split(b"\0")
+
+    @staticmethod
+    def _works(pid: int) -> bool:
+        return b"reconciler" in _words(pid)
+
+
+def _words(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+class ImpatientWeaver(Weaver):
+    """Weaver with services that are restarted at once."""
+
+    extra = "backoff: {initial: 0, jitter: 0}\nmaxRestarts: unlimited\n"
+
+
+class Supervisord(Supervisor):
+    """Supervisord with one section for each service, all else as by default."""
+
+    name = "supervisord"
+
+    @property
+    def config(self) -> Path:
+        """Give the path of the configuration."""
+        return self.folder / "supervisord.conf"
+
+    def prepare(self) -> None:
+        """Write one file with everything."""
+        socket = self.folder / "supervisor.sock"
+        lines = [
+            "[supervisord]",
+            f"logfile={self.folder}/supervisord.log",
+            f"pidfile={self.folder}/supervisord.pid",
+            f"childlogdir={self.folder}",
+            # Each service has two pipes. More would cost time: every child closes them all.
+            f"minfds={max(1024, 3 * self.count + 200)}",
+            f"[unix_http_server]\nfile={socket}",
+            "[rpcinterface:supervisor]",
+            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+            f"[supervisorctl]\nserverurl=unix://{socket}",
+        ]
+        lines += [
+            f"[program:s{number}]\ncommand={SLEEP} {self.tag} {number}"
+            for number in range(self.count)
+        ]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def launch(self) -> None:
+        """Start the daemon in the foreground, as a service manager would."""
+        started = self.spawn(beside_python("supervisord"), "-n", "-c", str(self.config))
+        self.process = started
+
+    def control(self, *arguments: str) -> tuple[str, ...]:
+        """Give a command line of supervisorctl."""
+        return (beside_python("supervisorctl"), "-c", str(self.config), *arguments)
+
+    def managers(self) -> list[int]:
+        """Give the daemon."""
+        return [self.process.pid] if hasattr(self, "process") else []
+
+    def stop(self) -> None:
+        """Ask the daemon to leave; it stops its services first."""
+        self.process.terminate()
+        self.process.wait(STOP_S)
+
+
+class Scanned(Supervisor):
+    """A supervisor of the daemontools family: a folder for each service, a process for each."""
+
+    scanner: str
+    stop_signal: signal.Signals
+    logger = ""
+    """The program, and arguments, that writes a service's output to files."""
+    captures_output = False
+
+    @property
+    def folders(self) -> Path:
+        """Give the folder that is scanned."""
+        return self.folder / "scan"
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Tell whether its programs are on PATH."""
+        programs = [cls.scanner, *cls.logger.split()[:1]]
+        return all(shutil.which(program) for program in programs)
+
+    def prepare(self) -> None:
+        """Write a script for each service, and one for its logger."""
+        for number in range(self.count):
+            place = self.folders / f"s{number}"
+            _script(place / "run", f"exec {SLEEP} {self.tag} {number}")
+            if self.logger:
+                (place / "main").mkdir()
+                _script(place / "log" / "run", f"exec {self.logger} ../main")
+
+    def launch(self) -> None:
+        """Start the scanner."""
+        self.process = self.spawn(self.scanner, *self.arguments(), str(self.folders))
+
+    def arguments(self) -> list[str]:
+        """Give options of the scanner."""
+        return []
+
+    def managers(self) -> list[int]:
+        """List the scanner, its supervising processes and the loggers."""
+        if not hasattr(self, "process"):
+            return []
+        supervising = children(self.process.pid)
+        held = [child for pid in supervising for child in children(pid)]
+        services = self.census.fresh()
+        return [self.process.pid, *supervising, *(pid for pid in held if pid not in services)]
+
+    def stop(self) -> None:
+        """Signal the scanner, which ends all that is below it."""
+        below = self.managers()
+        self.process.send_signal(self.stop_signal)
+        self.process.wait(STOP_S)
+        until(lambda: not any(map(is_alive, below)), STOP_S, f"{self.name} to leave", 0.05)
+
+
+class Runit(Scanned):
+    """runit without loggers: what services print goes wherever runit's own output goes."""
+
+    name = "runit"
+    scanner = "runsvdir"
+    stop_signal = signal.SIGHUP
+
+    def arguments(self) -> list[str]:
+        """Give each service a process group of its own."""
+        return ["-P"]
+
+
+class LoggingRunit(Runit):
+    """runit with a svlogd for each service."""
+
+    name = "runit + svlogd"
+    logger = "svlogd"
+    captures_output = True
+
+
+class S6(Scanned):
+    """s6 without loggers."""
+
+    name = "s6"
+    scanner = "s6-svscan"
+    stop_signal = signal.SIGTERM
+
+    def arguments(self) -> list[str]:
+        """Raise the number of services it takes, by default 500."""
+        return ["-c", str(2 * self.count + 10)]
+
+
+class LoggingS6(S6):
+    """s6 with a s6-log for each service."""
+
+    name = "s6 + s6-log"
+    logger = "s6-log t"
+    captures_output = True
+
+
+PEERS: tuple[type[Supervisor], ...] = (Supervisord, Runit, LoggingRunit, S6, LoggingS6)
+
+
+def _script(path: Path, line: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
