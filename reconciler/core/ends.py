@@ -56,6 +56,8 @@ def _keep_early(
     ledger.early[run] = EarlyEnd(slot=slot, exit=end, is_empty=is_empty)
     while len(ledger.early) > EARLY_ENDS_KEPT:
         del ledger.early[next(iter(ledger.early))]
+    if ledger.record(slot).pending is None:
+        ledger.look_again = True
 
 
 def catch_up(ledger: Ledger, slot: Slot, run: RunId) -> None:

@@ -194,6 +194,7 @@ class Engine:
             transitions=tuple(ledger.transitions),
             remembered=ledger.take_remembered(),
             wake_at=ledger.wake_at,
+            may_acknowledge=not ledger.early,
             finished=is_over,
         )
         ledger.commands, ledger.happenings, ledger.transitions = [], [], []

@@ -84,6 +84,12 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     rest = tuple(process for process in look.processes if process.slot in unclaimed)
     ledger.unclaimed = replace(look, processes=rest) if rest else None
     ledger.strays = _compare_all(ledger, look, [*slots, *sorted(fresh - unclaimed)])
+    # All others would have been met in this look.
+    ledger.early = {
+        run: early
+        for run, early in ledger.early.items()
+        if early.slot in unclaimed or ledger.record(early.slot).pending is not None
+    }
 
 
 def claim(ledger: Ledger) -> None:

@@ -253,5 +253,7 @@ class Decision:
     remembered: Remembered = field(default_factory=Remembered)
     wake_at: Nanos | None = None
     """When the engine wants to be stepped again though nothing happened."""
+    may_acknowledge: bool = True
+    """Whether every end told so far is on record; the host may forget those that are."""
     finished: bool = False
     """A shutdown is complete: nothing runs any more."""

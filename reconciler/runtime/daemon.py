@@ -201,7 +201,8 @@ class Daemon:
         self._to_acknowledge |= any(isinstance(event, Exited | HostLooked) for event in events)
         # Every exit told so far is acknowledged at once, so none may be waiting unread.
         is_waiting = self._is_holding() or _has_ends(self._inbox)
-        if self._to_acknowledge and is_written and not is_waiting:
+        is_on_record = is_written and decision.may_acknowledge
+        if self._to_acknowledge and is_on_record and not is_waiting:
             self._to_acknowledge = False
             with suppress(HostError):
                 await self._host.acknowledge()

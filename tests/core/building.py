@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from reconciler.model.desired import Definition, ManifestSet, Revision
@@ -38,13 +38,13 @@ def slot(service: str, index: int = 0) -> Slot:
     return Slot(service=name(service), index=index)
 
 
-def service(text: str, *needs: str | Need, edition: int = 1, **fields: Any) -> ServiceSpec:
+def service(text: str, *needs: str | Need, edition: int = 1, **others: Any) -> ServiceSpec:
     """Give a service; `edition` stands for everything that reaches its process."""
     made = tuple(need if isinstance(need, Need) else Need(service=name(need)) for need in needs)
     spec = ServiceSpec(
         name=name(text), digest=Digest(f"{text}@{edition}"), needs=made, backoff=STEADY
     )
-    return replace(spec, **fields)
+    return replace(spec, **others)
 
 
 def probed(text: str, *needs: str | Need, **fields: Any) -> ServiceSpec:
@@ -80,6 +80,17 @@ def place(spec: ServiceSpec | str, line: int = 1) -> Source:
 
 def fault(text: str, message: str = "unknown key `prot`") -> Diagnostic:
     return Diagnostic(source=place(text, 3), code="W201", message=message, mend="")
+
+
+def in_brief(spec: ServiceSpec) -> str:
+    """Give a spec in words: its name, and the fields that are not as they usually are."""
+    usual = service(spec.name)
+    told = [
+        f"{one.name}={getattr(spec, one.name)!r}"
+        for one in fields(ServiceSpec)
+        if getattr(spec, one.name) != getattr(usual, one.name)
+    ]
+    return f"{spec.name}({', '.join(told)})"
 
 
 def manifests(

@@ -26,7 +26,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot
-from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName
+from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName, seconds
 
 BOOT = "boot-1"
 PROMPT = Nanos(MILLISECOND)
@@ -43,7 +43,9 @@ class Program:
     ready_after: Nanos | None = Nanos(0)
     """When probes begin to pass; None: never."""
     lives_for: Nanos | None = None
-    """When it ends by itself; None: never."""
+    """When it ends by itself; None: never, unless it is a oneshot."""
+    oneshot_takes: Nanos | None = seconds(2)
+    """When it ends by itself if it is a oneshot."""
     code: int = 0
     """What it then exits with."""
     ends_in: Nanos | None = PROMPT
@@ -172,10 +174,13 @@ class Host:
             return replace(failed, because="its former run is still there", is_busy=True)
         if program.cannot_run:
             return replace(failed, because=program.cannot_run)
-        run = self.start(command.slot, command.spec.digest, program)
+        is_oneshot = command.spec.is_oneshot
+        run = self.start(command.slot, command.spec.digest, program, is_oneshot=is_oneshot)
         return Spawned(serial=command.serial, process=run.shown())
 
-    def start(self, slot: Slot, digest: Digest, program: Program) -> Run:
+    def start(
+        self, slot: Slot, digest: Digest, program: Program, *, is_oneshot: bool = False
+    ) -> Run:
         """Start a process, whoever wants it."""
         self.started += 1
         run = Run(
@@ -187,8 +192,11 @@ class Host:
             program=program,
         )
         self.runs[run.id] = run
-        if program.lives_for is not None:
-            self.later(program.lives_for, lambda: self.end(run, code=program.code))
+        lives_for = program.lives_for
+        if lives_for is None and is_oneshot:
+            lives_for = program.oneshot_takes
+        if lives_for is not None:
+            self.later(lives_for, lambda: self.end(run, code=program.code))
         return run
 
     def _signal(self, command: Signal) -> Event:

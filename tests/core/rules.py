@@ -28,6 +28,7 @@ from reconciler.model.observed import Exit, Slot, State
 from reconciler.model.record import Memory
 from reconciler.model.spec import Backoff, Condition, Need, ServiceSpec
 from reconciler.model.units import Nanos, RunId, ServiceName
+from tests.core.building import place
 from tests.core.host import Host, Run
 
 CLEAN = ("SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE")
@@ -50,6 +51,8 @@ class Rules:
         self._is_hurried = False
         self._is_shutting_down = False
         self._serial = 0
+        self._held: tuple[ServiceName, ...] = ()
+        """Services whose removal waits for a yes."""
 
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life: it starts counting, and has heard nothing."""
@@ -57,6 +60,10 @@ class Rules:
         self._heard = {}
         self._is_hurried = self._is_shutting_down = False
         self._in_force = {name: one.spec for name, one in memory.services.items()}
+
+    def reboot(self) -> None:
+        """Begin anew: no failure outlives the host."""
+        self._failures.clear()
 
     # --- before a step ---------------------------------------------------------------------
 
@@ -121,6 +128,8 @@ class Rules:
         refused = [one for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [], "the judge refused a plan"
         situation = engine.situation(now)
+        prune = situation.prune
+        self._held = prune.services if prune is not None and not prune.approved else ()
         assert judge(plan(situation), situation) == (), "the judge refuses the next plan"
         for command in decision.commands:
             assert command.serial > self._serial, "a serial was used twice"
@@ -198,8 +207,12 @@ class Rules:
     def _is_unwanted(self, name: ServiceName) -> bool:
         if self._is_shutting_down:
             return True
-        spec = self._in_force.get(name)
-        return name not in self.manifests.definitions or spec is None or not spec.wants_to_run
+        found, spec = self.manifests, self._in_force.get(name)
+        if name in found.definitions:
+            return not found.definitions[name].spec.wants_to_run
+        is_frozen = name in found.invalid or place(name).file in found.broken_files
+        is_kept = is_frozen or name in self._held
+        return not (is_kept and spec is not None and spec.wants_to_run)
 
     def _ends_in_order(self, need: ServiceName) -> None:
         """See that no dependent that has to end as well still runs."""

@@ -36,6 +36,9 @@ from tests.core.words import in_words
 MANY_STEPS = 5_000
 """More than any of the small worlds here can need to come to rest."""
 START = seconds(100)
+CALMING = 30
+"""Seconds after which the last fault has had its last effect."""
+WELL_BEHAVED = Program()
 
 
 class World:
@@ -53,6 +56,7 @@ class World:
         self._coming: list[tuple[Nanos, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._inbox: list[Event] = []
+        self._taken_in: list[Event] = []
         self._life = 0
         self._wake_at: Nanos | None = None
         self._read: ManifestSet | None = None
@@ -102,6 +106,7 @@ class World:
             heapq.heappop(self._coming)[2]()
         self.now = until
         self._inbox.clear()
+        self._taken_in.clear()
         self._begin()
 
     def forget_manifests(self) -> None:
@@ -118,6 +123,7 @@ class World:
     def reboot(self) -> None:
         """Restart the host: nothing runs, and what was remembered of slots means nothing."""
         self.host.reboot()
+        self.rules.reboot()
         self.memory = replace(self.memory, slots={})
         self.kill_daemon()
 
@@ -136,6 +142,25 @@ class World:
         signal = "SIGKILL" if code is None else None
         self.host.end(run, code=code, signal=signal)
 
+    def calm(self) -> None:
+        """Let nothing go wrong any more: programs behave, and every answer arrives."""
+        host = self.host
+        host.is_lost = False
+        for faults in (host.loses_next, host.drops_next, host.doubles_next):
+            faults.clear()
+        host.delays.clear()
+        host.programs = dict.fromkeys(host.programs, WELL_BEHAVED)
+        for run in host.runs.values():
+            run.program = WELL_BEHAVED
+        self.pass_time(CALMING)
+
+    def let_go(self) -> None:
+        """Agree to every removal, and let everything that failed for good be tried again."""
+        self.pass_time(1)
+        if self.picture.prune is not None:
+            self.ask(OperationKind.APPROVE_PRUNE, prune_id=self.picture.prune.id)
+        self.ask(OperationKind.START, *self.picture.services)
+
     # --- letting time pass -----------------------------------------------------------------
 
     def step(self) -> Decision:
@@ -147,7 +172,10 @@ class World:
         self.rules.before(events, self.now)
         decision = self.engine.step(events, self.now)
         self._write_down(decision)
-        self.host.acknowledge(events)
+        self._taken_in += events
+        if decision.may_acknowledge:
+            self.host.acknowledge(self._taken_in)
+            self._taken_in = []
         self.story += in_words(events, decision, Nanos(self.now - START))
         self.rules.after(self.engine, decision, self.now)
         for command in decision.commands:
@@ -222,6 +250,20 @@ class World:
         """Give the process that a slot has now."""
         (run,) = self.host.live(slot(service, index))
         return run
+
+    def is_as_wanted(self, spec: ServiceSpec) -> bool:
+        """Tell whether exactly what a manifest says runs, or has run and is done."""
+        live = {run.slot.index: run for run in self.host.runs.values() if self._runs(run, spec)}
+        if not spec.wants_to_run:
+            return live == {}
+        if spec.is_oneshot or not live:
+            code = self.status(spec.name).reason_code
+            return code == "Completed" or (not spec.is_oneshot and code == "Exited")
+        is_newest = all(run.digest == spec.digest for run in live.values())
+        return is_newest and set(live) == set(range(spec.instances))
+
+    def _runs(self, run: Run, spec: ServiceSpec) -> bool:
+        return run.slot.service == spec.name and not run.is_empty
 
     def pids(self) -> dict[Slot, int]:
         return {run.slot: run.pid for run in self.host.runs.values() if not run.is_empty}
