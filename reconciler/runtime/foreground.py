@@ -47,8 +47,10 @@ class Onlooker:
                 await self._daemon.turn()
                 for event in listener.drain():
                     self._show(EventSeen(event=event))
-                if self._look(self._daemon.picture()):
+                picture = self._daemon.picture()
+                if self._look(picture):
                     await self._say_where()
+                    self._show(self._arrival(picture))
                 if self._daemon.is_over:
                     return
 
@@ -64,12 +66,10 @@ class Onlooker:
                     self._show(Problem(title=text))
             self._troubles = troubles
         has_arrived = picture.converged and not self._was_converged
-        if has_arrived and not self._daemon.is_over:
-            self._show(self._arrival(picture))
         if self._was_converged and not picture.converged:
             self._since = asyncio.get_running_loop().time()
         self._was_converged = picture.converged
-        return has_arrived
+        return has_arrived and not self._daemon.is_over
 
     def _show_faults(self, picture: Picture) -> None:
         faults = tuple(found for found in picture.diagnostics if not found.is_warning)

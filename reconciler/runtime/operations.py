@@ -154,10 +154,13 @@ class Operations:
 
     def _news(self, listener: Listener) -> list[Message]:
         found: list[Message] = []
+        services = self._daemon.picture().services
         for event in listener.drain():
             if event.service:
                 found.append(EventSeen(event=event))
-                if (action := action_of(event, (Verb.STOP,), None)) is not None:
+                status = services.get(ServiceName(event.service))
+                spec = status.spec if status else None
+                if (action := action_of(event, (Verb.STOP,), spec)) is not None:
                     found.append(action)
         return found
 

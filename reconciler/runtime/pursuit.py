@@ -155,27 +155,30 @@ def action_of(
     is_oneshot = spec is not None and spec.is_oneshot
     kind = event.kind
     if kind == "config.changed" and planned == (Verb.UPDATE,):
-        return _seen(event, Verb.UPDATE, Phase.DONE)
+        return _seen(event, Verb.UPDATE, Phase.DONE, spec)
     if kind in _BEGINS:
         verb = Verb.RESTART if is_restart else _BEGINS[kind]
-        return _seen(event, verb, Phase.START)
+        return _seen(event, verb, Phase.START, spec)
     if kind == "service.ready" and is_oneshot:
         return None
     if kind == "service.stopped" and is_restart:
         return None
     if kind in _ENDS:
         verb = Verb.RESTART if is_restart else _ENDS[kind]
-        return _seen(event, verb, Phase.DONE)
+        return _seen(event, verb, Phase.DONE, spec)
     if kind in _FAILS:
-        return _seen(event, Verb.RESTART if is_restart else _FAILS[kind], Phase.FAILED)
+        verb = Verb.RESTART if is_restart else _FAILS[kind]
+        return _seen(event, verb, Phase.FAILED, spec)
     return None
 
 
-def _seen(event: EventRecord, verb: Verb, phase: Phase) -> ActionSeen:
+def _seen(event: EventRecord, verb: Verb, phase: Phase, spec: ServiceSpec | None) -> ActionSeen:
+    """Tell of an action; which instance it is of matters only where there are several."""
+    is_only = spec is not None and spec.instances == 1
     return ActionSeen(
         service=ServiceName(event.service),
         action=verb,
         phase=phase,
-        instance=event.instance,
+        instance="" if is_only else event.instance,
         reason=event.reason,
     )
