@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from reconciler.adapters import drafting
 from reconciler.adapters.git import state
 from reconciler.adapters.git.checkout import locate
-from reconciler.adapters.reader import FileReader, Gathered
+from reconciler.adapters.reader import FileReader
 from reconciler.adapters.reader.looks import Stamps, look
 from reconciler.adapters.watch import Watch
 from reconciler.manifest.config import CONFIG_FILE
 from reconciler.model.desired import Revision
 from reconciler.model.units import ServiceName
-from reconciler.runtime.worktree import EnvFiles, Hands, Texts, Worktree
+from reconciler.runtime.worktree import Hands, Texts, Worktree
 
 
 def require_repository(root: Path) -> None:
@@ -30,20 +28,17 @@ def open_worktree(
     """Give the checkout as the daemon follows it."""
     saved = SavedTexts(root)
 
-    async def read_texts(texts: Texts, env_files: EnvFiles) -> Gathered:
-        return replace(await reader.read_texts(texts), env_files=env_files)
-
     hands = Hands(
         read_saved=reader.read_worktree,
-        read_texts=read_texts,
+        read_texts=reader.read_texts,
         hold=partial(state.reading_hold, root),
         head=lambda: state.head(locate(root)),
         saved=saved.read,
         dirty=partial(_dirty, root),
         changes=watch.changes,
         also_watch=watch.also,
-        replay=drafting.replay,
-        split=drafting.split,
+        replay=reader.replay,
+        split=reader.split,
     )
     return Worktree(root, hands, only=only)
 

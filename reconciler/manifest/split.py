@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.manifest.nodes import Scalar
 from reconciler.manifest.parse import ParsedFile, parse
 from reconciler.manifest.validate import check
 from reconciler.model.errors import ManifestError
@@ -13,21 +14,22 @@ _MARK = "---"
 def split(file: str, data: bytes, *, must_be_valid: bool) -> tuple[tuple[ServiceName, str], ...]:
     """Give every service that a file defines with the text of its document, comments included.
 
-    Raises ManifestError with all faults where one cannot be told apart, or, if asked, is invalid.
+    Raises ManifestError with all faults where the documents cannot be told apart or, if asked,
+    where anything in them is invalid.
     """
     parsed = parse(file, data)
-    result = check(parsed)
-    if result.is_broken or (must_be_valid and result.faults):
-        fault = result.faults[0]
+    faults = check(parsed).diagnostics if must_be_valid else parsed.faults
+    if any(not fault.is_warning for fault in faults):
         raise ManifestError(
-            f"cannot use {file}: {fault.source}: {fault.code} {fault.message}",
-            mend=fault.mend,
-            diagnostics=result.diagnostics,
+            f"cannot use {file}: it is not valid",
+            mend="mend what is named; nothing was written",
+            diagnostics=faults,
         )
-    names = [document.root.get("name") if document.root else None for document in parsed.documents]
     found = []
-    for name, (begin, end) in zip(names, spans(parsed), strict=True):
-        found.append((ServiceName(str(getattr(name, "value", ""))), _bare(parsed.text[begin:end])))
+    for document, (begin, end) in zip(parsed.documents, spans(parsed), strict=True):
+        name = document.root.get("name") if document.root else None
+        if isinstance(name, Scalar):
+            found.append((ServiceName(str(name.value)), _bare(parsed.text[begin:end])))
     twice = sorted({name for name, _ in found if [other for other, _ in found].count(name) > 1})
     if twice and must_be_valid:
         raise ManifestError(
