@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from reconciler import __version__
@@ -18,7 +19,7 @@ from reconciler.api.server import Api
 from reconciler.api.streams import Streams
 from reconciler.app.assembly import Assembly, assemble
 from reconciler.app.checkout import require_repository
-from reconciler.app.scrape import MetricsPort
+from reconciler.app.scrape import RETRY_S, MetricsPort
 from reconciler.runtime.caretaker import Caretaker
 from reconciler.runtime.foreground import Interrupts, Onlooker, Show
 from reconciler.runtime.home import Home, bind_socket
@@ -140,12 +141,15 @@ class Life:
 
     async def _follow_settings(self) -> None:
         """Put weaver.yaml into force as it changes."""
-        daemon, worktree = self._parts.daemon, self._parts.worktree
-        while not daemon.is_over:
-            serving = await self._metrics.follow(worktree.config.metrics_listen)
+        worktree = self._parts.worktree
+        while True:
+            config = worktree.config
+            serving = await self._metrics.follow(config.metrics_listen)
             if serving is not None:
                 self._begin(serving, self._ending)
-            await daemon.turn()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S if self._metrics.trouble else None):
+                    await worktree.reconfigured(config)
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()

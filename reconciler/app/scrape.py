@@ -13,6 +13,7 @@ from reconciler.api.listen import Listener
 from reconciler.api.server import metrics_api
 
 RETRY_S = 10.0
+"""Between tries to get a port that could not be had."""
 
 
 class MetricsPort:
@@ -22,15 +23,13 @@ class MetricsPort:
         self._backend = backend
         self._listening = listening
         self._address = ""
-        self._retry_at = 0.0
         self.listeners: list[Listener] = []
         self.trouble = ""
         """Why the port is not open; empty where it is, or none is wanted."""
 
     async def follow(self, address: str) -> Coroutine[Any, Any, None] | None:
         """Listen where the settings say now; give the work of serving, where it is new."""
-        now = asyncio.get_running_loop().time()
-        if address == self._address and not (self.trouble and now >= self._retry_at):
+        if address == self._address and not self.trouble:
             return None
         self._stop()
         self._address, self.trouble = address, ""
@@ -41,7 +40,6 @@ class MetricsPort:
         except (OSError, ValueError) as why:
             words = os.strerror(why.errno) if isinstance(why, OSError) and why.errno else str(why)
             self.trouble = f"cannot serve metrics on {address}: {words.lower()}"
-            self._retry_at = now + RETRY_S
             return None
         self._listening[:] = [address]
         listener = Listener(metrics_api(self._backend), bound)

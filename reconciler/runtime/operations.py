@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import suppress
 from typing import assert_never
 
@@ -116,8 +116,10 @@ class Operations:
         services = self._daemon.picture().services
         guards.known(names, services)
         chase = self._chase(names or tuple(services), terms, aim=Aim(finishes_oneshots=False))
-        what = _list(names) if names else f"{len(services)} services"
-        async for message in self._pursue(what, chase, terms, listener):
+        what = _list(names) if names else _count(services)
+        async for message in self._pursue(
+            what, chase, terms, listener, done=f"{what} as wanted after"
+        ):
             yield message
 
     async def _first_look(self, terms: Terms) -> None:
@@ -165,7 +167,7 @@ class Operations:
         return found
 
     async def _pursue(
-        self, what: str, chase: Chase, terms: Terms, listener: Listener
+        self, what: str, chase: Chase, terms: Terms, listener: Listener, *, done: str = ""
     ) -> AsyncIterator[Message]:
         await self._daemon.caught_up()
         if not terms.wait:
@@ -175,9 +177,11 @@ class Operations:
         async for message in pursuit.run(listener):
             yield message
         took = asyncio.get_running_loop().time() - chase.begun
-        how = {0: f"done in {took:.1f} s", 9: "time is up, it goes on"}
+        how = {9: "time is up, it goes on"}.get(pursuit.exit_code, "failed")
+        good = f"{done or f'{what} - done in'} {took:.1f} s"
         yield Summary(
-            exit_code=pursuit.exit_code, text=f"{what} - {how.get(pursuit.exit_code, 'failed')}"
+            exit_code=pursuit.exit_code,
+            text=f"{what} - {how}" if pursuit.exit_code else good,
         )
 
     def _chase(
@@ -232,5 +236,5 @@ def _list(names: Iterable[ServiceName]) -> str:
     return ", ".join(names)
 
 
-def _count(names: list[ServiceName]) -> str:
+def _count(names: Collection[ServiceName]) -> str:
     return "1 service" if len(names) == 1 else f"{len(names)} services"

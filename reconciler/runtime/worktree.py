@@ -76,11 +76,18 @@ class Worktree:
         self._hands = hands
         self._only = frozenset(only)
         self._last: Gathered | None = None
+        self._configured = asyncio.Event()
 
     @property
     def config(self) -> Config:
         """Give the settings as last read."""
         return self._last.config if self._last else Config()
+
+    async def reconfigured(self, known: Config) -> Config:
+        """Give the settings once they are others than these."""
+        while self.config == known:
+            await self._configured.wait()
+        return self.config
 
     # --- Manifests -------------------------------------------------------------------------
 
@@ -92,6 +99,8 @@ class Worktree:
         # Git may have begun its work while we read.
         await self._refuse_held()
         self._last = gathered
+        self._configured.set()
+        self._configured = asyncio.Event()
         self._hands.also_watch(self._root / path for path in gathered.env_files)
         return chosen(gathered.assemble(revision), self._only)
 
