@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from reconciler.api.human import clip, plain, span
@@ -30,8 +31,10 @@ _DOING = {
 class Line:
     """What is going on with one service."""
 
-    word: str
+    service: str
+    action: str
     phase: str
+    word: str
     reason: str = ""
     since: float = field(default_factory=time.monotonic)
 
@@ -46,7 +49,13 @@ def describe(message: Json) -> Line:
     action, phase = message["action"], message["phase"]
     doing, done = _DOING.get(action, (action, action))
     words = {"start": doing, "done": done, "failed": f"cannot {action}"}
-    return Line(word=words[phase], phase=phase, reason=plain(message.get("reason", "")))
+    return Line(
+        service=message["service"],
+        action=action,
+        phase=phase,
+        word=words[phase],
+        reason=plain(message.get("reason", "")),
+    )
 
 
 class Progress:
@@ -74,6 +83,13 @@ class Progress:
                 self._draw()
             elif not self._quiet and (before is None or before.word != line.word):
                 err(self._text(name, line, width=0))
+
+    def arrived(self, services: Collection[str]) -> None:
+        """Show that all services are as wanted, whatever was last heard of their actions."""
+        for name, line in list(self._lines.items()):
+            if line.phase == "start" and line.service in services:
+                done = {"service": line.service, "action": line.action, "phase": "done"}
+                self.action({**done, "instance": name if name != line.service else None})
 
     def say(self, text: str) -> None:
         """Print a line for good, above the living ones."""

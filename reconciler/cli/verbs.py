@@ -83,6 +83,8 @@ def _show(session: Session, progress: Progress, message: Json) -> None:
     match message["type"]:
         case "action":
             progress.action(message)
+        case "converged":
+            progress.arrived(message["services"])
         case "note":
             progress.say(plain(message["text"]))
         case "problem":

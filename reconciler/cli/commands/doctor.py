@@ -46,13 +46,19 @@ def examine(session: Session) -> list[Finding]:
 def _daemon_findings(session: Session) -> list[Finding]:
     """Give what the daemon finds, or that there is none."""
     try:
-        said = session.daemon().ask("/v1/doctor", {"format": "json"}).json()
+        daemon = session.daemon()
+        said = daemon.ask("/v1/doctor", {"format": "json"}).json()
+        about = daemon.ask("/v1/status", {"format": "json"}).json()["daemon"]
     except CommandError as failure:
         grade = Grade.WARNING if failure.code == exits.NO_DAEMON else Grade.PROBLEM
         return [Finding(check="daemon", grade=grade, text=failure.message, mend=failure.mend)]
+    text = f"weaver {about['version']} runs, pid {about['pid']}"
     return [
-        Finding(check=f["check"], grade=Grade(f["grade"]), text=f["text"], mend=f["mend"])
-        for f in said["findings"]
+        Finding(check="daemon", grade=Grade.OK, text=text),
+        *(
+            Finding(check=f["check"], grade=Grade(f["grade"]), text=f["text"], mend=f["mend"])
+            for f in said["findings"]
+        ),
     ]
 
 
