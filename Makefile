@@ -10,7 +10,7 @@ BOOTSTRAP = $(if $(PYTHON),$(PYTHON),$(error cannot set up weaver: no python3 on
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check static bench soak lock clean
+.PHONY: help up test check static docs bench soak lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,6 +32,10 @@ static: ## Only what needs no test run: format, lint, types, import contracts
 	$(VENV)/ruff check --quiet .
 	$(VENV)/mypy
 	$(VENV)/lint-imports
+
+docs: ## Write the pages of docs/ that are made from the code
+	@$(BOOTSTRAP) check
+	$(VENV)/python -m tools.docs
 
 bench: ## Print the benchmark table
 	@$(BOOTSTRAP) check

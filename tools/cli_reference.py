@@ -20,9 +20,11 @@ HEAD = """\
 
 <!-- Written by tools/cli_reference.py from the commands' own help; do not edit. -->
 
-`weaver COMMAND --help` shows the same in a terminal. Every command also takes `-C DIR`,
-`--state-dir DIR`, `--no-color`, `-q` and `-v`, before its name or after it. Results go to standard
-output, progress and errors to standard error; there is no colour off a terminal.
+`weaver COMMAND --help` shows the same in a terminal. Every command also takes these, before its
+name or after it: `-C`, `--directory DIR` (the repository; default: the one around the working
+directory), `--state-dir DIR` (in place of its `.weaver/`), `--no-color`, `-q`, `--quiet` and `-v`,
+`--verbose`. `weaver --version` says which version this is. Results go to standard output, progress
+and errors to standard error; there is no colour off a terminal.
 """
 
 

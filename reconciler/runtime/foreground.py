@@ -77,7 +77,7 @@ class Onlooker:
         if fresh:
             self._show(
                 Problem(
-                    title="what is named here is invalid; what ran before runs on",
+                    title="manifests are invalid; what ran before runs on",
                     exit_code=2,
                     diagnostics=fresh[:MOST_FAULTS],
                 )

@@ -1,0 +1,130 @@
+"""Write docs/lifecycle.md from the table of states, so that the diagram is what is so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.core.lifecycle import NEXT, Signal
+from reconciler.model.observed import State
+
+HEAD = """\
+# The life of a service
+
+<!-- Written by `make docs` from reconciler/core/lifecycle.py; do not edit. -->
+
+Each instance of a service has a *slot*, numbered from 0, and at most one process at a time. This is
+the life of a slot. A pair of state and signal that is not listed changes nothing.
+"""
+
+STATES = {
+    State.STOPPED: "nothing runs: it should not, or it has not begun, or it is done",
+    State.STARTING: "a process runs and is not ready yet",
+    State.RUNNING: "a process runs and is ready",
+    State.DEGRADED: "a process runs and its checks fail",
+    State.STOPPING: "the process was asked to end; all that it started has to end too",
+    State.CRASHED: "the process ended by itself and should not have, or could not be started",
+    State.UNKNOWN: "what is in the slot cannot be verified, so it is left alone",
+}
+
+TAIL = """\
+## From slots to the service
+
+A service whose slots are all alike has their state. If only some run, it is `degraded`, with words
+such as "1 of 2 running"; else it has the worst of `crashed`, `unknown`, `starting`, `stopping`.
+
+| health | when |
+|---|---|
+| `Healthy` | running and ready; or a oneshot that exited well |
+| `Progressing` | starting, or waiting for its next try after a crash |
+| `Degraded` | degraded, or crashed for good |
+| `Stopped` | stopped, as its manifest says |
+| `Missing` | wanted, without a process, and nothing is planned |
+| `Unknown` | it cannot be verified |
+
+| sync | when |
+|---|---|
+| `Synced` | what runs is what the manifest says |
+| `OutOfSync` | it is not yet |
+| `Invalid` | the manifest has faults; the last good one stays in force |
+| `Held` | something is deliberately not done: a large removal, git at work in the checkout |
+| `Unknown` | it cannot be verified |
+
+## After a crash
+
+A process that ends though it should run is started again after a *back-off*: by default 1 s, then
+2 s, 4 s and so on up to 60 s, each with up to 1 s of jitter. After `maxRestarts` of these (default
+10) Weaver gives up: the service stays `crashed` until `weaver start NAME` or a change of its
+manifest. The count begins anew after 5 minutes of uptime. `restart: on-failure` restarts only
+what ended with a failure, `restart: never` nothing.
+
+## Stopping
+
+The main process gets `stopSignal` (SIGTERM); with `shell: true` its whole group does. What is left
+of the tree when it ended gets the signal too, and the rest of `stopTimeout` (10 s). Then the whole
+tree gets SIGKILL. Dependents stop first.
+
+## Events
+
+`weaver events` shows them, `weaver events -f` follows.
+
+| kind | says |
+|---|---|"""
+
+EVENTS = {
+    "service.registered": "a manifest defines a new service",
+    "service.unregistered": "no manifest defines it any more, and nothing of it runs",
+    "service.starting": "a process is being started, and why",
+    "service.ready": "it is ready, and what said so",
+    "service.adopted": "a process was found running that an earlier daemon started; it is kept",
+    "service.stopping": "it is asked to end, and why",
+    "service.killed": "it did not end in time, and its tree gets SIGKILL",
+    "service.stopped": "nothing of it runs any more, and how it ended",
+    "service.completed": "a oneshot exited well",
+    "service.crashed": "it ended by itself, could not be started, or did not get ready in time",
+    "service.gave-up": "`maxRestarts` is used up",
+    "service.unknown": "a process cannot be verified any more",
+    "dependency.lost": "it runs on while something it needs does not",
+    "dependency.back": "what it needs is there again",
+    "config.changed": "its manifest changed, at this revision",
+    "git.committed": "a command wrote a commit",
+    "prune.held": "so many services would be removed at once that it waits for a yes",
+    "prune.approved": "somebody said yes",
+    "plan.refused": "the judge refused a plan; the services concerned are left alone",
+    "record.trouble": "the record in `.weaver/state.db` cannot be written",
+}
+
+
+def page() -> str:
+    """Give the whole page."""
+    lines = [HEAD, *_states(), *_diagram(), *_table(), TAIL, *_events()]
+    return "\n".join(lines) + "\n"
+
+
+def _states() -> Iterator[str]:
+    yield from ("| state | means |", "|---|---|")
+    yield from (f"| `{state}` | {meaning} |" for state, meaning in STATES.items())
+    yield ""
+
+
+def _diagram() -> Iterator[str]:
+    """Draw the table; what may befall several states alike is left to the table below."""
+    yield from ("```mermaid", "stateDiagram-v2", "    [*] --> stopped")
+    for (before, signal), after in NEXT.items():
+        if State.UNKNOWN not in (before, after) and not signal.name.startswith("FOUND"):
+            yield f"    {before} --> {after}: {signal}"
+    yield from ("```", "")
+
+
+def _table() -> Iterator[str]:
+    """Give the whole table, by state in the order of a life."""
+    yield from ("## Every step", "", "| from | on | to |", "|---|---|---|")
+    for state in STATES:
+        for signal in Signal:
+            after = NEXT.get((state, signal))
+            if after is not None:
+                yield f"| `{state}` | {signal} | `{after}` |"
+    yield ""
+
+
+def _events() -> Iterator[str]:
+    return (f"| `{kind}` | {meaning} |" for kind, meaning in EVENTS.items())
