@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler.adapters.git import index, revisions, state
 from reconciler.adapters.git.checkout import Checkout, locate
-from reconciler.adapters.reader import Gathered, read_saved, read_texts
+from reconciler.adapters.reader import Gathered, OfflineReader
 from reconciler.adapters.reader.folder import unreadable
 from reconciler.app.checkout import SavedTexts
 from reconciler.core.diff import Language, compare, supposed
@@ -39,11 +39,11 @@ class Offline:
 
     def __init__(self, directory: Path) -> None:
         self._root = directory.resolve()
-        self._cache = StatePaths.of(self._root).cache
+        self._reader = OfflineReader(str(self._root), StatePaths.of(self._root).cache)
 
     def saved(self) -> Snapshot:
         """Give the files as saved. Raises SourceHeldError where there is no services.d."""
-        gathered = read_saved(str(self._root), self._cache)
+        gathered = self._reader.read_saved()
         texts = SavedTexts(self._root).read()
         return self._snapshot(gathered, texts, self._saved_revision(texts))
 
@@ -60,7 +60,7 @@ class Offline:
     def given(self, texts: Texts) -> Snapshot:
         """Give files that are nowhere in the repository yet, on top of those that are saved."""
         merged = {**SavedTexts(self._root).read(), **texts}
-        gathered = read_texts(merged, self._cache)
+        gathered = self._reader.read_texts(merged)
         return self._snapshot(gathered, merged, self._saved_revision(merged))
 
     def span(self, text: str) -> tuple[str, str]:
@@ -104,7 +104,7 @@ class Offline:
         return replace(head, dirty=state.dirty_paths(checkout, head.commit, manifests))
 
     def _of_files(self, found: revisions.RevisionFiles, revision: Revision) -> Snapshot:
-        gathered = read_texts(found.files, self._cache)
+        gathered = self._reader.read_texts(found.files)
         refused = tuple(
             FileResult(file=path, diagnostics=(unreadable(path, why),), is_broken=True)
             for path, why in sorted(found.refused.items())

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reconciler.adapters.reader import read_saved
+from reconciler.adapters.reader import OfflineReader
 from reconciler.manifest.parse import parse
 from reconciler.manifest.resolve import assemble
 from reconciler.manifest.validate import check, check_config
@@ -108,7 +108,7 @@ def test_y3_large_files_are_refused_by_their_size(
     path.touch()
     make(path)
     begin = time.process_time()
-    found = read_saved(str(tmp_path)).assemble()
+    found = OfflineReader(str(tmp_path)).read_saved().assemble()
     assert time.process_time() - begin < 0.5
     assert [fault.code for fault in found.diagnostics] == ["W103"]
     assert list(found.broken_files) == ["services.d/web.yaml"]
@@ -124,7 +124,7 @@ def test_y4_files_that_are_no_manifests_are_counted_not_listed(tmp_path: Path) -
     for number in range(300):
         (folder / f"{number}.txt").touch()
     (folder / "web.yaml").write_text(service("web"))
-    found = read_saved(str(tmp_path)).assemble()
+    found = OfflineReader(str(tmp_path)).read_saved().assemble()
     assert list(found.definitions) == ["web"]
     assert len(found.diagnostics) == 6
     assert "295 more files" in found.diagnostics[0].message
@@ -244,10 +244,10 @@ def test_y15_variables_are_text_and_names_are_checked() -> None:
 
 def test_y18_a_missing_folder_is_not_taken_for_no_services(tmp_path: Path) -> None:
     with pytest.raises(SourceHeldError, match=r"cannot read services\.d: no such file"):
-        read_saved(str(tmp_path))
+        OfflineReader(str(tmp_path)).read_saved()
     (tmp_path / "services.d").write_text("not a folder")
     with pytest.raises(SourceHeldError, match="not a directory"):
-        read_saved(str(tmp_path))
+        OfflineReader(str(tmp_path)).read_saved()
 
 
 def test_y18_a_symlink_out_of_the_repository_is_not_followed(tmp_path: Path) -> None:
@@ -260,12 +260,12 @@ def test_y18_a_symlink_out_of_the_repository_is_not_followed(tmp_path: Path) -> 
     (root / "services.d" / "gone.yaml").symlink_to("nowhere")
     (root / "real.yaml").write_text(service("inside"))
     (root / "services.d" / "in.yaml").symlink_to("../real.yaml")
-    found = read_saved(str(root)).assemble()
+    found = OfflineReader(str(root)).read_saved().assemble()
     assert [fault.code for fault in found.diagnostics] == ["W308", "W308"]
     assert list(found.definitions) == ["inside"]
     (root / "services.d" / "sub").symlink_to(outside)
     with pytest.raises(SourceHeldError, match="symlink that leaves the repository"):
-        read_saved(str(root))
+        OfflineReader(str(root)).read_saved()
 
 
 def test_y18_a_folder_that_leads_back_is_walked_once(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_y18_a_folder_that_leads_back_is_walked_once(tmp_path: Path) -> None:
     (tmp_path / "services.d" / "team" / "web.yaml").write_text(service("web"))
     (tmp_path / "services.d" / "again").symlink_to("team")
     (tmp_path / "services.d" / "loop").symlink_to("..")
-    assert len(read_saved(str(tmp_path)).assemble().files) == 1
+    assert len(OfflineReader(str(tmp_path)).read_saved().assemble().files) == 1
 
 
 def test_y19_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_y19_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(folder / "fifo.yaml")
     (folder / "zero.yaml").symlink_to("/dev/zero")
     (folder / "folder.yaml").mkdir()
-    found = read_saved(str(tmp_path)).assemble()
+    found = OfflineReader(str(tmp_path)).read_saved().assemble()
     assert [f"{fault.source.file} {fault.code}" for fault in found.diagnostics] == [
         "services.d/fifo.yaml W116",
         "services.d/zero.yaml W308",

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from reconciler.adapters.reader import FileReader, Gathered, read_saved, read_texts
+from reconciler.adapters.reader import FileReader, Gathered, OfflineReader
 from reconciler.adapters.reader.cache import FILE_NAME, load
 from reconciler.adapters.reader.client import Worker
 from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
@@ -97,7 +97,7 @@ def test_what_is_saved_is_read(root: Path) -> None:
     found = follow(root, read_once)
     assert names(found) == ["b", "web"]
     assert codes(found) == ["services.d/README.md W307", "services.d/team/c.yml W201"]
-    assert found == read_saved(str(root))
+    assert found == OfflineReader(str(root)).read_saved()
 
 
 def test_a_file_that_is_being_written_is_read_when_it_is_whole(root: Path) -> None:
@@ -215,7 +215,7 @@ class TestSettings:
         (root / "weaver.yaml").write_text("gti: {}\n")
         with pytest.raises(SourceHeldError, match=r"cannot use weaver\.yaml: weaver\.yaml:1:1"):
             follow(root, read_once)
-        found = read_saved(str(root))
+        found = OfflineReader(str(root)).read_saved()
         assert codes(found) == ["weaver.yaml W201"]
         assert names(found) == ["web"]
 
@@ -403,16 +403,17 @@ def test_texts_of_a_revision_are_read_with_their_own_settings(root: Path) -> Non
         return await reader.read_texts(texts, {".env": b"A=1\n"})
 
     found = follow(root, use)
-    assert found.files == read_texts(texts).files
+    assert found.files == OfflineReader(str(root)).read_texts(texts).files
     spec = found.assemble().definitions[ServiceName("b")].spec
     assert spec.cwd == "a"
-    assert spec.digest != read_texts(texts).assemble().definitions[ServiceName("b")].spec.digest
+    bare = OfflineReader(str(root)).read_texts(texts)
+    assert spec.digest != bare.assemble().definitions[ServiceName("b")].spec.digest
 
 
 def test_what_the_daemon_imports_knows_no_yaml() -> None:
     program = (
         "import sys\n"
-        "from reconciler.adapters.reader import FileReader, read_saved\n"
+        "from reconciler.adapters.reader import FileReader, OfflineReader\n"
         "import reconciler.manifest.codec, reconciler.manifest.digest, reconciler.manifest.fields\n"
         "import reconciler.manifest.resolve, reconciler.manifest.config\n"
         "heavy = {'ruamel', '_ruamel_yaml', 'jsonschema', 'difflib', 'referencing'}\n"

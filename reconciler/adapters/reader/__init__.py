@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from reconciler.adapters.reader.file_reader import FileReader
 from reconciler.adapters.reader.gathered import Gathered
-from reconciler.adapters.reader.offline import read_saved, read_texts
+from reconciler.adapters.reader.offline import OfflineReader
 
-__all__ = ["FileReader", "Gathered", "read_saved", "read_texts"]
+__all__ = ["FileReader", "Gathered", "OfflineReader"]
