@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -9,6 +10,7 @@ import signal
 import time
 
 from reconciler.holder import tree
+from reconciler.holder.deliver import deliver, to_members
 from reconciler.holder.spawn import Refused, Standing, spawn
 
 TYPE_CHECKING = False  # see wire.py
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from reconciler.holder.poller import Poller
     from reconciler.holder.wire import Message
 
-KILL_ROUNDS = 8
-"""How often a tree that is being killed is looked at again for processes it forked meanwhile."""
 SETTLE_S = 0.002
 """How long the dying get to die before /proc is searched for survivors."""
 RETRY_S = 1.0
@@ -48,6 +48,8 @@ class Processes:
         """What outlived its main process: pidfds and pids, by run."""
         self._unsettled: dict[str, Run] = {}
         """Runs without a main process, of which /proc shall tell whether anything is left."""
+        self._doomed: set[str] = set()
+        """Runs whose tree was killed: whatever of it still turns up is killed too."""
         self._survey_at = 0.0
 
     # --- requests ---
@@ -76,7 +78,10 @@ class Processes:
         if run is None or run.empty is not None or (run.pid, run.born) != identity:
             raise Refused("signal", errno.ESRCH, f"process {order['pid']} is not there any more")
         try:
-            reached = self._deliver(run, order["signal"], order["scope"])
+            if (order["signal"], order["scope"]) == (signal.SIGKILL, "tree"):
+                self._doomed.add(run.id)
+            main = self._mains.get(run.id)
+            reached = deliver(run, main, order["signal"], order["scope"])
         except OSError as error:
             raise Refused("signal", error.errno or errno.EIO, str(error.strerror)) from error
         if not reached:
@@ -121,10 +126,14 @@ class Processes:
             return
         self._survey_at = began + RETRY_S
         for run_id, members in tree.survey(self._unsettled.values()).items():
-            if members and not self._watch_survivors(self._ledger.runs[run_id], members):
+            run = self._unsettled[run_id]
+            if run_id in self._doomed:
+                with contextlib.suppress(PermissionError):
+                    to_members(run, members, signal.SIGKILL, "tree")
+            if members and not self._watch_survivors(run, members):
                 # They ended before they could be watched: look again for their children.
                 continue
-            run = self._unsettled.pop(run_id)
+            del self._unsettled[run_id]
             if not members:
                 self._note_empty(run)
         # A tree that forks and dies all the time may cost half of our time and no more.
@@ -217,6 +226,7 @@ class Processes:
         return False
 
     def _note_empty(self, run: Run) -> None:
+        self._doomed.discard(run.id)
         seq = self._ledger.seq + 1
         self._journal.record({"is": "empty", "run": run.id, "seq": seq})
         self._tell({"event": "empty", "slot": run.slot, "run": run.id, "seq": seq})
@@ -244,35 +254,6 @@ class Processes:
             del self._survivors[run.id]
             self._settle_soon(run)
 
-    def _deliver(self, run: Run, number: int, scope: str) -> int:
-        """Send a signal to all whom it is meant for, and count them (a group counts as one)."""
-        main = self._mains.get(run.id)
-        if main is None:
-            return self._deliver_to_members(run, number, scope) if scope != "main" else 0
-        if scope == "main":
-            signal.pidfd_send_signal(main, number)
-            return 1
-        # While its leader is there, the number of a group means nobody else.
-        signal.pidfd_send_signal(main, 0)
-        os.killpg(run.pid or 0, number)
-        return 1 + (self._deliver_to_members(run, number, "outside") if scope == "tree" else 0)
-
-    def _deliver_to_members(self, run: Run, number: int, scope: str) -> int:
-        reached: set[tuple[int, int]] = set()
-        for _ in range(KILL_ROUNDS if number == signal.SIGKILL else 1):
-            fresh = [
-                member
-                for member in tree.survey([run])[run.id]
-                if (member.pid, member.born) not in reached
-                and scope in ("tree", "group" if member.group == run.pid else "outside")
-            ]
-            if not fresh:
-                break
-            for member in fresh:
-                _send(member, number)
-                reached.add((member.pid, member.born))
-        return len(reached)
-
 
 def _waitable() -> os.waitid_result | None:
     """Give a child that has exited, and leave it there to be collected."""
@@ -280,15 +261,3 @@ def _waitable() -> os.waitid_result | None:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
-
-
-def _send(member: tree.Process, number: int) -> None:
-    pidfd = tree.pin(member.pid, member.born)
-    if pidfd is None:
-        return
-    try:
-        signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(pidfd)

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 MARK = "WEAVER_RUN"
 ENVIRON_BYTES = 4 * 1024 * 1024  # more than the kernel takes with its default limits
 CHUNK_BYTES = 128 * 1024
+EXEC_PATIENCE_MS = 500
 NANOS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class Process:
     """One process as /proc shows it."""
 
-    __slots__ = ("born", "group", "is_dead", "pid", "session")
+    __slots__ = ("born", "group", "is_dead", "is_executing", "pid", "session")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         # The name in parentheses may hold anything, so count fields from its end.
@@ -40,6 +41,8 @@ class Process:
         self.group = int(fields[2])
         self.session = int(fields[3])
         self.born = int(fields[19])
+        # It has memory, but no end of its environment yet: it is between two programs.
+        self.is_executing = fields[20] != b"0" and fields[48] == b"0"
 
 
 def boot_id() -> str:
@@ -96,11 +99,17 @@ def survey(runs: Collection[Run]) -> dict[str, list[Process]]:
 
 def mark(pid: int) -> str:
     """Give the run that a process carries as its mark; empty when it has none that we may see."""
-    try:
-        environ = b"\0" + _read(f"/proc/{pid}/environ", ENVIRON_BYTES)
-    except OSError:
-        return ""
-    _, _, rest = environ.partition(f"\0{MARK}=".encode())
+    environ = b""
+    for _ in range(EXEC_PATIENCE_MS):
+        try:
+            environ = _read(f"/proc/{pid}/environ", ENVIRON_BYTES)
+        except OSError:
+            return ""
+        if environ or (process := find(pid)) is None or not process.is_executing:
+            break
+        # Its parent's mark is gone and its own not there yet, for a few microseconds.
+        time.sleep(0.001)
+    _, _, rest = (b"\0" + environ).partition(f"\0{MARK}=".encode())
     return rest.partition(b"\0")[0].decode(errors="replace")
 
 

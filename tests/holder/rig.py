@@ -175,10 +175,10 @@ class Rig:
         known = {name: answer[name] for name in ("run", "pid", "born")}
         return Started(slot=slot, log=log, **known)
 
-    def spawn_shell(self, slot: str, script: str, **changes: Any) -> Started:
-        """Start a shell script in a slot, and wait until it says that it is `up`."""
-        started = self.spawn(slot, "/bin/sh", "-c", script, **changes)
-        until(lambda: "up\n" in started.output, message=f"{slot} to be up")
+    def spawn_shell(self, slot: str, script: str, ups: int = 1) -> Started:
+        """Start a shell script in a slot, and wait until its processes said `up` so many times."""
+        started = self.spawn(slot, "/bin/sh", "-c", script)
+        until(lambda: started.output.count("up\n") == ups, message=f"{slot} to be up")
         return started
 
     def signal(self, started: Started, number: int, scope: str = "main") -> Message:

@@ -96,8 +96,8 @@ def test_what_ended_while_no_holder_lived_is_told_once_by_the_next_one(rig: Rig)
 
 
 def test_the_tree_of_an_adopted_service_is_killed_whole(rig: Rig) -> None:
-    script = "(setsid sleep 1000 &); env -i /bin/sleep 1000 & echo up; wait"
-    started = rig.spawn_shell("web-0", script)
+    away, wiped = "setsid sh -c 'echo up; exec sleep 1000'", "env -i /bin/sleep 1000"
+    started = rig.spawn_shell("web-0", f"({away} &); {wiped} & echo up; wait", ups=2)
     rig.restart_holder()
     os.kill(started.pid, signal.SIGKILL)
     rig.wait_for("exited", started)
@@ -419,17 +419,27 @@ def test_shutdown_is_refused_while_something_runs(rig: Rig) -> None:
 
 
 def test_a_daemon_that_does_not_read_misses_nothing(rig: Rig) -> None:
-    script = "for n in 1 2 3; do sleep 0.01; done"
-    runs = [rig.spawn(f"s-{n}", "sh", "-c", script, tag="x" * 5000) for n in range(20)]
-    for _ in range(100):
-        rig._serial += 1  # noqa: SLF001 - many requests, and no look at their answers
-        wire.send(rig.sock, {"do": "list", "serial": rig._serial})  # noqa: SLF001
-    answers = 0
-    while answers < 100:
-        message = rig._receive()  # noqa: SLF001
-        answers += "answer" in message
-        if "event" in message:
-            rig.events.append(message)
+    long = "x" * 2000
+    runs = [rig.spawn(f"s-{n}", "sleep", "1000", tag=long) for n in range(20)]
+    for serial in range(40):
+        wire.send(rig.sock, {"do": "list", "serial": serial})
+    for run in runs:
+        os.kill(run.pid, signal.SIGKILL)
+    answers: list[Message] = []
+    while len(answers) < 40:
+        message = wire.receive(rig.sock)
+        assert message is not None
+        (answers if "answer" in message[0] else rig.events).append(message[0])
+    assert [answer["answer"] for answer in answers] == list(range(40))
     for run in runs:
         rig.wait_for("empty", run)
     assert [event["seq"] for event in rig.events] == list(range(1, 41))
+
+
+def test_long_answers_wait_for_a_daemon_that_reads_late(rig: Rig) -> None:
+    for number in range(20):
+        rig.spawn(f"s-{number}", "sleep", "1000", tag="x" * 2000)
+    for serial in range(40):
+        wire.send(rig.sock, {"do": "list", "serial": serial})
+    answers = [wire.receive(rig.sock) for _ in range(40)]
+    assert [answer and answer[0]["answer"] for answer in answers] == list(range(40))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.holder import tree
 from tests.holder.rig import PATH, Message, Rig
 from tests.waiting import until
 
@@ -129,6 +130,12 @@ def test_a_service_gets_exactly_the_environment_that_was_sent(rig: Rig) -> None:
     assert dict(word.split("=", 1) for word in words if word) == {**env, "WEAVER_RUN": started.run}
 
 
+def test_a_mark_is_seen_even_while_the_program_is_only_being_loaded(rig: Rig) -> None:
+    for number in range(150):
+        started = rig.spawn(f"s-{number}", "sleep", "1000")
+        assert tree.mark(started.pid) == started.run
+
+
 def test_a_service_starts_with_clean_signals_and_only_its_own_descriptors(rig: Rig) -> None:
     script = f'cat /proc/self/status; exec {sys.executable} -c "{FDS}"'
     started = rig.spawn("web-0", "sh", "-c", script)
@@ -237,7 +244,8 @@ def test_a_service_that_ignores_sigterm_dies_by_sigkill_with_its_group(rig: Rig)
 
 
 def test_who_left_for_a_session_of_its_own_is_found_by_its_mark(rig: Rig) -> None:
-    started = rig.spawn_shell("web-0", "setsid sleep 1000 & (setsid sleep 1001 &); echo up; wait")
+    away = "setsid sh -c 'echo up; exec sleep 1000'"
+    started = rig.spawn_shell("web-0", f"{away} & ({away} &); echo up; wait", ups=3)
     assert rig.signal(started, signal.SIGKILL, "group")["reached"] == 1
     rig.wait_for("exited", started)
     assert rig.try_spawn("web-0", ["true"])["error"]["errno"] == errno.EBUSY
@@ -253,18 +261,32 @@ def test_who_wiped_its_environment_is_found_by_its_session(rig: Rig) -> None:
 
 
 def test_killing_a_tree_takes_a_live_leader_and_all_who_left_it(rig: Rig) -> None:
-    script = "(setsid sh -c 'sleep 1000 & sleep 1000 & wait' &); sleep 1000 & echo up; wait"
-    started = rig.spawn_shell("web-0", script)
+    away = "setsid sh -c 'sleep 1000 & sleep 1000 & echo up; wait'"
+    started = rig.spawn_shell("web-0", f"({away} &); sleep 1000 & echo up; wait", ups=2)
     rig.signal(started, signal.SIGKILL, "tree")
     rig.wait_for("empty", started)
 
 
-def test_a_tree_that_forks_all_the_time_can_be_killed(rig: Rig) -> None:
-    forker = "(while :; do sleep 0.01 & sleep 0.01; done) & echo up; exit 0"
-    started = rig.spawn_shell("web-0", forker)
+def test_a_group_that_outruns_every_search_is_killed_at_once(rig: Rig) -> None:
+    """Each of its processes starts the next one, and stays: whoever is found is not the last."""
+    chain = (
+        '[ $1 -eq 90 ] && echo up; [ $1 -gt 0 ] && sh -c "$0" "$0" $(($1 - 1)) & exec sleep 1000'
+    )
+    started = rig.spawn("web-0", "/bin/sh", "-c", chain, chain, "100")
+    until(lambda: "up" in started.output)
+    rig.signal(started, signal.SIGTERM)
     rig.wait_for("exited", started)
-    rig.signal(started, signal.SIGKILL, "tree")
+    assert rig.signal(started, signal.SIGKILL, "tree")["reached"] == 1
     rig.wait_for("empty", started)
+
+
+def test_a_tree_that_forks_away_from_its_group_is_searched_again(rig: Rig) -> None:
+    forker = "for n in $(seq 60); do setsid sleep 1000 & done; wait"
+    for number in range(5):
+        started = rig.spawn_shell(f"s-{number}", f"({forker}) & echo up; exit 0")
+        rig.wait_for("exited", started)
+        assert rig.signal(started, signal.SIGKILL, "tree")["reached"] > 0
+        rig.wait_for("empty", started)
 
 
 def test_an_orphan_of_a_live_service_is_reaped_and_tells_nothing(rig: Rig) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.holder import wire
@@ -38,6 +38,7 @@ def open_fds() -> set[str]:
     return {f"{fd.name} {fd.readlink()}" for fd in Path("/proc/self/fd").iterdir() if fd.exists()}
 
 
+@settings(max_examples=50)
 @given(fields=st.dictionaries(st.text(), JSON), padding=SIZES)
 @example(fields={"memfd": 7, "odd": "\ud800\0"}, padding=300_000)
 def test_any_message_arrives_as_it_was_sent(fields: dict[str, Any], padding: int) -> None:
