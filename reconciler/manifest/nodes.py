@@ -5,7 +5,7 @@ Lines and columns count from 1 as editors show them; `start` and `end` are offse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 Path = tuple[str | int, ...]
@@ -91,16 +91,3 @@ def find_key(node: Node, path: Path) -> Node | None:
     if path and isinstance(parent, MapNode) and isinstance(path[-1], str):
         return parent.key(path[-1])
     return find(node, path)
-
-
-def scalars(node: Node, path: Path = ()) -> Iterator[tuple[Path, Scalar]]:
-    """Give every scalar that is a value, with its path."""
-    match node:
-        case Scalar():
-            yield path, node
-        case MapNode():
-            for key, value in node.pairs:
-                yield from scalars(value, (*path, key.text))
-        case ListNode():
-            for index, item in enumerate(node.items):
-                yield from scalars(item, (*path, index))

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from reconciler.adapters.reader import FileReader, Gathered, OfflineReader
-from reconciler.adapters.reader.cache import FILE_NAME, load
+from reconciler.adapters.reader.cache import FILE_NAME, blob_id, load
 from reconciler.adapters.reader.client import Worker
 from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
 from reconciler.model.diagnostic import Diagnostic
@@ -376,6 +376,11 @@ class TestCache:
         (cache / FILE_NAME).write_bytes(damage)
         assert names(follow(root, read_once, cache=cache)) == ["web"]
         assert len(load(cache)) == 1
+
+    def test_it_is_keyed_by_the_ids_of_git(self) -> None:
+        command = ["git", "hash-object", "--stdin"]
+        done = subprocess.run(command, input=b"caf\xe9\n", capture_output=True, check=True)
+        assert blob_id(b"caf\xe9\n") == done.stdout.decode().strip()
 
     def test_one_that_cannot_be_written_is_no_loss(self, root: Path, tmp_path: Path) -> None:
         blocked = tmp_path / "file"

@@ -40,7 +40,7 @@ def blob_id(data: bytes) -> str:
     >>> blob_id(b"")
     'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
     """
-    return hashlib.sha1(b"blob %d\\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def defaults_id(config: Config) -> str:
@@ -90,5 +90,5 @@ def _fingerprint() -> str:
     found = hashlib.sha256(reconciler.__version__.encode() + schema_bytes(SERVICE))
     for file in (*parts, package / "model" / "spec.py"):
         about = file.stat()
-        found.update(f"{file.name} {about.st_size} {about.st_mtime_ns}\\n".encode())
+        found.update(f"{file.name} {about.st_size} {about.st_mtime_ns}\n".encode())
     return found.hexdigest()
