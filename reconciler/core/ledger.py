@@ -91,6 +91,8 @@ class Ledger:
     """A look that is not newer than this one comes too late."""
     unclaimed: Look | None = None
     """A look that shows services which the manifests, not read yet, may define."""
+    dropped: dict[Slot, Serial] = field(default_factory=dict)
+    """Slots just forgotten, and the last command by then: an older look may still show them."""
     early: dict[RunId, EarlyEnd] = field(default_factory=dict)
     missing: dict[ServiceName, frozenset[ServiceName]] = field(default_factory=dict)
     """What running services were told to be without."""
@@ -136,7 +138,9 @@ class Ledger:
         if found is not None:
             return found
         memory = self.remembered_slots.get(slot)
-        return unused(slot) if memory is None else recall(memory, self.spec(slot.service))
+        if memory is not None:
+            return recall(memory, self.spec(slot.service))
+        return replace(unused(slot), touched=self.dropped.get(slot, Serial(0)))
 
     def records(self) -> list[SlotRecord]:
         """Give every record, in the order in which their slots came."""
@@ -212,6 +216,7 @@ class Ledger:
             self.slots.pop(slot.service, None)
         self.remembered_slots.pop(slot, None)
         self.timed.pop(slot, None)
+        self.dropped[slot] = self.serial
         self.changed_slots[slot] = None
 
     def put_service(self, memory: ServiceMemory) -> None:

@@ -84,6 +84,7 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     rest = tuple(process for process in look.processes if process.slot in unclaimed)
     ledger.unclaimed = replace(look, processes=rest) if rest else None
     ledger.strays = _compare_all(ledger, look, [*slots, *sorted(fresh - unclaimed)])
+    ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
     # All others would have been met in this look.
     ledger.early = {
         run: early

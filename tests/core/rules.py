@@ -18,6 +18,7 @@ from reconciler.model.event import (
     Event,
     Exited,
     HostLooked,
+    HostLost,
     OperationKind,
     Probe,
     Signal,
@@ -51,12 +52,14 @@ class Rules:
         self._is_hurried = False
         self._is_shutting_down = False
         self._serial = 0
+        self._blind_until = 0
+        """A look that was asked for before the host was lost counts no more."""
         self._held: tuple[ServiceName, ...] = ()
         """Services whose removal waits for a yes."""
 
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life: it starts counting, and has heard nothing."""
-        self._serial = 0
+        self._serial = self._blind_until = 0
         self._heard = {}
         self._is_hurried = self._is_shutting_down = False
         self._in_force = {name: one.spec for name, one in memory.services.items()}
@@ -73,7 +76,9 @@ class Rules:
             match event:
                 case Exited(run=run, exit=end):
                     self._hear(run, end, now)
-                case HostLooked(look=look):
+                case HostLost():
+                    self._blind_until = self._serial
+                case HostLooked(look=look) if look.serial > self._blind_until:
                     for process in look.processes:
                         if process.exit is not None:
                             self._hear(process.run, process.exit, now)
