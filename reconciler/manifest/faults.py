@@ -131,11 +131,14 @@ def _unknown_keys(path: Path, found: Any, schema: Schema, top: Schema) -> Iterat
 
 def _missing_keys(path: Path, found: Any, schema: Schema) -> Iterator[Fault]:
     where = f"`{_name(path)}`" if path else "this service"
+    known = schema["properties"]
+    meant = {closest(other, known) for other in found if other not in known}
     for key in schema["required"]:
-        if key not in found:
+        # A misspelt key is told as such; that the right one is missing goes without saying.
+        if key not in found and key not in meant:
             inner = schema["properties"][key]
-            meant = [value for value in inner.get("enum", ()) if value in found]
-            example = _spelt((meant or inner["examples"])[0])
+            choices = [value for value in inner.get("enum", ()) if value in found]
+            example = _spelt((choices or inner["examples"])[0])
             mend = f"add it: `{key}: {example}`"
             yield Fault(path, Code.MISSING_KEY, f"{where} has no `{key}`", mend, at_key=True)
 
