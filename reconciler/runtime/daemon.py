@@ -39,6 +39,8 @@ LONGEST_SLEEP_S = 60.0
 """The loop's clock stands still while the host sleeps; ours does not."""
 CALM_S = 1.0
 """After a step that raised, before the engine is asked again."""
+LONGEST_GATHERING_S = 0.05
+"""While answers pour in, deciding takes half of the time at most, but none waits longer."""
 HOST_RETRY_S = 1.0
 HOST_RETRY_MAX_S = 10.0
 
@@ -165,7 +167,9 @@ class Daemon:
             events, self._inbox = self._inbox, []
             told = self._told
             self._something_came.clear()
+            began = self._clock.now()
             decision = self._decide(events)
+            spent_s = in_seconds(Nanos(self._clock.now() - began))
             await self._settle_accounts(events, decision)
             for command in decision.commands:
                 self.performer.start(command)
@@ -174,6 +178,8 @@ class Daemon:
             if decision.finished:
                 self.has_finished = True
                 return
+            if self._inbox:
+                await asyncio.sleep(min(spent_s, LONGEST_GATHERING_S))
             await self._sleep_until(decision.wake_at)
 
     def _turn_over(self) -> None:
