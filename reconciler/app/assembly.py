@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import resource
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
 from reconciler.ports import ManifestError
 from reconciler.runtime.changes import Tools
+from reconciler.runtime.checkup import Vitals, examine
 from reconciler.runtime.control import Setting
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.inquest import Inquest
@@ -103,11 +105,23 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     )
     inquest.lookup = daemon.slot
     repository = GitRepository(paths.root)
-    troubles: list[Callable[[], str]] = [lambda: watch.problem, lambda: host.trouble]
+    troubles: list[Callable[[], str]] = []
     listening: list[str] = []
 
     async def tail(name: ServiceName) -> tuple[str, ...]:
         return await logbook.tail(name, daemon)
+
+    def vitals() -> Vitals:
+        return Vitals(
+            picture=daemon.picture(),
+            holder_pid=host.holder_pid,
+            holder_trouble=host.trouble or daemon.host_problem,
+            watch_trouble=watch.problem,
+            record_trouble=daemon.journal.trouble,
+            record=store.facts(),
+            other_troubles=tuple(said for told in troubles if (said := told())),
+            files_allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        )
 
     parts = Parts(
         paths=paths,
@@ -125,8 +139,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         prepare=prepare,
         holder_pid=lambda: host.holder_pid,
         settings=lambda: _settings(worktree),
-        troubles=lambda: [told() for told in troubles],
-        examine=list,
+        troubles=lambda: [watch.problem, host.trouble, *(told() for told in troubles)],
+        examine=lambda: list(examine(vitals())),
         metrics_listen=lambda: ", ".join(listening),
     )
     control = LiveControl(daemon, parts)

@@ -36,6 +36,7 @@ class Home:
         except BaseException:
             self._lock.close()
             raise
+        self._hide_from_git()
 
     def restore(self) -> bool:
         """Make again what vanished, as `git clean -fdx` does it; tell whether anything had."""
@@ -45,6 +46,7 @@ class Home:
         make_private(self.paths.state)
         os.close(self._lock_file)
         self._take_file()
+        self._hide_from_git()
         return True
 
     def leave(self) -> None:
@@ -76,6 +78,11 @@ class Home:
         with suppress(OSError):
             while True:
                 self._lock.accept()[0].close()
+
+    def _hide_from_git(self) -> None:
+        """Let git ignore the directory, whatever the repository's own .gitignore says."""
+        with suppress(OSError):
+            write_whole(self.paths.state / ".gitignore", "*\n")
 
     def _registered(self) -> Path:
         return Path(socket_file.registry_directories()[0], self.paths.key)

@@ -70,7 +70,7 @@ class Parts:
     troubles: Callable[[], Sequence[str]]
     """What is wrong outside of the loop: the watch, the holder's journal, a port not to be had."""
     examine: Callable[[], Sequence[Finding]]
-    """Looks for what is wrong with the set-up; may take a second, so it runs in a thread."""
+    """Looks for what is wrong with the set-up."""
     metrics_listen: Callable[[], str]
 
 
@@ -147,9 +147,11 @@ class LiveControl:
         missing: Mapping[ServiceName, str] = {}
         try:
             async with asyncio.timeout(query.timeout):
+                # What was saved just before counts, whether or not the watch has seen it yet.
+                await self._daemon.source.refresh()
                 await self._daemon.manifests_read()
                 while (missing := self._missing(query)) and not self._in_vain(query):
-                    await self._daemon.turn()
+                    await self._daemon.next_picture()
                     if self._daemon.is_over:
                         break
             exit_code = NOT_MET if missing else 0
@@ -168,7 +170,7 @@ class LiveControl:
 
     async def doctor(self) -> Sequence[Finding]:
         """Look for what is wrong with this set-up."""
-        return await asyncio.to_thread(self._parts.examine)
+        return self._parts.examine()
 
     async def manifest(self, service: ServiceName) -> str:
         """Give the text of a service's manifest as saved, its document alone."""
@@ -205,7 +207,7 @@ class LiveControl:
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SIGHT_S):
                 while not self._daemon.has_seen_all and not self._daemon.is_over:
-                    await self._daemon.turn()
+                    await self._daemon.next_picture()
 
     async def listening(self, within_s: float) -> dict[Slot, tuple[str, ...]]:
         """Give where each running slot listens, for somebody who can wait for it."""
@@ -222,7 +224,9 @@ class LiveControl:
         targets: dict[str, ProcessId] = {
             key: shown.process.id for key, shown in slots.items() if shown.process is not None
         }
-        found = await self._parts.sampler.fresh(targets, within_s=within_s)
+        found = self._parts.sampler.sample(targets)
+        if len(found) < len(targets):
+            found = await self._parts.sampler.fresh(targets, within_s=within_s)
         return {slots[key].slot: usage for key, usage in found.items()}
 
     def _facts(self) -> DaemonFacts:

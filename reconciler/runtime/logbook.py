@@ -40,7 +40,8 @@ class Logbook:
         """Note now and then how long each file is; the task of a daemon's life."""
         while True:
             await asyncio.sleep(INDEX_EVERY_S)
-            self._logs.look(self._sources(daemon.picture(), ()))
+            sources = self._sources(daemon.picture(), ())
+            await asyncio.to_thread(self._logs.look, sources)
 
     async def read(self, query: LogQuery, daemon: Daemon) -> AsyncIterator[LogLine]:
         """Give the lines that are asked for. Raises NotFoundError for a name that is none."""

@@ -127,7 +127,7 @@ class Operations:
         with suppress(TimeoutError):
             async with asyncio.timeout(terms.timeout):
                 while not self._daemon.has_seen_all and not self._daemon.is_over:
-                    await self._daemon.turn()
+                    await self._daemon.next_picture()
 
     async def _shut_down(
         self, request: Shutdown, terms: Terms, listener: Listener
@@ -149,7 +149,7 @@ class Operations:
         while not self._daemon.is_over:
             for message in self._news(listener):
                 yield message
-            await self._daemon.turn()
+            await self._daemon.next_picture()
         for message in self._news(listener):
             yield message
         yield Summary(exit_code=0, text=f"everything is stopped: {_count(running)} ended")

@@ -75,7 +75,7 @@ class Pursuit:
         """Wait for the next step; False when time is up."""
         try:
             async with asyncio.timeout_at(self._chase.deadline):
-                await self._daemon.turn()
+                await self._daemon.next_picture()
         except TimeoutError:
             return False
         return not self._daemon.is_over

@@ -1,0 +1,118 @@
+"""What a daemon finds when it looks at itself: the lines of `weaver doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.plan import HoldCode
+from reconciler.model.status import Picture
+from reconciler.runtime.control import Finding, Grade
+
+FILES_A_SERVICE = 8
+"""Descriptors that daemon and holder together may need for a service, readers included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """All that is looked at."""
+
+    picture: Picture
+    holder_pid: int | None
+    holder_trouble: str = ""
+    watch_trouble: str = ""
+    record_trouble: str = ""
+    record: Mapping[str, str] = field(default_factory=dict)
+    """A sentence for each aspect of the record."""
+    other_troubles: tuple[str, ...] = ()
+    files_allowed: int = 0
+
+
+def examine(vitals: Vitals) -> Iterator[Finding]:
+    """Give a finding for each part, the healthy ones too."""
+    yield _holder(vitals)
+    yield _record(vitals)
+    yield _watch(vitals)
+    yield from _manifests(vitals.picture)
+    yield from _services(vitals.picture)
+    yield _files(vitals)
+    for trouble in vitals.other_troubles:
+        yield Finding(check="daemon", grade=Grade.PROBLEM, text=trouble)
+
+
+def _holder(vitals: Vitals) -> Finding:
+    trouble = vitals.picture.host_unseen or vitals.holder_trouble
+    if trouble or vitals.holder_pid is None:
+        text = trouble or "there is no holder"
+        mend = "see holder.log in the state directory; services run on meanwhile"
+        return Finding(check="holder", grade=Grade.PROBLEM, text=text, mend=mend)
+    return Finding(check="holder", grade=Grade.OK, text=f"runs, pid {vitals.holder_pid}")
+
+
+def _record(vitals: Vitals) -> Finding:
+    if vitals.record_trouble:
+        return Finding(
+            check="record",
+            grade=Grade.PROBLEM,
+            text=vitals.record_trouble,
+            mend="make room on the disk of the state directory; it is written then by itself",
+        )
+    text = "; ".join(f"{aspect}: {said}" for aspect, said in vitals.record.items())
+    return Finding(check="record", grade=Grade.OK, text=text or "it is written")
+
+
+def _watch(vitals: Vitals) -> Finding:
+    if vitals.watch_trouble:
+        return Finding(
+            check="watch",
+            grade=Grade.WARNING,
+            text=vitals.watch_trouble,
+            mend="raise fs.inotify.max_user_watches and fs.inotify.max_user_instances",
+        )
+    return Finding(check="watch", grade=Grade.OK, text="changes of manifests are seen at once")
+
+
+def _manifests(picture: Picture) -> Iterator[Finding]:
+    if picture.source_held:
+        yield Finding(check="manifests", grade=Grade.WARNING, text=picture.source_held)
+        return
+    faults = [found for found in picture.diagnostics if not found.is_warning]
+    if faults:
+        text = f"{_count(len(faults), 'fault')}, the first: {faults[0].source}: {faults[0].message}"
+        mend = "weaver validate shows all of them"
+        yield Finding(check="manifests", grade=Grade.PROBLEM, text=text, mend=mend)
+    else:
+        text = f"{_count(len(picture.services), 'service')}, all valid"
+        yield Finding(check="manifests", grade=Grade.OK, text=text)
+    if picture.prune is not None:
+        yield Finding(
+            check="removal",
+            grade=Grade.WARNING,
+            text=f"held: {picture.prune.because}",
+            mend=f"weaver prune approve {picture.prune.id}, or bring the manifests back",
+        )
+
+
+def _services(picture: Picture) -> Iterator[Finding]:
+    for name, status in picture.services.items():
+        if status.reason_code in (HoldCode.GAVE_UP, HoldCode.UNKILLABLE, HoldCode.JUDGE_REFUSED):
+            yield Finding(
+                check=name, grade=Grade.PROBLEM, text=status.reason, mend=f"weaver logs {name}"
+            )
+
+
+def _files(vitals: Vitals) -> Finding:
+    slots = sum(len(status.slots) for status in vitals.picture.services.values())
+    needed = 256 + FILES_A_SERVICE * slots
+    if vitals.files_allowed < needed:
+        return Finding(
+            check="open files",
+            grade=Grade.WARNING,
+            text=f"{vitals.files_allowed} are allowed, {needed} may be needed",
+            mend="raise the hard limit: ulimit -Hn",
+        )
+    return Finding(check="open files", grade=Grade.OK, text=f"{vitals.files_allowed} are allowed")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
