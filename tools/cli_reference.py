@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from reconciler.cli import exits, index
-from reconciler.cli.root import root_command
+from reconciler.cli.root import CONTEXT, HELP_WIDTH, root_command
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 
@@ -31,7 +31,7 @@ and errors to standard error; there is no colour off a terminal.
 def page() -> str:
     """Give the whole page."""
     root = root_command()
-    context = click.Context(root, info_name="weaver")
+    context = click.Context(root, info_name="weaver", terminal_width=HELP_WIDTH, **CONTEXT)
     parts = [HEAD, _contents()]
     for title, rows in index.GROUPS.items():
         parts.append(f"## {title}\n")

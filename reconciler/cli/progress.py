@@ -26,6 +26,9 @@ _DOING = {
     "update": ("updating", "updated"),
 }
 
+_OBVIOUS = frozenset({"", "not running"})
+"""Reasons that tell nobody anything."""
+
 
 @dataclass(slots=True)
 class Line:
@@ -138,7 +141,8 @@ class Progress:
         """Give one service's line."""
         colour = {"done": GREEN, "failed": RED}.get(line.phase, YELLOW)
         waited = time.monotonic() - line.since
-        tail = f": {line.reason}" if line.reason and line.phase != "done" else ""
+        says_more = line.reason not in _OBVIOUS and line.phase != "done"
+        tail = f": {line.reason}" if says_more else ""
         if line.phase == "start" and self._living and waited >= TICK_S:
             tail += f" ({span(waited)})"
         room = width - len(name) - 4 - len(line.word) if width else len(tail)

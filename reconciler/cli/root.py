@@ -15,7 +15,7 @@ from reconciler.cli import index
 from reconciler.cli.session import Session
 
 HELP_WIDTH = 80
-CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
+CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": HELP_WIDTH}
 
 
 def session(context: click.Context) -> Session:
@@ -87,7 +87,7 @@ class Root(click.Group):
         """Give every command's name, in the order of the help."""
         return list(index.MODULES)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
         """Load the module of a command and give the command."""
         module = index.MODULES.get(cmd_name)
         if module is None:
@@ -113,7 +113,7 @@ class Root(click.Group):
         ]
         return found or click.Command.shell_complete(self, ctx, incomplete)
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - same
         """Write the groups of commands, then the options, in 40 lines."""
         formatter.write("Usage: weaver [OPTIONS] COMMAND [ARGS]...\n\n")
         formatter.write("GitOps for plain processes: a git repository says what should run.\n")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler import app
@@ -14,6 +14,7 @@ from reconciler.manifest.config import CONFIG_FILE, Config
 from reconciler.manifest.naming import FOLDER
 from reconciler.manifest.read import read_config, read_manifest
 from reconciler.manifest.resolve import assemble
+from reconciler.model.desired import ManifestSet
 from reconciler.model.diagnostic import Diagnostic
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
@@ -24,18 +25,26 @@ class Checked:
     """What was checked, and what is wrong with it."""
 
     files: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Services that are defined well enough to have a name, and the file of each."""
     diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Give the names of all services, in order."""
+        return tuple(sorted(self.places))
+
+
+def _checked(found: ManifestSet) -> Checked:
+    """Give what a set of manifests says."""
+    places: dict[str, str] = {name: good.source.file for name, good in found.definitions.items()}
+    places |= {name: faults[0].source.file for name, faults in found.invalid.items()}
+    return Checked(files=found.files, places=places, diagnostics=found.diagnostics)
 
 
 def check_repository(root: Path) -> Checked:
     """Check everything that a repository has saved."""
-    found = app.open_offline(root).saved().manifests
-    return Checked(
-        files=found.files,
-        services=tuple(sorted({*found.definitions, *found.invalid})),
-        diagnostics=found.diagnostics,
-    )
+    return _checked(app.open_offline(root).saved().manifests)
 
 
 def check_paths(root: Path, paths: Sequence[Path]) -> Checked:
@@ -43,7 +52,7 @@ def check_paths(root: Path, paths: Sequence[Path]) -> Checked:
     parts = [_check_path(root, path) for path in paths]
     return Checked(
         files=tuple(file for part in parts for file in part.files),
-        services=tuple(sorted({name for part in parts for name in part.services})),
+        places={name: file for part in parts for name, file in part.places.items()},
         diagnostics=tuple(dict.fromkeys(fault for part in parts for fault in part.diagnostics)),
     )
 
@@ -85,7 +94,7 @@ def _part_of(checked: Checked, place: str) -> Checked:
 
     return Checked(
         files=tuple(file for file in checked.files if is_inside(file)),
-        services=checked.services,
+        places={name: file for name, file in checked.places.items() if is_inside(file)},
         diagnostics=tuple(f for f in checked.diagnostics if is_inside(f.source.file)),
     )
 
@@ -93,11 +102,8 @@ def _part_of(checked: Checked, place: str) -> Checked:
 def _check_directory(path: Path) -> Checked:
     """Check manifests that are in no repository, as a whole."""
     files = manifests_in(path)
-    found = assemble(read_manifest(str(file), file.read_bytes(), Config()) for file in files)
-    return Checked(
-        files=found.files,
-        services=tuple(sorted({*found.definitions, *found.invalid})),
-        diagnostics=found.diagnostics,
+    return _checked(
+        assemble(read_manifest(str(file), file.read_bytes(), Config()) for file in files)
     )
 
 
@@ -108,4 +114,5 @@ def _check_file(path: Path) -> Checked:
         settings = read_config(name, path.read_bytes())
         return Checked(files=(name,), diagnostics=settings.diagnostics)
     found = read_manifest(name, path.read_bytes(), Config())
-    return Checked(files=(name,), services=tuple(found.names), diagnostics=found.diagnostics)
+    places: dict[str, str] = dict.fromkeys(found.names, name)
+    return Checked(files=(name,), places=places, diagnostics=found.diagnostics)

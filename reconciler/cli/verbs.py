@@ -116,13 +116,16 @@ def fault_text(fault: Json) -> str:
 
 
 def _conclude(session: Session, summary: Json) -> int:
-    """Print the last line: what, which commit, how to undo."""
+    """Print the last line: what, which commit, how to undo.
+
+    Of what failed it is shown where a commit has landed all the same; else all was said before.
+    """
     code = int(summary["exitCode"])
     undo = f" (undo: {summary['undo']})" if summary.get("undo") else ""
     text = f"{plain(summary['text'])}{undo}"
-    if code:
+    if code and undo:
         screen.err(text)
-    elif not session.quiet:
+    elif not code and not session.quiet:
         screen.out(text)
     return code
 

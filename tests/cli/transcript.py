@@ -9,11 +9,12 @@ they are replaced by words on both sides.
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,20 +92,37 @@ class Stage:
     def play(self, steps: Iterable[Step]) -> Iterator[Step]:
         """Run each command and give the step with what it really printed."""
         for step in steps:
-            said = subprocess.run(
-                ["/bin/bash", "-c", f"{step.command.replace(PORT, self._port)}"],
-                cwd=self.home,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=LIMIT_S,
-                check=False,
-            )
+            said = self._ask(step.command)
             ended = f"[exit {said.returncode}]\n" if said.returncode else ""
             output = self._steady(said.stdout) + ended
             yield Step(remarks=step.remarks, command=step.command, output=output)
+
+    def say(self, command: str) -> str:
+        """Run a command and give what it really printed; only where it ran is put in other words.
+
+        A `cd` lasts, as it does in a terminal.
+        """
+        kept = self._tools / "where"
+        where = kept.read_text("utf-8").strip() if kept.exists() else "."
+        after = f"code=$?; pwd >{shlex.quote(str(kept))}; exit $code"
+        said = self._ask(f"cd {shlex.quote(where)}\n{command}\n{after}").stdout
+        for found, word in {str(self.home.parent): "/home/ana", self._port: PORT}.items():
+            said = said.replace(found, word)
+        return said
+
+    def _ask(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as it is typed, and give how it ended and what it said."""
+        return subprocess.run(
+            ["/bin/bash", "-c", command.replace(PORT, self._port)],
+            cwd=self.home,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
 
     def run(self, command: str) -> None:
         """Run a command for its effect, as at the end of a play."""
@@ -120,49 +138,79 @@ class Stage:
 
     def _steady(self, text: str) -> str:
         """Replace what differs from run to run."""
-        named = {str(self.home): "/srv/app", self._port: PORT}
+        named = {self.env["PATH"]: "$PATH", str(self.home): "/srv/app", self._port: PORT}
         return steady(text, named)
 
 
 _VOLATILE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"), "WHEN"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "TIME"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DAY"),
-    (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{40}\b"), "COMMIT"),
-    (re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,12}\b"), "COMMIT"),
-    (re.compile(r"\bpid \d+"), "pid PID"),
+    (re.compile(r"\b(\d{4}-\d\d-\d\d|\d\d/[A-Z][a-z]{2}/\d{4})\b"), "DAY"),
+    (
+        re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f]|\d{7}\b)([0-9a-f]{40}|[0-9a-f]{7,12})\b"),
+        "COMMIT",
+    ),
+    (re.compile(r"\b(pid|daemon) \d+"), r"\1 PID"),
+    (re.compile(r"\buid:\d+"), "uid:UID"),
     (re.compile(r"(?<![\w.])\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min)\b)?"), "SPAN"),
-    (re.compile(r"(?<![\w.])\d+(ms|s|m|h)(\d+[smh])?(?![\w])"), "SPAN"),
-    (re.compile(r"(?<![\w.])\d+(\.\d+)?%"), "CPU"),
-    (re.compile(r"(?<![\w.])\d+(\.\d+)?[KMG]\b"), "SIZE"),
 )
+
+_MEASURED = frozenset({"UP", "CPU", "MEM", "PSS", "SWAP", "FILES", "PID", "LISTEN"})
+"""Columns whose values nobody can know beforehand."""
+_TITLES = re.compile(r" *[A-Z]+(?: [A-Z]+)?(?: {2,}[A-Z]+(?: [A-Z]+)?)+")
+_UNSURE = ("  listens on ",)
+"""Beginnings of lines that are there only when a measurement was made in time."""
 
 
 def steady(text: str, named: Mapping[str, str]) -> str:
-    """Replace times, commits, pids and measures by words; columns close up where they stood.
+    r"""Replace times, commits, pids and measures by words; columns of tables close up.
 
-    >>> steady("web  running  12s  8.0M  9be0177", {})
-    'web  running  SPAN  SIZE  COMMIT'
+    >>> print(steady("NAME  UP  WHY\nweb   3s  9be0177\n", {}), end="")
+    NAME  UP  WHY
+    web  _  COMMIT
     """
     for found, word in named.items():
         text = text.replace(found, word)
-    lines = [_steady_line(line) for line in text.splitlines()]
+    lines: list[str] = []
+    titles: list[str] = []
+    for line in text.splitlines():
+        if _TITLES.fullmatch(line) or not line.strip():
+            titles = re.split(r" {2,}", line.strip()) if line.strip() else []
+            lines.append(_indent(line) + "  ".join(titles))
+        elif not line.startswith(_UNSURE):
+            lines.append(_steady_line(_row(line, titles) if titles else line))
     return "".join(f"{line}\n" for line in lines)
 
 
+def _row(line: str, titles: Sequence[str]) -> str:
+    """Give one row of a table, closed up and without what was measured."""
+    cells = re.split(r" {2,}", line.strip(), maxsplit=len(titles) - 1)
+    shown = [
+        "_" if title in _MEASURED else cell for title, cell in zip(titles, cells, strict=False)
+    ]
+    return _indent(line) + "  ".join(shown)
+
+
 def _steady_line(line: str) -> str:
-    """Replace what differs in one line; titles of tables close up with their columns."""
+    """Replace what differs in one line; where something did, columns close up."""
     plain = line
     for pattern, word in _VOLATILE:
         plain = pattern.sub(word, plain)
-    if plain != line or re.fullmatch(r"[A-Z]+( +[A-Z]+)+", line):
-        indent = len(plain) - len(plain.lstrip())
-        return plain[:indent] + re.sub(r" {2,}", "  ", plain[indent:])
-    return plain
+    return plain if plain == line else _indent(plain) + re.sub(r" {2,}", "  ", plain.lstrip())
+
+
+def _indent(line: str) -> str:
+    """Give the blanks that a line begins with."""
+    return line[: len(line) - len(line.lstrip())]
 
 
 def free_port() -> str:
-    """Give a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+    """Give a port that nobody listens on just now, of as many digits as the one spoken of."""
+    for port in (5000 + secrets.randbelow(4999) for _ in range(100)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return str(port)
+    raise AssertionError("no port is free")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from typing import Any
 
 import click
 
@@ -27,7 +28,7 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @formats(*fast.FORMATS)
 def status_command(
-    session: Session, names: tuple[str, ...], watch: bool, output: str, **said: object
+    session: Session, names: tuple[str, ...], watch: bool, output: str, **said: Any
 ) -> int:
     """Show what runs and why not, troubled services first. With one name: all about it."""
     daemon = session.daemon()
@@ -39,13 +40,13 @@ def status_command(
     return answer.code
 
 
-def _ask(session: Session, daemon: Daemon, query: dict[str, object]) -> Answer:
+def _ask(session: Session, daemon: Daemon, query: dict[str, Any]) -> Answer:
     """Ask for the finished text, in the width and colour of this terminal."""
     look = {"width": fast.width(), "color": "1" if session.colour else "0"}
-    return daemon.ask("/v1/status", {**query, **look})  # type: ignore[dict-item]
+    return daemon.ask("/v1/status", {**query, **look})
 
 
-def _watch(session: Session, daemon: Daemon, query: dict[str, object]) -> int:
+def _watch(session: Session, daemon: Daemon, query: dict[str, Any]) -> int:
     """Show the status again and again; on a terminal in place, elsewhere one after the other."""
     if not sys.stdout.isatty():
         while True:
@@ -62,7 +63,7 @@ def _watch(session: Session, daemon: Daemon, query: dict[str, object]) -> int:
         screen.out_bytes(_LEAVE.encode())
 
 
-def _page(session: Session, daemon: Daemon, query: dict[str, object]) -> str:
+def _page(session: Session, daemon: Daemon, query: dict[str, Any]) -> str:
     """Give a screenful, each line clearing what stood there before."""
     try:
         text = _ask(session, daemon, query).body.decode()
