@@ -116,12 +116,12 @@ class Weaver(Supervisor):
         (self.folder / ".gitignore").write_text(".weaver/\ncomplaints\n")
         self.commit("Say what runs")
 
-    def write(self, number: int, value: int | None = None) -> None:
+    def write(self, number: int, value: int | None = None, more: str = "") -> None:
         """Write one manifest: whole, under another name first, as editors do."""
         path = self.manifest(number)
         draft = path.with_name(f".{path.name}.tmp")
         shown = number if value is None else value
-        draft.write_text(f"name: s{number}\ncommand: sleep {self.tag} {shown}\n{self.extra}")
+        draft.write_text(f"name: s{number}\ncommand: sleep {self.tag} {shown}\n{self.extra}{more}")
         draft.replace(path)
 
     def manifest(self, number: int) -> Path:
