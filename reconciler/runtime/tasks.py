@@ -105,7 +105,7 @@ async def _put(request: PutManifest, services: Services, drafts: Drafts) -> Task
         )
     if not request.create:
         guards.known((name,), services)
-    documents = await drafts.documents(request.text, "")
+    documents = await drafts.documents(request.text, f"{name}.yaml")
     if [found for found, _ in documents] != [name]:
         raise ManifestError(
             f"cannot write {name}: the text defines "
