@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from reconciler.cli import exits, texts
@@ -46,7 +48,7 @@ def _commit(session: Session, revision: str | None) -> str | None:
     """Give the commit that a branch, a tag or HEAD names here; the daemon knows commits only."""
     if revision is None:
         return None
-    root = session.root()
+    root = Path(session.root())
     found = git(
         root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
     )
