@@ -62,6 +62,8 @@ class Pursuit:
             for message in self._news(listener):
                 yield message
             standings = self._standings()
+        # The last step may have been decided and not told yet.
+        await self._daemon.caught_up()
         for message in self._news(listener):
             yield message
         async for message in self._conclusion(standings):
