@@ -63,6 +63,8 @@ async def status(ask: Ask, query: StatusQuery) -> Response:
         case "table" if len(query.name) == 1 and len(chosen) == 1:
             found = await _background(ask, chosen[0].name)
             return reply_text(details_text(scene, chosen[0], found, ask.page), code)
+        case "table" | "wide" if query.selector and not (chosen or query.problems):
+            return reply_text(f"No service has the label {', '.join(query.selector)}.\n", code)
         case "table" | "wide":
             wide = query.format == "wide"
             return reply_text(status_text(scene, chosen, ask.page, wide=wide), code)
