@@ -22,7 +22,9 @@ TIME_S = 0.5
 """For the whole inquest; the end is told without a finding when it is over."""
 MOST_PORTS = 8
 
-_IN_USE = re.compile(r"address (?:is )?already in use|EADDRINUSE|errno 98|in use", re.IGNORECASE)
+_IN_USE = re.compile(r"in use|EADDRINUSE|errno\W*98\b", re.IGNORECASE)
+_ERRNO = re.compile(r"(?:errno\W*|\()98\b", re.IGNORECASE)
+"""The number of the error, which is no port."""
 _NUMBER = re.compile(r"(?<![\d.])(\d{2,5})(?!\d|\.\d)")
 
 Owner = Callable[[int], tuple[str, str] | None]
@@ -110,7 +112,7 @@ def ports(spec: ServiceSpec, slot: Slot, words: str) -> Sequence[int]:
     found = list(_ready_ports(spec, slot))
     complaints = [line for line in words.splitlines()[-20:] if _IN_USE.search(line)]
     if complaints:
-        texts = [*complaints, *spec.command, *spec.args]
+        texts = [_ERRNO.sub("", line) for line in complaints] + [*spec.command, *spec.args]
         texts += [value for name, value in spec.env.items() if "PORT" in name.upper()]
         found += [int(number) for text in texts for number in _NUMBER.findall(expand(text, slot))]
     return list(dict.fromkeys(port for port in found if 0 < port < 65536))[:MOST_PORTS]

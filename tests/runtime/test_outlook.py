@@ -1,0 +1,162 @@
+"""Where services are on their way, by rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.model.observed import State
+from reconciler.model.spec import Condition
+from reconciler.model.status import Health, ServiceStatus, Sync
+from reconciler.model.units import Nanos, ServiceName
+from reconciler.runtime.outlook import Aim, Outlook, cannot_reach, has_reached, judge
+from reconciler.runtime.requests import Goal
+from tests.runtime.pictures import (
+    completed,
+    down,
+    picture,
+    running,
+    situation,
+    stopped,
+    waiting,
+)
+
+WEB = ServiceName("web")
+THERE, COMING, STUCK = Outlook.THERE, Outlook.COMING, Outlook.STUCK
+
+
+@pytest.mark.parametrize(
+    ("status", "failures", "outlook"),
+    [
+        pytest.param(running("web"), 0, THERE, id="running"),
+        pytest.param(stopped("web"), 0, THERE, id="wanted stopped"),
+        pytest.param(completed("web"), 0, THERE, id="completed"),
+        pytest.param(running("web", oneshot=True), 0, COMING, id="a oneshot at work"),
+        pytest.param(down("web", state=State.STARTING, code=""), 0, COMING, id="starting"),
+        pytest.param(down("web"), 1, COMING, id="failed once"),
+        pytest.param(down("web"), 3, STUCK, id="failed three times"),
+        pytest.param(down("web", code="GaveUp"), 1, STUCK, id="gave up"),
+        pytest.param(replace(running("web"), sync=Sync.INVALID), 0, STUCK, id="invalid"),
+        pytest.param(replace(running("web"), sync=Sync.HELD), 0, STUCK, id="held"),
+        pytest.param(
+            replace(running("web"), health=Health.PROGRESSING), 0, COMING, id="progressing"
+        ),
+        pytest.param(
+            replace(stopped("web"), slots=running("web").slots), 0, COMING, id="runs on, unwanted"
+        ),
+    ],
+)
+def test_a_service_is_there_or_coming_or_stuck(
+    status: ServiceStatus, failures: int, outlook: Outlook
+) -> None:
+    found = judge(picture(status), situation({"web": failures}), [WEB], Aim())
+    assert found[WEB].outlook is outlook
+
+
+def test_one_that_could_not_even_be_executed_is_stuck_at_once() -> None:
+    never = situation({"web": 1}, executed=False)
+    assert judge(picture(down("web")), never, [WEB], Aim())[WEB].outlook is STUCK
+
+
+def test_one_that_is_gone_is_there() -> None:
+    assert judge(picture(), situation({}), [WEB], Aim())[WEB].outlook is THERE
+
+
+def test_a_oneshot_at_work_counts_where_nobody_waits_for_its_end() -> None:
+    at_work = picture(running("web", oneshot=True))
+    aim = Aim(finishes_oneshots=False)
+    assert judge(at_work, situation({}), [WEB], aim)[WEB].outlook is THERE
+
+
+@pytest.mark.parametrize(
+    ("status", "outlook"),
+    [
+        (running("web", started=900), THERE),
+        (running("web", started=700), COMING),
+        (completed("web", at=900), THERE),
+        (completed("web", at=700), COMING),
+    ],
+)
+def test_after_a_restart_only_younger_processes_count(
+    status: ServiceStatus, outlook: Outlook
+) -> None:
+    found = judge(picture(status), situation({}), [WEB], Aim(since=Nanos(800)))
+    assert found[WEB].outlook is outlook
+
+
+def test_who_waits_for_one_that_is_stuck_is_stuck_and_says_so() -> None:
+    seen = picture(waiting("web", "api"), waiting("api", "db"), down("db", reason="no luck"))
+    found = judge(seen, situation({"db": 3}), [WEB], Aim())[WEB]
+    assert (found.outlook, found.because) == (STUCK, "needs api: needs db: no luck")
+
+
+@pytest.mark.parametrize(
+    ("need", "outlook"),
+    [
+        (running("db"), COMING),
+        (down("db", state=State.STARTING), COMING),
+        (stopped("db"), STUCK),
+        (None, STUCK),
+    ],
+)
+def test_a_wait_is_in_vain_when_nobody_starts_the_need(
+    need: ServiceStatus | None, outlook: Outlook
+) -> None:
+    seen = picture(waiting("web", "db"), *([need] if need else []))
+    assert judge(seen, situation({}), [WEB], Aim())[WEB].outlook is outlook
+
+
+def test_waiting_for_a_dependent_to_end_is_no_dead_end() -> None:
+    seen = picture(waiting("web", "api", condition=None), stopped("api"))
+    assert judge(seen, situation({}), [WEB], Aim())[WEB].outlook is COMING
+
+
+def test_services_that_wait_for_each_other_do_not_go_round_for_ever() -> None:
+    seen = picture(waiting("web", "api"), waiting("api", "web"))
+    assert judge(seen, situation({}), [WEB], Aim())[WEB].outlook is COMING
+
+
+@pytest.mark.parametrize("blind", [{"host_unseen": "no holder"}, {"source_held": "a rebase"}])
+def test_nobody_is_stuck_while_the_view_is_blocked(blind: dict[str, str]) -> None:
+    found = judge(picture(down("web"), **blind), situation({"web": 9}), [WEB], Aim())[WEB]
+    assert (found.outlook, found.because) == (COMING, next(iter(blind.values())))
+
+
+@pytest.mark.parametrize(
+    ("goal", "reached"),
+    [
+        (Goal.RUNNING, {"running", "unready"}),
+        (Goal.READY, {"running"}),
+        (Goal.HEALTHY, {"running", "unready", "completed"}),
+        (Goal.COMPLETED, {"completed"}),
+        (Goal.STOPPED, {"stopped", "completed"}),
+        (Goal.SYNCED, {"running", "unready", "stopped", "completed"}),
+    ],
+)
+def test_goals_are_reached_by_these(goal: Goal, reached: set[str]) -> None:
+    unready = running("web")
+    cases = {
+        "running": running("web"),
+        "unready": replace(unready, slots=(replace(unready.slots[0], ready=False),)),
+        "stopped": stopped("web"),
+        "completed": completed("web"),
+        "crashed": down("web"),
+    }
+    assert {name for name, status in cases.items() if has_reached(status, goal)} == reached
+
+
+@pytest.mark.parametrize(
+    ("status", "goal", "why"),
+    [
+        (running("web"), Goal.COMPLETED, "it is no oneshot, so it never completes"),
+        (running("web"), Goal.STOPPED, "its manifest says running"),
+        (stopped("web"), Goal.READY, "its manifest says stopped"),
+        (down("web", code="GaveUp", reason="no luck"), Goal.RUNNING, "no luck"),
+        (down("web"), Goal.RUNNING, ""),
+        (running("web", oneshot=True), Goal.COMPLETED, ""),
+        (waiting("web", "db", condition=Condition.STARTED), Goal.RUNNING, ""),
+    ],
+)
+def test_some_goals_are_out_of_reach(status: ServiceStatus, goal: Goal, why: str) -> None:
+    assert cannot_reach(status, goal) == why
