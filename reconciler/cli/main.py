@@ -29,6 +29,9 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         err("cancelled")
         return exits.CANCELLED
+    except click.exceptions.NoArgsIsHelpError as asked:
+        err(asked.format_message())
+        return exits.USAGE
     except click.ClickException as error:
         failure = _usage(error)
     except CommandError as error:

@@ -78,6 +78,7 @@ def _nowhere(roots: list[str]) -> CommandError:
         return CommandError(
             "which repository? the working directory is in none, and several daemons run:",
             details=[f"    weaver -C {root} ..." for root in sorted(roots)],
+            mend="name one with -C DIR, or make this directory one: weaver init",
             code=exits.NO_DAEMON,
         )
     return CommandError(

@@ -112,3 +112,10 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     from reconciler import __version__
 
     assert weaver("--version", cwd=tmp_path).stdout == f"weaver {__version__}\n"
+
+
+@pytest.mark.parametrize("group", ["service", "config", "prune"])
+def test_a_group_without_a_word_shows_its_help(group: str, tmp_path: Path) -> None:
+    said = weaver(group, cwd=tmp_path)
+    assert said.returncode == exits.USAGE
+    assert said.stderr == weaver(group, "--help", cwd=tmp_path).stdout

@@ -63,7 +63,11 @@ def set_command(session: Session, assignments: tuple[str, ...]) -> int:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not (key and equals):
-            raise click.UsageError(f"`{assignment}` is no PATH=VALUE")
+            raise CommandError(
+                f"`{assignment}` is no PATH=VALUE",
+                mend="write metrics.listen=127.0.0.1:9464",
+                code=exits.USAGE,
+            )
         after = with_setting(after, key, value)
     if after == before:
         screen.out(f"{CONFIG_FILE} says so already; nothing changed")
