@@ -48,6 +48,6 @@ class Caretaker:
                 self._home.register()
             self.trouble = ""
         except (WeaverError, OSError) as why:
-            if self.trouble != str(why):
-                log.error("cannot restore the state directory: %s", why)  # noqa: TRY400
+            if not self.trouble:
+                log.warning("cannot restore the state directory: %s", why)
             self.trouble = f"cannot restore the state directory: {why}"

@@ -9,7 +9,7 @@ from reconciler.model.desired import Desired, Revision
 from reconciler.model.diagnostic import Source
 from reconciler.model.observed import Exit, Process, ProcessId, State
 from reconciler.model.plan import Situation, Wait
-from reconciler.model.record import SlotMemory, SlotRecord, Trouble
+from reconciler.model.record import PruneHold, SlotMemory, SlotRecord, Trouble
 from reconciler.model.spec import Condition, DesiredState, ServiceType
 from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName
@@ -95,9 +95,20 @@ def waiting(name: str, *needs: str, condition: Condition | None = Condition.READ
     return replace(status, waiting_for=waits)
 
 
-def picture(*statuses: ServiceStatus, **more: object) -> Picture:
-    made = Picture(now=NOW, revision=Revision(), services={one.name: one for one in statuses})
-    return replace(made, **more)  # type: ignore[arg-type]
+def picture(
+    *statuses: ServiceStatus,
+    source_held: str = "",
+    host_unseen: str = "",
+    prune: PruneHold | None = None,
+) -> Picture:
+    return Picture(
+        now=NOW,
+        revision=Revision(),
+        services={one.name: one for one in statuses},
+        source_held=source_held,
+        host_unseen=host_unseen,
+        prune=prune,
+    )
 
 
 def situation(failures: Mapping[str, int], *, executed: bool = True) -> Situation:

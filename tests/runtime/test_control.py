@@ -43,9 +43,11 @@ from reconciler.runtime.requests import (
     Apply,
     ApprovePrune,
     Assignment,
+    Change,
     Document,
     EventQuery,
     Goal,
+    OperationRequest,
     PutManifest,
     RestartServices,
     RetryServices,
@@ -85,13 +87,22 @@ class Desk:
     store: fakes.FakeStore
     prober: fakes.FakeProber
 
-    async def change(self, request: object, **terms: object) -> list[Message]:
-        made = dataclasses.replace(TERMS, **terms)  # type: ignore[arg-type]
-        return [m async for m in self.control.change(request, made)]  # type: ignore[arg-type]
+    async def change(
+        self,
+        request: Change,
+        *,
+        reason: str = "",
+        dry_run: bool = False,
+        wait: bool = True,
+        limit_s: float = 5.0,
+    ) -> list[Message]:
+        terms = dataclasses.replace(
+            TERMS, reason=reason, dry_run=dry_run, wait=wait, timeout=limit_s
+        )
+        return [message async for message in self.control.change(request, terms)]
 
-    async def operate(self, request: object, **terms: object) -> list[Message]:
-        made = dataclasses.replace(TERMS, **terms)  # type: ignore[arg-type]
-        return [m async for m in self.control.operate(request, made)]  # type: ignore[arg-type]
+    async def operate(self, request: OperationRequest) -> list[Message]:
+        return [message async for message in self.control.operate(request, TERMS)]
 
     async def settled(self) -> None:
         assert code(await self.operate(Settle())) == 0
@@ -325,7 +336,7 @@ def test_time_that_is_up_is_said(tmp_path: Path) -> None:
         await desk.settled()
         desk.host.ignores_sigterm = True
         request = Apply(documents=(Document(text="db d2"),))
-        messages = await desk.change(request, timeout=0.05)
+        messages = await desk.change(request, limit_s=0.05)
         assert code(messages) == 9
         assert "time is up" in problems(messages)[0]
 
