@@ -24,6 +24,7 @@ from benchmarks.processes import Census, all_pids, children, end, is_alive, unti
 NUMBERS = itertools.count(1)
 STOP_S = 60.0
 QUIET_S = 90.0
+CLEAN_UPS = 10
 SLEEP = shutil.which("sleep") or "/bin/sleep"
 
 
@@ -80,9 +81,12 @@ class Supervisor(ABC):
 
     def clean_up(self) -> None:
         """Leave nothing: neither a process nor a file."""
-        left = {*self.managers(), *self.census.fresh()}
-        end(left)
-        end(self.census.fresh())
+        # Who is killed may just have started another, and holders start daemons again.
+        for _ in range(CLEAN_UPS):
+            left = {*self.managers(), *self.census.fresh()}
+            if not any(map(is_alive, left)):
+                break
+            end(left)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

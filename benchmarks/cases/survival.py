@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks.processes import is_alive, until
+from benchmarks.processes import until
 from benchmarks.report import Row
 from benchmarks.supervisors import STOP_S, Supervisord, Weaver, running
 
@@ -73,7 +73,7 @@ def _supervisord() -> tuple[int, int, int]:
 
 def _has_started(peer: Supervisord) -> bool:
     """Tell whether every service has a process below the new supervisord."""
-    if not is_alive(peer.process.pid):
-        return True
+    if peer.process.poll() is not None:
+        raise RuntimeError(f"supervisord did not start again: {peer.stderr.read_text()[-500:]}")
     asked = subprocess.run(peer.control("status"), check=False, capture_output=True, text=True)
     return asked.stdout.count("RUNNING") == SERVICES
