@@ -18,6 +18,7 @@ import pytest
 from reconciler.adapters.git import locks
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.edits import IntentEdit
+from reconciler.adapters.git.objects import Objects
 from reconciler.adapters.git.publishing import STEPS
 from reconciler.adapters.git.revisions import read_revision
 from reconciler.adapters.git.state import dirty_paths, reading_hold
@@ -156,6 +157,17 @@ def test_g16_a_repository_of_another_user_can_be_read(scratch: Scratch) -> None:
     assert read_revision(checkout, "main").files[FILE].decode() == WEB
     assert dirty_paths(checkout, commit, files) == ("services.d/db.yaml",)
     assert reading_hold(scratch.root) == ""
+
+
+def test_g16_nothing_is_cleared_away_in_another_users_repository(scratch: Scratch) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    (scratch.top / ".git/index.lock").write_text("weaver 4194303 1 some-boot\n")
+    for path in [scratch.top, *scratch.top.rglob("*")]:
+        os.chown(path, NOBODY, NOBODY)
+    reading_hold(scratch.root)
+    assert (scratch.top / ".git/index.lock").exists()
+    assert everything_of_root(scratch) == []
 
 
 def write_job(scratch: Scratch, value: str) -> None:
@@ -314,6 +326,18 @@ def test_a_file_they_save_in_between_is_not_lost(scratch: Scratch, step: str) ->
     assert scratch.read(FILE) == theirs.replace("8000", "8001")
     assert scratch.at("HEAD", FILE) == CHANGED
     assert scratch.status() == [f" M {FILE}"]
+
+
+def test_i10_a_tree_with_more_than_was_meant_is_never_committed(
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch.write("app/main.py", "stray\n")
+    scratch.write(FILE, CHANGED)
+    scratch.git("add", "-A")
+    tree = scratch.git("write-tree").strip()
+    scratch.git("reset", "-q", "--hard")
+    monkeypatch.setattr(Objects, "tree", lambda *_: tree)
+    refused_late(scratch, HostError, "would differ from what was meant in app/main.py")
 
 
 def test_a_switch_of_branches_in_between_never_moves_the_wrong_one(scratch: Scratch) -> None:

@@ -136,6 +136,17 @@ def test_a_neighbour_right_beside_may_have_changed_since(scratch: Scratch) -> No
     assert scratch.read(FILE) == "name: web\nstate: running\n---\nname: api2\ncommand: api\n"
 
 
+def test_services_that_changed_places_are_not_taken_for_each_other(scratch: Scratch) -> None:
+    one, gap, other = "name: web\nnice: {}\n", "\n---\n", "name: api\nnice: 2\n"
+    scratch.write(FILE, one.format(1) + gap + other)
+    scratch.commit("two in one")
+    write(scratch, set_field("2", "nice"))
+    scratch.write(FILE, other + gap + one.format(2))
+    scratch.commit("the other way round", person=BOB)
+    undo(scratch)
+    assert scratch.read(FILE) == other + gap + one.format(1)
+
+
 def test_a_renamed_file_does_not_hide_its_service(scratch: Scratch) -> None:
     write(scratch, set_field("8001"))
     scratch.git("mv", FILE, "services.d/front.yaml")
