@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from reconciler import __version__
 from reconciler.api.human import plain
-from reconciler.cli import place, screen
+from reconciler.cli import exits, place, screen
 from reconciler.cli.client import Daemon
 from reconciler.cli.errors import CommandError
 from reconciler.cli.options import Patience
@@ -16,6 +17,8 @@ from reconciler.ports import WeaverError
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 
+ENDS_WITHIN_S = 15.0
+LOOK_EVERY_S = 0.02
 LOG_LINES = 10
 """Of daemon.log, shown when a daemon did not come up."""
 
@@ -38,7 +41,7 @@ def ensure_daemon(session: Session) -> Daemon:
     daemon = session.daemon()
     if not daemon.answers():
         pid = start(up_options(session))
-        screen.err(f"started the daemon in the background (pid {pid}); weaver down ends it")
+        _say(session, f"started the daemon in the background (pid {pid}); weaver down ends it")
     return daemon
 
 
@@ -49,12 +52,13 @@ def bring_up(session: Session, options: UpOptions, patience: Patience) -> int:
     running = app.find_running(options)
     daemon = session.daemon()
     if running is not None and is_older(running.version):
-        screen.err(f"weaver {__version__} takes over from {running.version} (pid {running.pid})")
+        _say(session, f"weaver {__version__} takes over from {running.version}")
         _hand_over(daemon, patience)
+        await_end(options)
         running = None
     if running is None:
         pid = start(options)
-        screen.err(f"weaver {__version__} runs in the background (pid {pid})")
+        _say(session, f"weaver {__version__} runs in the background (pid {pid})")
     return operate(session, daemon, {"kind": "settle"}, patience)
 
 
@@ -69,6 +73,21 @@ def start(options: UpOptions) -> int:
         raise CommandError(
             str(error), mend=error.mend, code=error.exit_code, details=last_lines(log)
         ) from error
+
+
+def await_end(options: UpOptions) -> None:
+    """Return once no daemon holds the directory any more, so that the next one may."""
+    from reconciler import app
+
+    deadline = time.monotonic() + ENDS_WITHIN_S
+    while (running := app.find_running(options)) is not None:
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"the daemon (pid {running.pid}) has said goodbye and does not end",
+                mend=f"kill {running.pid}; services are not touched by that",
+                code=exits.TIMED_OUT,
+            )
+        time.sleep(LOOK_EVERY_S)
 
 
 def last_lines(path: Path, count: int = LOG_LINES) -> list[str]:
@@ -88,6 +107,12 @@ def is_older(version: str) -> bool:
     """
     theirs, ours = _numbers(version), _numbers(__version__)
     return bool(theirs) and theirs < ours
+
+
+def _say(session: Session, text: str) -> None:
+    """Say what becomes of the daemon."""
+    if not session.quiet:
+        screen.err(text)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

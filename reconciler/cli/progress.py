@@ -6,7 +6,6 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from reconciler.api.human import clip, plain, span
@@ -87,10 +86,10 @@ class Progress:
             elif not self._quiet and (before is None or before.word != line.word):
                 err(self._text(name, line, width=0))
 
-    def arrived(self, services: Collection[str]) -> None:
-        """Show that all services are as wanted, whatever was last heard of their actions."""
+    def arrived(self) -> None:
+        """Show that all is as wanted, whatever was last heard of single actions."""
         for name, line in list(self._lines.items()):
-            if line.phase == "start" and line.service in services:
+            if line.phase == "start":
                 done = {"service": line.service, "action": line.action, "phase": "done"}
                 self.action({**done, "instance": name if name != line.service else None})
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from typing import Any
 
 from reconciler.cli.errors import CommandError
@@ -50,12 +52,25 @@ def paint(text: str, code: str, colour: bool) -> str:
 
 
 def complain(failure: CommandError, *, colour: bool = False) -> None:
-    """Print what went wrong, and the way out."""
-    err(f"{paint('weaver:', RED, colour)} {failure.message}")
-    for line in failure.details:
+    """Print what went wrong, and the way out; on a terminal no word is cut at the edge."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    first, *rest = _broken(f"weaver: {failure.message}", width)
+    head, colon, tail = first.partition("weaver:")
+    err(f"{head}{paint(colon, RED, colour)}{tail}")
+    for line in (*rest, *failure.details):
         err(line)
     if failure.mend:
-        err(f"    mend: {failure.mend}")
+        for line in _broken(f"    mend: {failure.mend}", width):
+            err(line)
+
+
+def _broken(text: str, width: int | None) -> list[str]:
+    """Break a line between words where it is wider than the terminal."""
+    if width is None or len(text) <= width:
+        return [text]
+    return textwrap.wrap(
+        text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def flush() -> None:

@@ -50,6 +50,8 @@ def follow(session: Session, messages: Iterable[Json], output: str = "text") -> 
     try:
         for message in messages:
             if message["type"] == "summary":
+                if not message["exitCode"]:
+                    progress.arrived()
                 progress.close()
                 return _conclude(session, message)
             _show(session, progress, message)
@@ -83,8 +85,6 @@ def _show(session: Session, progress: Progress, message: Json) -> None:
     match message["type"]:
         case "action":
             progress.action(message)
-        case "converged":
-            progress.arrived(message["services"])
         case "note":
             progress.say(plain(message["text"]))
         case "problem":

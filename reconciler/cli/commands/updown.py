@@ -9,9 +9,9 @@ import click
 
 from reconciler import __version__
 from reconciler.api.page import Page
-from reconciler.cli import fast
+from reconciler.cli import exits, fast
 from reconciler.cli.foreground import Voice
-from reconciler.cli.launch import bring_up, up_options
+from reconciler.cli.launch import await_end, bring_up, up_options
 from reconciler.cli.options import Duration, Patience, ServiceName, command
 from reconciler.cli.session import Session
 from reconciler.cli.verbs import carry
@@ -76,4 +76,8 @@ def down_command(session: Session, keep_services: bool, timeout: float) -> int:
     """Stop the services in reverse order, then the daemon and the holder."""
     daemon = session.running_daemon()
     patience = Patience(wait=True, timeout=timeout)
-    return carry(session, daemon, "/v1/shutdown", {"keepServices": keep_services}, patience, "text")
+    body = {"keepServices": keep_services}
+    code = carry(session, daemon, "/v1/shutdown", body, patience, "text")
+    if code == exits.OK:
+        await_end(up_options(session))
+    return code
