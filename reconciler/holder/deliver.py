@@ -9,25 +9,27 @@ from reconciler.holder import tree
 
 TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Mapping
 
     from reconciler.holder.ledger import Run
 
 
-def deliver(run: Run, main: int | None, number: int, scope: str) -> int:
+def deliver(
+    run: Run, main: int | None, survivors: Mapping[int, int], number: int, scope: str
+) -> int:
     """Send a signal to the `main` process, its `group` or the whole `tree`; count whom it reached.
 
-    `main` is the pidfd of the main process while that lives. A group that is reached as a whole
-    counts as one.
+    `main` is the pidfd of the main process while that lives, `survivors` are pidfds and pids of
+    what outlived it. A group that is led by the main process counts as one.
     """
     if main is None:
-        return 0 if scope == "main" else to_members(run, _found(run), number, scope)
+        return 0 if scope == "main" else _to_the_rest(run, survivors, number, scope)
     # Raises ProcessLookupError if the main process ended and nobody told us yet.
     signal.pidfd_send_signal(main, number if scope == "main" else 0)
     if scope == "main":
         return 1
     os.killpg(run.pid or 0, number)
-    return 1 + (to_members(run, _found(run), number, "outside") if scope == "tree" else 0)
+    return 1 + (_to_the_rest(run, survivors, number, "outside") if scope == "tree" else 0)
 
 
 def to_members(run: Run, members: Collection[tree.Process], number: int, scope: str) -> int:
@@ -36,29 +38,46 @@ def to_members(run: Run, members: Collection[tree.Process], number: int, scope: 
     outside = [member for member in members if member.group != run.pid and scope != "group"]
     # At once to the group, before those in it can fork; the number of a group means nobody else
     # while somebody whom we hold on to is in it.
-    return _send_to_one(inside, number, whole_group=True) + sum(
-        _send_to_one([member], number, whole_group=False) for member in outside
-    )
+    any(_send(member, number, whole_group=True) for member in inside)
+    # Whoever was in the group when we looked may have left it since.
+    again = inside if number == signal.SIGKILL else []
+    for member in [*outside, *again]:
+        _send(member, number, whole_group=False)
+    return len(inside) + len(outside)
 
 
-def _found(run: Run) -> list[tree.Process]:
-    return tree.survey([run])[run.id]
+def _to_the_rest(run: Run, survivors: Mapping[int, int], number: int, scope: str) -> int:
+    members = tree.survey([run])[run.id]
+    reached = to_members(run, members, number, scope)
+    if scope == "tree":
+        # Whoever has wiped all marks since we began to watch it is still known by its pidfd.
+        found = {member.pid for member in members}
+        reached += sum(_send_to(fd, number) for fd, pid in survivors.items() if pid not in found)
+    return reached
 
 
-def _send_to_one(members: Iterable[tree.Process], number: int, *, whole_group: bool) -> bool:
-    """Send to the first of these that still lives, or to its group; False when none does."""
-    for member in members:
-        pidfd = tree.pin(member.pid, member.born)
-        if pidfd is None:
-            continue
-        try:
-            # A signal of 0 checks once more that it is there, and may be signalled.
-            signal.pidfd_send_signal(pidfd, 0 if whole_group else number)
-            if whole_group:
-                os.killpg(member.group, number)
-            return True
-        except ProcessLookupError:
-            continue
-        finally:
-            os.close(pidfd)
-    return False
+def _send(member: tree.Process, number: int, *, whole_group: bool) -> bool:
+    """Send to a process, or to its group while it lives; False when it is gone."""
+    pidfd = tree.pin(member.pid, member.born)
+    if pidfd is None:
+        return False
+    try:
+        # A signal of 0 asks once more whether it is there.
+        if not _send_to(pidfd, 0 if whole_group else number):
+            return False
+        if whole_group:
+            os.killpg(member.group, number)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(pidfd)
+
+
+def _send_to(pidfd: int, number: int) -> bool:
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except (ProcessLookupError, PermissionError):
+        # One that we may not signal must not keep the others alive.
+        return False
+    return True

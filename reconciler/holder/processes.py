@@ -80,8 +80,8 @@ class Processes:
         try:
             if (order["signal"], order["scope"]) == (signal.SIGKILL, "tree"):
                 self._doomed.add(run.id)
-            main = self._mains.get(run.id)
-            reached = deliver(run, main, order["signal"], order["scope"])
+            main, survivors = self._mains.get(run.id), self._survivors.get(run.id, {})
+            reached = deliver(run, main, survivors, order["signal"], order["scope"])
         except OSError as error:
             raise Refused("signal", error.errno or errno.EIO, str(error.strerror)) from error
         if not reached:

@@ -276,6 +276,16 @@ def test_a_group_that_outruns_every_search_is_killed_at_once(rig: Rig) -> None:
     until(lambda: "up" in started.output)
     rig.signal(started, signal.SIGTERM)
     rig.wait_for("exited", started)
+    assert rig.signal(started, signal.SIGKILL, "tree")["reached"] > 0
+    rig.wait_for("empty", started)
+
+
+def test_who_wipes_every_mark_after_it_was_found_is_still_killed(rig: Rig) -> None:
+    hidden = "sleep 0.2; exec env -i setsid sh -c 'echo up; exec sleep 1000'"
+    started = rig.spawn_shell("web-0", f"({hidden}) & echo up; exit 0")
+    rig.wait_for("exited", started)
+    assert rig.try_spawn("web-0", ["true"])["error"]["errno"] == errno.EBUSY
+    until(lambda: started.output.count("up") == 2)
     assert rig.signal(started, signal.SIGKILL, "tree")["reached"] == 1
     rig.wait_for("empty", started)
 
