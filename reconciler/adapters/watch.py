@@ -47,8 +47,12 @@ Identity = tuple[int, int] | None
 class Watch:
     """The files of one checkout that decide what should run."""
 
-    def __init__(self, root: Path, *, slow_look_s: float = SLOW_LOOK_S) -> None:
+    def __init__(
+        self, root: Path, git: Path | None = None, *, slow_look_s: float = SLOW_LOOK_S
+    ) -> None:
+        """Watch the checkout at `root`, whose HEAD is in the folder `git`."""
         self._root = root
+        self._git = git
         self._services = root / "services.d"
         self._slow_look_s = slow_look_s
         self._also: frozenset[Path] = frozenset()
@@ -132,9 +136,8 @@ class Watch:
 
     def _wanted(self) -> frozenset[Path]:
         names = {self._root / name for name in ROOT_NAMES}
-        git = git_directory(self._root)
-        if git is not None:
-            names |= {git / name for name in GIT_NAMES}
+        if self._git is not None:
+            names |= {self._git / name for name in GIT_NAMES}
         return frozenset(names | self._also)
 
     async def _watch(
@@ -182,15 +185,3 @@ def identity(folder: Path) -> Identity:
     except OSError:
         return None
     return (found.st_dev, found.st_ino)
-
-
-def git_directory(root: Path) -> Path | None:
-    """Give the folder that holds this checkout's HEAD; in a linked worktree `.git` is a file."""
-    git = root / ".git"
-    if git.is_dir():
-        return git
-    with suppress(OSError, UnicodeDecodeError):
-        text = git.read_text().strip()
-        if text.startswith("gitdir:"):
-            return root / text.removeprefix("gitdir:").strip()
-    return None

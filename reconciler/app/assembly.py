@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.adapters.clock import HostClock
+from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.repository import GitRepository
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.native import NativeHost
@@ -84,7 +85,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     memory = await store.load(clock.boot())
     prepare = Preparation(paths)
     host = NativeHost(paths.root, paths.state, prepare)
-    watch = Watch(paths.root)
+    watch = Watch(paths.root, locate(paths.root).git_dir)
     reader = FileReader(str(paths.root), paths.cache)
     worktree = open_worktree(paths.root, reader, watch, options.only)
     logbook = Logbook(LogFiles(paths.logs, paths.daemon_log, clock), paths)

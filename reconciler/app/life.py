@@ -153,11 +153,12 @@ class Life:
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        interrupts = Interrupts(self._parts.daemon, self._show)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupts)
+        interrupts = Interrupts(self._parts.daemon, self._show, loop.time)
+        loop.add_signal_handler(signal.SIGINT, interrupts.press)
+        loop.add_signal_handler(signal.SIGTERM, interrupts.terminate)
         # A terminal that closes takes a daemon in its foreground with it, and no other.
-        loop.add_signal_handler(signal.SIGHUP, interrupts if self._show else lambda: None)
+        hang_up = interrupts.terminate if self._show else lambda: None
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
 
 
 def _complain(task: asyncio.Task[None]) -> None:

@@ -16,8 +16,10 @@ from reconciler.runtime.messages import Converged, EventSeen, Message, Note, Pro
 Show = Callable[[Message], None]
 MOST_FAULTS = 20
 PATIENCE_S = 2.0
-MOST_INTERRUPTS = 2
-"""One more and the daemon leaves, whatever still runs: the host may not be seen at all."""
+BURST_S = 0.3
+"""Presses of Ctrl-C closer than this are one."""
+HOPELESS_S = 5.0
+"""A press so long after the one that killed finds nothing left to be done."""
 
 
 class Onlooker:
@@ -107,21 +109,44 @@ class Onlooker:
 
 
 class Interrupts:
-    """Ctrl-C: the first stops everything in order, the second kills, the third just leaves."""
+    """Signals that end the daemon.
 
-    def __init__(self, daemon: Daemon, show: Show | None) -> None:
+    SIGTERM, however often it comes, stops everything in order, and so does the first Ctrl-C. The
+    second Ctrl-C kills; one that comes long after that leaves, for the host may not be seen at
+    all. Wrappers pass a Ctrl-C on that the terminal sent already, so a burst counts once.
+    """
+
+    def __init__(self, daemon: Daemon, show: Show | None, now: Callable[[], float]) -> None:
         self._daemon = daemon
         self._show = show
-        self._count = 0
+        self._now = now
+        self._presses = 0
+        self._pressed_at = -BURST_S
 
-    def __call__(self) -> None:
-        """Take one signal."""
-        self._count += 1
-        if self._count > MOST_INTERRUPTS:
-            self._daemon.leave()
+    def terminate(self) -> None:
+        """Take a SIGTERM."""
+        self._ask(OperationKind.SHUTDOWN)
+
+    def press(self) -> None:
+        """Take a Ctrl-C."""
+        since_s = self._now() - self._pressed_at
+        if since_s < BURST_S:
             return
-        kind = OperationKind.SHUTDOWN if self._count == 1 else OperationKind.KILL
+        self._pressed_at = self._now()
+        self._presses += 1
+        if self._presses == 1:
+            self._say("stopping everything in order; Ctrl-C again kills at once")
+            self._ask(OperationKind.SHUTDOWN)
+        elif self._presses == 2 or since_s < HOPELESS_S:
+            self._say("killing what is left")
+            self._ask(OperationKind.KILL)
+        else:
+            self._say("leaving; what still runs is left to the holder")
+            self._daemon.leave()
+
+    def _ask(self, kind: OperationKind) -> None:
         self._daemon.ask(Operation(id="signal", kind=kind, actor="signal"))
+
+    def _say(self, text: str) -> None:
         if self._show is not None:
-            text = "stopping everything in order; Ctrl-C again kills at once"
-            self._show(Note(text=text if self._count == 1 else "killing what is left"))
+            self._show(Note(text=text))

@@ -71,7 +71,8 @@ class Home:
             make_private(note.parent)
             write_whole(note, f"{self.paths.root}\n{self.paths.socket}\n")
         if self.paths.socket_note is not None:
-            write_whole(self.paths.socket_note, f"{self.paths.socket}\n")
+            with suppress(OSError):  # clients of the same surroundings find it without
+                write_whole(self.paths.socket_note, f"{self.paths.socket}\n")
 
     def _turn_away(self) -> None:
         """Hang up on those who asked whose name it is, before they fill the queue."""
@@ -89,7 +90,13 @@ class Home:
 
     def _take_file(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._lock_file = os.open(self.paths.lock_file, flags, 0o600)
+        try:
+            self._lock_file = os.open(self.paths.lock_file, flags, 0o600)
+        except OSError as why:
+            raise HostError(
+                f"cannot write to {self.paths.state}: {_words(why)}",
+                mend="make room there, or keep state elsewhere with `--state-dir DIR`",
+            ) from why
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,12 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reconciler import app
+from reconciler.model.units import ServiceName
 from reconciler.ports import ConflictError, NotFoundError
+from reconciler.runtime.foreground import BURST_S
 from reconciler.runtime.home import owner_of
 from tests.real.station import Station, is_alive, python, station
 from tests.waiting import until
@@ -259,10 +262,43 @@ def test_a_second_ctrl_c_kills(here: Station) -> None:
         process.send_signal(signal.SIGINT)
         heard(process, "service.stopping")
         assert is_alive(pid)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2 * BURST_S)  # a press that comes at once is the first one's echo
         process.send_signal(signal.SIGINT)
+        assert "killing" in heard(process, "Note")
         process.communicate(timeout=20)
         assert process.returncode == 0
     assert not is_alive(pid)
+
+
+def test_many_sigterms_at_once_are_one_orderly_end(here: Station) -> None:
+    here.define("web")
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    pid, service = here.daemon_pid, here.pid("web")
+    for _ in range(2000):
+        try:
+            os.kill(pid or 0, signal.SIGTERM)
+        except ProcessLookupError:
+            break
+    until(lambda: owner_of(here.paths.daemon_lock) is None)
+    assert not is_alive(service)
+    until(lambda: owner_of(here.paths.holder_lock) is None)
+    assert "Traceback" not in here.paths.daemon_log.read_text()
+
+
+def test_only_the_services_that_are_named_and_their_needs_run(tmp_path: Path) -> None:
+    root = tmp_path / "some"
+    root.mkdir()
+    with station(root) as some:
+        some.options = replace(some.options, only=(ServiceName("web"),))
+        some.define("db")
+        some.define("web", more="dependsOn: [db]\n")
+        some.define("other")
+        some.up()
+        assert some.settle()["exitCode"] == 0
+        assert some.is_running("db", "web")
+        assert some.service("other")["state"] == "stopped"
 
 
 def test_a_fault_is_shown_the_moment_it_is_saved(here: Station) -> None:

@@ -55,7 +55,7 @@ def watching(
     root: Path, story: Callable[[Seen, Watch], Awaitable[None]], slow_look_s: float = 60.0
 ) -> None:
     async def tell() -> None:
-        watcher = Watch(root, slow_look_s=slow_look_s)
+        watcher = Watch(root, root / ".git", slow_look_s=slow_look_s)
         seen = Seen(watcher.changes())
         listening = asyncio.create_task(seen.listen())
         await asyncio.sleep(0.05)
