@@ -11,6 +11,7 @@ from reconciler.core.launch import Surroundings, log_file
 from reconciler.model.event import Spawn
 from reconciler.model.log import LogLine, LogQuery, LogSource
 from reconciler.model.observed import Slot
+from reconciler.model.plan import Situation
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
 from reconciler.model.units import ServiceName
@@ -40,7 +41,8 @@ class Logbook:
         """Note now and then how long each file is; the task of a daemon's life."""
         while True:
             await asyncio.sleep(INDEX_EVERY_S)
-            sources = self._sources(daemon.picture(), ())
+            # No picture: one of a thousand services costs more than all else that idles.
+            sources = self._written(daemon.situation())
             await asyncio.to_thread(self._logs.look, sources)
 
     async def read(self, query: LogQuery, daemon: Daemon) -> AsyncIterator[LogLine]:
@@ -73,6 +75,15 @@ class Logbook:
                 return log.read(WORDS_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
+
+    def _written(self, situation: Situation) -> list[LogSource]:
+        """Give the logs that are being written: those of slots in which something lives."""
+        return [
+            self._source(memory.spec, record.process.slot, record.process.id.pid)
+            for name, memory in situation.services.items()
+            for record in situation.slots.get(name, {}).values()
+            if record.process is not None
+        ]
 
     def _sources(self, picture: Picture, names: Sequence[ServiceName]) -> list[LogSource]:
         chosen = names or picture.services
