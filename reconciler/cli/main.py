@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from tempfile import mkstemp
 
 import click
 
@@ -91,6 +89,9 @@ def _foreseen(error: Exception) -> CommandError | None:
 
 def _crash(error: Exception) -> CommandError:
     """Write a report file about a bug; no argument is in it, for one may be a secret."""
+    import traceback
+    from tempfile import mkstemp
+
     handle, path = mkstemp(prefix="weaver-crash-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as report:
         report.write(f"weaver {__version__}, Python {sys.version}\n\n")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.cli import exits, place
-from reconciler.cli.client import Daemon
 from reconciler.cli.errors import CommandError, no_daemon
 from reconciler.cli.fast import may_colour
+from reconciler.cli.screen import err
 from reconciler.runtime import socket_file
+
+if TYPE_CHECKING:
+    from reconciler.cli.client import Daemon
 
 
 @dataclass(slots=True)
@@ -51,8 +55,13 @@ class Session:
 
     def daemon(self) -> Daemon:
         """Give the daemon of the repository, whether it runs or not."""
+        from reconciler.cli.client import Daemon
+
         root = self.root()
-        return Daemon(root, socket_file.socket_path(root, place.state_dir(self.state_dir)))
+        path = socket_file.socket_path(root, place.state_dir(self.state_dir))
+        if self.verbose:
+            err(f"repository {root}, socket {path}")
+        return Daemon(root, path)
 
     def running_daemon(self) -> Daemon:
         """Give the daemon of the repository; a CommandError where none answers."""

@@ -10,10 +10,11 @@ import click
 from reconciler import app
 from reconciler.api.diff_text import diff_text
 from reconciler.api.page import Page
-from reconciler.api.wire.base import document
+from reconciler.api.wire.base import builtins, document
 from reconciler.api.wire.preview import diff_document, diff_exit_code
 from reconciler.cli import exits, fast, screen
 from reconciler.cli.comparison import compared
+from reconciler.cli.diff_formats import FORMATS
 from reconciler.cli.errors import CommandError
 from reconciler.cli.options import command, formats
 from reconciler.cli.session import Session
@@ -43,7 +44,7 @@ from reconciler.runtime.messages import Preview
     "--exit-code", type=bool, default=True, metavar="BOOL", help="With =false, changes give exit 0."
 )
 @click.option("--detailed-exitcode", is_flag=True, help="0 none, 1 error, 2 changes.")
-@formats("text", "json")
+@formats("text", "json", *FORMATS)
 def diff_command(session: Session, output: str, **said: Any) -> int:
     """Show what would change: fields, ordered actions, reasons. Exit 1 when something would.
 
@@ -64,19 +65,30 @@ def diff_command(session: Session, output: str, **said: Any) -> int:
 def _compare(session: Session, output: str, said: dict[str, Any], *, offline: bool) -> int:
     """Compare what was asked for, print it, and give the plain exit code."""
     if not offline and (said["live"] or session.daemon().answers()):
-        query = {"format": output, **look(session)}
-        answer = session.running_daemon().ask("/v1/plan", query)
-        screen.out_bytes(answer.body)
-        return answer.code
+        return _live(session, output)
     reader = app.open_offline(Path(session.home()))
     preview = compared(reader, said["span"], staged=said["staged"], paths=said["paths"])
     return _show(session, preview, output)
+
+
+def _live(session: Session, output: str) -> int:
+    """Have the daemon compare what is desired with what runs."""
+    daemon = session.running_daemon()
+    if output in FORMATS:
+        answer = daemon.ask("/v1/plan", {"format": "json"})
+        screen.out(FORMATS[output](answer.json()).rstrip("\n"))
+    else:
+        answer = daemon.ask("/v1/plan", {"format": output, **look(session)})
+        screen.out_bytes(answer.body)
+    return answer.code
 
 
 def _show(session: Session, preview: Preview, output: str) -> int:
     """Print a comparison that was made here."""
     if output == "json":
         screen.out_bytes(document(diff_document(preview)))
+    elif output in FORMATS:
+        screen.out(FORMATS[output](builtins(diff_document(preview))).rstrip("\n"))
     else:
         page = Page(width=fast.width(), colour=session.colour)
         screen.out_bytes(diff_text(preview, page).encode("utf-8", "replace"))
