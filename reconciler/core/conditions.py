@@ -84,7 +84,11 @@ def _is_lost(
 ) -> bool:
     if record.state is State.UNKNOWN or has_given_up(record, spec):
         return True
-    if is_live(record) or is_done(record, spec, board.restart_before(wish.name)):
+    if is_done(record, spec, board.restart_before(wish.name)):
+        return False
+    process = record.process
+    is_waiting = process is None or (spec.is_oneshot and process.digest != spec.digest)
+    if record.pending is not None or not is_waiting:
         return False
     return not all(may_come(board, wait, found) for wait in unmet(board, wish))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from reconciler.core.graph import reach
 from reconciler.model.observed import ProcessId, Slot, State
 from reconciler.model.plan import (
     Forget,
@@ -256,13 +255,23 @@ class _Court:
         if not at_once:
             return
         going = {_service_of(action) for action in ends}.union(self._stopping())
-        needs = {name: self._needs(name) for name in self._everybody()}
-        for need in sorted(at_once & reach(needs, [n for name in going for n in needs[name]])):
-            behind = reach(needs, needs[need])
-            for dependent in sorted(going - {need} - behind):
-                if need in reach(needs, [dependent]):
+        for need in sorted(at_once & self._below(going)):
+            # Of services that need each other neither can be the first.
+            for dependent in sorted(going - {need} - self._below([need])):
+                if need in self._below([dependent]):
                     text = f"{need} would end before its dependent {dependent}"
                     yield Fault(service=need, text=text)
+
+    def _below(self, names: Iterable[ServiceName]) -> set[ServiceName]:
+        """Give everything that these services need, directly or through others."""
+        found: set[ServiceName] = set()
+        todo = [need for name in names for need in self._needs(name)]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += self._needs(name)
+        return found
 
     def _ends_service(self, action: SlotAction | Update | Forget) -> bool:
         """Tell whether an action is part of ending a service, not of one slot's own trouble."""
@@ -274,10 +283,6 @@ class _Court:
         for name, records in self.situation.slots.items():
             if any(record.state is State.STOPPING for record in records.values()):
                 yield name
-
-    def _everybody(self) -> Iterable[ServiceName]:
-        situation = self.situation
-        return {*situation.desired.services, *situation.services, *situation.slots}
 
     def _needs(self, name: ServiceName) -> list[ServiceName]:
         memory = self.situation.services.get(name)

@@ -8,54 +8,63 @@ from reconciler.model.desired import Wanted
 from reconciler.model.observed import State
 from reconciler.model.plan import Situation
 from reconciler.model.record import ServiceMemory, SlotRecord
-from reconciler.model.spec import OnRestart, ServiceSpec
-from reconciler.model.units import ServiceName
+from reconciler.model.spec import DesiredState, OnRestart, ServiceSpec
+from reconciler.model.units import Nanos, ServiceName
 
 _NO_SLOTS: Mapping[int, SlotRecord] = {}
+_COMING_OR_UP = (State.STARTING, State.RUNNING, State.DEGRADED)
 
 
 def restless(situation: Situation) -> set[ServiceName]:
     """Give the services of which a plan could have anything to say.
 
-    The others run in all their slots, or rest in all of them, just as wanted: they get no action
-    and no hold. This is the one pass over everything that every plan makes.
+    The others run or come up in all their slots, or rest in all of them, just as wanted: they get
+    no action and no hold. This is the one pass over everything that every plan makes, so it is
+    written for speed.
     """
     desired, services, slots = situation.desired.services, situation.services, situation.slots
     if situation.shutting_down:
         return {*desired, *services, *slots}
+    now = situation.now
     found = (services.keys() - desired.keys()) | (slots.keys() - desired.keys())
     for name, wanted in desired.items():
         memory = services.get(name)
-        if memory is None or not _is_quiet(wanted, memory, slots.get(name, _NO_SLOTS)):
+        if memory is None or not _is_quiet(wanted, memory, slots.get(name, _NO_SLOTS), now):
             found.add(name)
     return found
 
 
-def _is_quiet(wanted: Wanted, memory: ServiceMemory, records: Mapping[int, SlotRecord]) -> bool:
+def _is_quiet(
+    wanted: Wanted, memory: ServiceMemory, records: Mapping[int, SlotRecord], now: Nanos
+) -> bool:
     spec = wanted.spec
     if spec is None or wanted.invalid or memory.restart_before is not None:
         return False
     if spec is not memory.spec and spec != memory.spec:
         return False
-    if not spec.wants_to_run:
+    if spec.state is not DesiredState.RUNNING:
         return all(map(_is_at_rest, records.values()))
-    # A need that restarts may take this service with it: that takes a closer look.
-    if any(need.on_restart is OnRestart.RESTART for need in spec.needs):
-        return False
-    return _runs(spec, records)
+    for need in spec.needs:
+        # A need that restarts may take this service with it: that takes a closer look.
+        if need.on_restart is OnRestart.RESTART:
+            return False
+    return _runs(spec, records, now)
 
 
-def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord]) -> bool:
-    if len(records) != spec.instances:
+def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> bool:
+    width = spec.instances
+    if len(records) != width:
         return False
-    digest, width = spec.digest, spec.instances
     for index, record in records.items():
+        if record.state not in _COMING_OR_UP or index >= width:
+            return False
         process = record.process
-        if record.state is not State.RUNNING or process is None or index >= width:
+        if process is None:
+            # Just asked to start: the answer is as good as here.
+            continue
+        if process.digest != spec.digest or process.exit is not None or record.pending is not None:
             return False
-        if process.digest != digest or process.exit is not None:
-            return False
-        if record.pending is not None or record.deadline is not None:
+        if record.deadline is not None and record.deadline <= now:
             return False
     return True
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from reconciler.core.conditions import unmet
+from reconciler.core.conditions import may_come, unmet
 from reconciler.core.wishes import Board, Wish
 from reconciler.model.observed import Process, State
 from reconciler.model.plan import Wait
@@ -25,18 +25,22 @@ class Replacement:
     """Needs that the new process would miss: the old one runs on until they hold."""
 
 
-def replacements(board: Board, names: Iterable[ServiceName]) -> dict[ServiceName, Replacement]:
+def replacements(
+    board: Board, names: Iterable[ServiceName], lost: Collection[ServiceName]
+) -> dict[ServiceName, Replacement]:
     """Give the replacements among these services, which come needs before dependents.
 
-    A replacement is blocked while a need does not hold, or while the need's own replacement is
-    blocked: the old process must not end before the new one could start.
+    A replacement is blocked while a need does not hold: the old process must not end before the
+    new one could start. It also waits with a need that waits for its own, if that may come;
+    `lost` are the services of which nothing more may come.
     """
     found: dict[ServiceName, Replacement] = {}
     for name in names:
         wish = board.wishes[name]
         reasons = dict(_reasons(board, wish, found))
         if reasons:
-            found[name] = Replacement(reasons=reasons, blocked_by=_blocked_by(board, wish, found))
+            blocked_by = _blocked_by(board, wish, found, lost)
+            found[name] = Replacement(reasons=reasons, blocked_by=blocked_by)
     return found
 
 
@@ -91,12 +95,17 @@ def _renewed(
 
 
 def _blocked_by(
-    board: Board, wish: Wish, found: Mapping[ServiceName, Replacement]
+    board: Board,
+    wish: Wish,
+    found: Mapping[ServiceName, Replacement],
+    lost: Collection[ServiceName],
 ) -> tuple[Wait, ...]:
-    waits = list(unmet(board, wish))
+    waits = unmet(board, wish)
     waiting = {wait.service for wait in waits}
     for need in wish.needs:
         replacement = found.get(need.service)
-        if need.service not in waiting and replacement and replacement.blocked_by:
-            waits.append(Wait(service=need.service, condition=need.condition))
-    return tuple(waits)
+        blocked_by = replacement.blocked_by if replacement else ()
+        may_end = all(may_come(board, wait, lost) for wait in blocked_by)
+        if blocked_by and may_end and need.service not in waiting:
+            waits += (Wait(service=need.service, condition=need.condition),)
+    return waits

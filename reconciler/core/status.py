@@ -40,6 +40,7 @@ _TELLING = (
     HoldCode.EXITED,
 )
 """Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
+_RANK = {code: place for place, code in enumerate(_TELLING)}
 _AT_REST = (
     HoldCode.COMPLETED,
     HoldCode.EXITED,
@@ -123,8 +124,10 @@ def _is_at_work(board: Board, record: SlotRecord) -> bool:
     """Tell whether a slot is on its way to another state; so is a oneshot that is not done."""
     if record.pending is not None or record.state in (State.STARTING, State.STOPPING):
         return True
-    spec = board.wishes[record.memory.slot.service].spec
-    return spec is not None and spec.is_oneshot and is_up(record)
+    spec, process = board.wishes[record.memory.slot.service].spec, record.process
+    if spec is None or process is None or not spec.is_oneshot:
+        return False
+    return is_up(record) and process.digest == spec.digest
 
 
 def _may_pass(board: Board, hold: Hold, lost: frozenset[ServiceName]) -> bool:
@@ -187,11 +190,10 @@ def _shown_records(board: Board, wish: Wish) -> list[SlotRecord]:
 
 def _telling(holds: list[Hold]) -> Hold | None:
     """Give the most telling hold of a service."""
-    rank = {code: place for place, code in enumerate(_TELLING)}
-    shown = [hold for hold in holds if hold.code in rank]
+    shown = [hold for hold in holds if hold.code in _RANK]
     return min(
         shown,
-        key=lambda hold: (rank[hold.code], hold.slot.index if hold.slot else -1),
+        key=lambda hold: (_RANK[hold.code], hold.slot.index if hold.slot else -1),
         default=None,
     )
 

@@ -33,13 +33,14 @@ class Desk:
 
 def set_up(board: Board, names: Sequence[ServiceName]) -> Desk:
     """Find out what all the steps of one plan have to agree on."""
-    replacing = replacements(board, names)
+    lost = hopeless(board, names)
+    replacing = replacements(board, names, lost)
     return Desk(
         board=board,
         names=names,
         replacing=replacing,
         ends_first=_ends_first(board, names, replacing),
-        hopeless=hopeless(board, names),
+        hopeless=lost,
     )
 
 

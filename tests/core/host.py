@@ -110,6 +110,7 @@ class Host:
     """Puts an answer into it after a span of time."""
     programs: dict[ServiceName, Program] = field(default_factory=dict)
     runs: dict[RunId, Run] = field(default_factory=dict)
+    by_slot: dict[Slot, list[Run]] = field(default_factory=dict)
     started: int = 0
     busy_refusals: int = 0
     is_lost: bool = False
@@ -124,7 +125,7 @@ class Host:
 
     def live(self, slot: Slot) -> list[Run]:
         """Give the runs of a slot of which something lives."""
-        return [run for run in self.runs.values() if run.slot == slot and not run.is_empty]
+        return [run for run in self.by_slot.get(slot, ()) if not run.is_empty]
 
     # --- commands --------------------------------------------------------------------------
 
@@ -192,6 +193,7 @@ class Host:
             program=program,
         )
         self.runs[run.id] = run
+        self.by_slot.setdefault(slot, []).append(run)
         lives_for = program.lives_for
         if lives_for is None and is_oneshot:
             lives_for = program.oneshot_takes
