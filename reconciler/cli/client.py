@@ -100,6 +100,16 @@ class Daemon:
     ) -> HTTPResponse:
         """Send a request and give the head of a good answer; a problem is raised."""
         connection = _Connection(self.socket_path, limit_s)
+        try:
+            return self._asked(connection, method, target, body)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _asked(
+        self, connection: _Connection, method: str, target: str, body: Json | None
+    ) -> HTTPResponse:
+        """Send a request over a connection and give the head of a good answer."""
         sent = None if body is None else json.dumps(body).encode()
         head = {"Connection": "close"} | ({"Content-Type": "application/json"} if sent else {})
         try:
@@ -108,6 +118,8 @@ class Daemon:
             raise no_daemon(self.root) from error
         except PermissionError as error:
             raise self._forbidden() from error
+        except OSError as error:
+            raise self._gone() from error
         found = self._guarded(connection.getresponse)
         if found.status >= 400:
             raise _problem(found.status, self._read(found))
@@ -134,11 +146,15 @@ class Daemon:
                 code=exits.TIMED_OUT,
             ) from error
         except (HTTPException, OSError) as error:
-            raise CommandError(
-                f"the daemon of {self.root} went away before it had answered",
-                mend="the services run on; weaver up --detach, then ask again",
-                code=exits.NO_DAEMON,
-            ) from error
+            raise self._gone() from error
+
+    def _gone(self) -> CommandError:
+        """Say that the daemon did not stay until it had answered."""
+        return CommandError(
+            f"the daemon of {self.root} went away before it had answered",
+            mend="the services run on; weaver up --detach, then ask again",
+            code=exits.NO_DAEMON,
+        )
 
     def _forbidden(self) -> CommandError:
         """Say that the socket is somebody else's."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
+
+from reconciler.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 """The checkout."""
@@ -25,6 +30,24 @@ def weaver(
         timeout=60,
         check=False,
     )
+
+
+def call(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `weaver` in this process: the same words and codes, without the start of a Python."""
+    stdout, stderr = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(raw, "utf-8", write_through=True) for raw in (stdout, stderr))
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.dict(os.environ, surroundings(env), clear=True),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+    ):
+        code = run(arguments)
+    said = (stdout.getvalue().decode(), stderr.getvalue().decode())
+    return subprocess.CompletedProcess(arguments, code, *said)
 
 
 def surroundings(extra: dict[str, str] | None = None) -> dict[str, str]:

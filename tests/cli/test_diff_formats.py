@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from reconciler.cli.diff_formats import FORMATS, MOST_MARKDOWN, github, junit, markdown, sarif
-from tests.cli.shell import surroundings, weaver
+from tests.cli.shell import call, surroundings
 
 EVIL = "x|y\n::error::<b>&\"'@team\x1b[31m"
 
@@ -133,6 +133,6 @@ def test_every_form_comes_from_a_comparison_of_two_commits(tmp_path: Path, outpu
         manifest.write_text(f"name: web\ncommand: serve\nenv: {{PORT: {port}}}\n")
         for words in (["add", "-A"], ["commit", "-q", "-m", "x"]):
             subprocess.run(["git", *words], cwd=tmp_path, env=surroundings(who), check=True)
-    said = weaver("diff", "HEAD~1..HEAD", "-o", output, cwd=tmp_path)
+    said = call("diff", "HEAD~1..HEAD", "-o", output, cwd=tmp_path)
     assert (said.returncode, said.stderr) == (1, "")
     assert output == "sarif" or "restart" in said.stdout

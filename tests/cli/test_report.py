@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.cli.bundle import redact
 from reconciler.cli.leftovers import Marked, marked, unknown
-from tests.cli.shell import weaver
+from tests.cli.shell import call
 
 SECRET = "s3cr3t-value"
 
@@ -51,7 +51,7 @@ def test_what_follows_env_is_kept() -> None:
 def test_the_report_has_versions_findings_and_manifests(tmp_path: Path) -> None:
     (tmp_path / "services.d").mkdir()
     (tmp_path / "services.d" / "web.yaml").write_text(f"name: web\nenv:\n  A: {SECRET}\n")
-    said = weaver("report", "-f", "r.tar.gz", cwd=tmp_path)
+    said = call("report", "-f", "r.tar.gz", cwd=tmp_path)
     assert said.returncode == 0
     with tarfile.open(tmp_path / "r.tar.gz") as archive:
         names = {name.removeprefix("weaver-report/") for name in archive.getnames()}

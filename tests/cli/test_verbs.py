@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import weaver
+from tests.cli.shell import call
 from tests.cli.stub import Reply, Stub, ndjson, problem, serving, text
 
 SET = ("set", "web", "env.A=1")
@@ -57,7 +57,7 @@ FAILED: tuple[Mapping[str, Any], ...] = (
 def test_a_change_ends_with_what_which_commit_and_how_to_undo(tmp_path: Path) -> None:
     messages = ndjson(action("start"), action("done"), DONE)
     with serving(tmp_path, {"/v1/changes": messages}):
-        said = weaver(*SET, cwd=tmp_path)
+        said = call(*SET, cwd=tmp_path)
     assert said.returncode == 0
     assert said.stdout == "web: set env.A=1 in 3f2c91a (undo: weaver undo)\n"
     assert said.stderr == "  web  restarting\n  web  restarted\n"
@@ -65,7 +65,7 @@ def test_a_change_ends_with_what_which_commit_and_how_to_undo(tmp_path: Path) ->
 
 def test_a_failure_shows_the_reason_the_last_log_lines_and_the_mend(tmp_path: Path) -> None:
     with serving(tmp_path, {"/v1/changes": ndjson(*FAILED)}):
-        said = weaver(*SET, cwd=tmp_path)
+        said = call(*SET, cwd=tmp_path)
     assert (said.returncode, said.stdout) == (4, "")
     assert (
         said.stderr
@@ -83,26 +83,26 @@ web: set env.A=1 in 3f2c91a, and it failed (undo: weaver undo)
 
 def test_quiet_says_nothing_about_success(tmp_path: Path) -> None:
     with serving(tmp_path, {"/v1/changes": ndjson(action("start"), action("done"), DONE)}):
-        said = weaver("-q", *SET, cwd=tmp_path)
+        said = call("-q", *SET, cwd=tmp_path)
     assert (said.stdout, said.stderr, said.returncode) == ("", "", 0)
 
 
 def test_quiet_still_says_what_failed(tmp_path: Path) -> None:
     with serving(tmp_path, {"/v1/changes": ndjson(*FAILED)}):
-        said = weaver(*SET, "-q", cwd=tmp_path)
+        said = call(*SET, "-q", cwd=tmp_path)
     assert said.stderr.startswith("weaver: cannot restart web")
 
 
 def test_json_passes_every_message_on_as_a_line(tmp_path: Path) -> None:
     with serving(tmp_path, {"/v1/changes": ndjson(*FAILED)}):
-        said = weaver(*SET, "-o", "json", cwd=tmp_path)
+        said = call(*SET, "-o", "json", cwd=tmp_path)
     assert said.returncode == 4
     assert [json.loads(line) for line in said.stdout.splitlines()] == [dict(m) for m in FAILED]
 
 
 def test_a_stream_without_a_summary_is_a_daemon_that_went_away(tmp_path: Path) -> None:
     with serving(tmp_path, {"/v1/changes": ndjson(action("start"))}):
-        said = weaver(*SET, cwd=tmp_path)
+        said = call(*SET, cwd=tmp_path)
     assert said.returncode == 11
     assert "went away" in said.stderr
 
@@ -114,7 +114,7 @@ def ask(tmp_path: Path, *arguments: str, stdin: str = "") -> Stub:
     )
     replies["/v1/status"] = text("api\nweb\n")
     with serving(tmp_path, replies) as stub:
-        said = weaver(*arguments, cwd=tmp_path, stdin=stdin)
+        said = call(*arguments, cwd=tmp_path, stdin=stdin)
     assert said.returncode == 0, said.stderr
     return stub
 
@@ -215,7 +215,7 @@ def test_undo_down_and_approve_have_routes_of_their_own(tmp_path: Path) -> None:
 def test_the_author_is_the_one_git_would_write(tmp_path: Path) -> None:
     env = {"GIT_AUTHOR_NAME": "Ana", "GIT_AUTHOR_EMAIL": "ana@example.org"}
     with serving(tmp_path, {"/v1/changes": ndjson(DONE)}) as stub:
-        weaver(*SET, cwd=tmp_path, env=env)
+        call(*SET, cwd=tmp_path, env=env)
     assert stub.last[3]["author"] == {"name": "Ana", "email": "ana@example.org"}
 
 
@@ -263,7 +263,7 @@ def test_a_directory_is_applied_without_its_hidden_files(tmp_path: Path) -> None
 )
 def test_exit_codes(tmp_path: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
     (tmp_path / "services.d").mkdir()
-    said = weaver(*arguments, cwd=tmp_path)
+    said = call(*arguments, cwd=tmp_path)
     assert (said.returncode, said.stdout) == (code, "")
     assert words in said.stderr
     assert "mend: " in said.stderr
@@ -272,6 +272,6 @@ def test_exit_codes(tmp_path: Path, arguments: tuple[str, ...], code: int, words
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6, 7, 9, 10])
 def test_a_problem_of_the_daemon_gives_its_exit_code(tmp_path: Path, code: int) -> None:
     with serving(tmp_path, {"/v1/why/web": problem(409, code, "cannot say why: no", "wait")}):
-        said = weaver("why", "web", cwd=tmp_path)
+        said = call("why", "web", cwd=tmp_path)
     assert said.returncode == code
     assert said.stderr == "weaver: cannot say why: no\n    mend: wait\n"
