@@ -28,7 +28,7 @@ def run() -> Iterator[Row]:
             continue
         theirs = _restarts(peer(PEER_SERVICES), 1)
         yield Row(
-            what="crash to new process, first restart, no back-off",
+            what=f"crash to new process, no back-off, beside {peer.name}",
             budget=time_text(BUDGET_S),
             measured=time_text(ours.median),
             beside=f"{peer.name} {time_text(theirs.median)}",
