@@ -139,15 +139,17 @@ def is_moving(status: ServiceStatus) -> bool:
 def has_reached(status: ServiceStatus, goal: Goal) -> bool:
     """Tell whether a service has reached a goal that somebody waits for."""
     is_up = bool(status.slots) and all(slot.process is not None for slot in status.slots)
+    # A oneshot is of use to others once its work is done, as `dependsOn` takes it.
+    is_done = status.reason_code == HoldCode.COMPLETED
     match goal:
         case Goal.RUNNING:
-            return is_up and status.state in (State.RUNNING, State.DEGRADED)
+            return is_done or (is_up and status.state in (State.RUNNING, State.DEGRADED))
         case Goal.READY:
-            return is_up and all(slot.ready for slot in status.slots)
+            return is_done or (is_up and all(slot.ready for slot in status.slots))
         case Goal.HEALTHY:
             return status.health is Health.HEALTHY and status.sync is Sync.SYNCED
         case Goal.COMPLETED:
-            return status.reason_code == HoldCode.COMPLETED
+            return is_done
         case Goal.STOPPED:
             return status.state is State.STOPPED and not is_moving(status)
         case Goal.SYNCED:
