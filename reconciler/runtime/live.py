@@ -41,7 +41,7 @@ from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.logbook import Logbook
 from reconciler.runtime.messages import Message, Preview, Problem, Summary
 from reconciler.runtime.operations import Operations
-from reconciler.runtime.outlook import cannot_reach, has_reached
+from reconciler.runtime.outlook import cannot_reach, concerns, has_reached
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.requests import Change, EventQuery, OperationRequest, Terms, WaitQuery
 
@@ -259,7 +259,7 @@ class LiveControl:
         """Give the services that are not where they are waited for, and why."""
         picture = self._daemon.picture()
         guards.known(query.services, picture.services)
-        names = query.services or tuple(picture.services)
+        names = self._awaited(query)
         missing = {
             name: picture.services[name].reason or f"it is {picture.services[name].state}"
             for name in names
@@ -270,6 +270,13 @@ class LiveControl:
             missing = {name: missing.get(name, behind) for name in names}
         return missing
 
+    def _awaited(self, query: WaitQuery) -> Sequence[ServiceName]:
+        """Give the services that are waited for: those named, else all that the goal is for."""
+        services = self._daemon.picture().services
+        return query.services or [
+            name for name, status in services.items() if concerns(status, query.goal)
+        ]
+
     def _in_vain(self, query: WaitQuery) -> dict[ServiceName, str]:
         """Give the services that will not get there by waiting, and why."""
         if query.revision:
@@ -277,7 +284,7 @@ class LiveControl:
         services = self._daemon.picture().services
         found = {
             name: cannot_reach(services[name], query.goal)
-            for name in query.services or services
+            for name in self._awaited(query)
             if name in services and not has_reached(services[name], query.goal)
         }
         return {name: why for name, why in found.items() if why}

@@ -156,6 +156,14 @@ def has_reached(status: ServiceStatus, goal: Goal) -> bool:
             return status.sync is Sync.SYNCED and not is_moving(status)
 
 
+def concerns(status: ServiceStatus, goal: Goal) -> bool:
+    """Tell whether `--all` means this service: nobody waits for what is wanted stopped to run."""
+    if goal in (Goal.STOPPED, Goal.SYNCED):
+        return True
+    is_oneshot = status.spec is not None and status.spec.is_oneshot
+    return status.desired is DesiredState.RUNNING and (goal is not Goal.COMPLETED or is_oneshot)
+
+
 def cannot_reach(status: ServiceStatus, goal: Goal) -> str:
     """Say why a goal will not be reached by waiting; empty while it may."""
     spec = status.spec

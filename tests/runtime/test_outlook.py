@@ -130,6 +130,19 @@ def test_nobody_is_stuck_while_the_view_is_blocked(blind: Picture, because: str)
 
 
 @pytest.mark.parametrize(
+    ("goal", "meant"),
+    [
+        (Goal.READY, {"running", "completed"}),
+        (Goal.COMPLETED, {"completed"}),
+        (Goal.STOPPED, {"running", "stopped", "completed"}),
+    ],
+)
+def test_all_means_those_that_the_goal_is_for(goal: Goal, meant: set[str]) -> None:
+    cases = {"running": running("web"), "stopped": stopped("web"), "completed": completed("web")}
+    assert {name for name, status in cases.items() if concerns(status, goal)} == meant
+
+
+@pytest.mark.parametrize(
     ("goal", "reached"),
     [
         (Goal.RUNNING, {"running", "unready", "completed"}),
