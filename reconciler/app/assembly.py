@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import resource
@@ -16,7 +17,7 @@ from reconciler.adapters.git.repository import GitRepository
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.native import NativeHost
 from reconciler.adapters.probes import Place, Probes
-from reconciler.adapters.proc import owner_of_port
+from reconciler.adapters.proc import intruder, owner_of_port
 from reconciler.adapters.reader import FileReader
 from reconciler.adapters.sqlite.store import SqliteStore
 from reconciler.adapters.usage.sampler import TreeSampler
@@ -30,7 +31,7 @@ from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch
 from reconciler.manifest.config import effective
 from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe, effect_of
-from reconciler.model.observed import Slot
+from reconciler.model.observed import Process, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
 from reconciler.ports import ManifestError
@@ -91,12 +92,17 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     logbook = Logbook(LogFiles(paths.logs, paths.daemon_log, clock), paths)
     inquest = Inquest(_owner, logbook.last_words)
     counts = Counts()
+
+    async def stranger(slot: Slot, run: RunId, port: int) -> str:
+        _, record = daemon.slot(slot)
+        return await _stranger(record.process if record else None, run, port)
+
     daemon = Daemon(
         CountingDecider(Engine(memory, seed=secrets.randbits(63)), counts),
         World(
             clock=clock,
             host=host,
-            prober=Probes(prepare.place),
+            prober=Probes(prepare.place, stranger),
             store=store,
             manifests=worktree,
             before_start=logbook.mark_start,
@@ -216,6 +222,16 @@ def _base_environment() -> dict[str, str]:
 def _owner(port: int) -> tuple[str, str] | None:
     owner = owner_of_port(port)
     return None if owner is None else (str(owner), owner.run)
+
+
+async def _stranger(process: Process | None, run: RunId, port: int) -> str:
+    """Say who answers on a port instead of a process; nothing where that is over already."""
+    if process is None or process.run != run:
+        return ""
+    found = await asyncio.to_thread(intruder, port, process)
+    if found is None:
+        return ""
+    return f"port {port} is held by {found.program} (pid {found.pid}), which is not this service"
 
 
 def _settings(worktree: Worktree) -> Sequence[Setting]:

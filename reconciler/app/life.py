@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -23,6 +22,7 @@ from reconciler.app.scrape import RETRY_S, MetricsPort
 from reconciler.runtime.caretaker import Caretaker
 from reconciler.runtime.foreground import Interrupts, Onlooker, Show
 from reconciler.runtime.home import Home, bind_socket
+from reconciler.runtime.memory import keep_small
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 
@@ -95,9 +95,6 @@ class Life:
         self._begin_tasks()
         if ready is not None:
             ready()
-        # What is here now stays; no collection needs to look at it again.
-        gc.collect()
-        gc.freeze()
         try:
             await self._parts.daemon.run()
         finally:
@@ -110,6 +107,7 @@ class Life:
         self._begin(self._caretaker.run(), self._endless)
         self._begin(parts.logbook.keep_index(parts.daemon), self._endless)
         self._begin(self._follow_settings(), self._endless)
+        self._begin(keep_small(), self._endless)
         if self._show is not None:
             onlooker = Onlooker(parts.daemon, parts.control, self._show)
             self._begin(onlooker.run(with_logs=self._options.logs), self._ending)

@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from reconciler.adapters.probes import Place, Probes
+from reconciler.adapters.probes import Intruder, Place, Probes
 from reconciler.model.event import Probe, ProbeAnswered
 from reconciler.model.observed import Slot
 from reconciler.model.spec import (
@@ -50,10 +50,19 @@ def question(readiness: Readiness, limit_s: float = 5.0) -> Probe:
     )
 
 
+async def nobody(_: Slot, __: RunId, ___: int) -> str:
+    return ""
+
+
 async def ask(
-    readiness: Readiness, *, limit_s: float = 5.0, cwd: Path = Path("/")
+    readiness: Readiness,
+    *,
+    limit_s: float = 5.0,
+    cwd: Path = Path("/"),
+    intruder: Intruder | None = None,
 ) -> ProbeAnswered:
-    answer = await Probes(lambda *_: place(cwd)).probe(question(readiness, limit_s))
+    prober = Probes(lambda *_: place(cwd), intruder or nobody)
+    answer = await prober.probe(question(readiness, limit_s))
     assert (answer.serial, answer.slot, answer.run) == (7, SLOT, "r")
     return answer
 
@@ -119,6 +128,25 @@ def test_a_port_that_accepts_is_ready() -> None:
         answer = asyncio.run(ask(tcp(port)))
     assert answer.passed
     assert answer.detail == f"127.0.0.1:{port} accepts connections"
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http"])
+def test_an_answer_that_somebody_else_gave_does_not_count(kind: str) -> None:
+    asked: list[tuple[Slot, RunId, int]] = []
+
+    async def intruder(slot: Slot, run: RunId, port: int) -> str:
+        asked.append((slot, run, port))
+        return "held by another"
+
+    async def exchange() -> tuple[int, ProbeAnswered]:
+        async with await asyncio.start_server(answering(OK), "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            readiness = tcp(port) if kind == "tcp" else http(f"http://127.0.0.1:{port}/")
+            return port, await ask(readiness, intruder=intruder)
+
+    port, answer = asyncio.run(exchange())
+    assert (answer.passed, answer.detail) == (False, "held by another")
+    assert asked == [(SLOT, "r", port)]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
