@@ -10,8 +10,14 @@ from reconciler.model.observed import State
 from reconciler.model.spec import Condition
 from reconciler.model.status import Health, Picture, ServiceStatus, Sync
 from reconciler.model.units import Nanos, ServiceName
-from reconciler.runtime.outlook import Aim, Outlook, cannot_reach, concerns,
-    has_reached, judge
+from reconciler.runtime.outlook import (
+    Aim,
+    Outlook,
+    cannot_reach,
+    concerns,
+    has_reached,
+    judge,
+)
 from reconciler.runtime.requests import Goal
 from tests.runtime.pictures import (
     completed,
