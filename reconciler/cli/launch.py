@@ -23,13 +23,15 @@ LOG_LINES = 10
 """Of daemon.log, shown when a daemon did not come up."""
 
 
-def up_options(session: Session, only: tuple[str, ...] = (), *, logs: bool = False) -> UpOptions:
-    """Give what a daemon of this session's repository is told."""
+def up_options(
+    session: Session, root: str, only: tuple[str, ...] = (), *, logs: bool = False
+) -> UpOptions:
+    """Give what a daemon of a repository is told."""
     from reconciler.model.units import ServiceName
 
     state = place.state_dir(session.state_dir)
     return UpOptions(
-        root=Path(session.root()),
+        root=Path(root),
         state_dir=Path(state) if state else None,
         only=tuple(ServiceName(name) for name in only),
         logs=logs,
@@ -40,7 +42,7 @@ def ensure_daemon(session: Session) -> Daemon:
     """Give the daemon of the repository; where none runs, one is started in the background."""
     daemon = session.daemon()
     if not daemon.answers():
-        pid = start(up_options(session))
+        pid = start(up_options(session, daemon.root))
         _say(session, f"started the daemon in the background (pid {pid}); weaver down ends it")
     return daemon
 
@@ -50,7 +52,7 @@ def bring_up(session: Session, options: UpOptions, patience: Patience) -> int:
     from reconciler import app
 
     running = app.find_running(options)
-    daemon = session.daemon()
+    daemon = session.daemon_of(str(options.root))
     if running is not None and is_older(running.version):
         _say(session, f"weaver {__version__} takes over from {running.version}")
         _hand_over(daemon, patience)

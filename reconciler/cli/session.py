@@ -55,9 +55,12 @@ class Session:
 
     def daemon(self) -> Daemon:
         """Give the daemon of the repository, whether it runs or not."""
+        return self.daemon_of(self.root())
+
+    def daemon_of(self, root: str) -> Daemon:
+        """Give the daemon of a repository that was settled already."""
         from reconciler.cli.client import Daemon
 
-        root = self.root()
         path = socket_file.socket_path(root, place.state_dir(self.state_dir))
         if self.verbose:
             err(f"repository {root}, socket {path}")
@@ -75,7 +78,7 @@ class Session:
         if self.directory is not None and not Path(self.directory).is_dir():
             raise CommandError(
                 f"cannot use {self.directory}: no such directory",
-                mend="give -C a directory that exists",
+                mend="name a directory that exists",
                 code=exits.NOT_FOUND,
             )
         return self.directory

@@ -46,7 +46,7 @@ def up_command(session: Session, directory: str | None, **said: Any) -> int:
         session.directory = directory
     if said["logs"] and said["detach"]:
         raise click.UsageError("--logs is for the foreground; with --detach use: weaver logs -f")
-    options = up_options(session, said["only"], logs=said["logs"])
+    options = up_options(session, session.home(), said["only"], logs=said["logs"])
     if said["detach"]:
         return bring_up(session, options, Patience(wait=True, timeout=said["timeout"]))
     return _stay(session, options)
@@ -79,5 +79,5 @@ def down_command(session: Session, keep_services: bool, timeout: float) -> int:
     body = {"keepServices": keep_services}
     code = carry(session, daemon, "/v1/shutdown", body, patience, "text")
     if code == exits.OK:
-        await_end(up_options(session))
+        await_end(up_options(session, daemon.root))
     return code
