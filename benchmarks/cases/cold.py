@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from benchmarks.peers import PEERS
 from benchmarks.processes import COUNT_POLL_S, cpu_time_s
 from benchmarks.report import Row, spread_text, time_text
 from benchmarks.sample import Runs, Sample
-from benchmarks.supervisors import PEERS, Supervisor, Weaver
+from benchmarks.supervisors import Supervisor, Weaver
 
 SERVICES = 500
 REPETITIONS = 3

@@ -7,10 +7,11 @@ import signal
 import time
 from collections.abc import Iterator
 
+from benchmarks.peers import Runit, Supervisord
 from benchmarks.processes import until
 from benchmarks.report import Row, spread_text, time_text
 from benchmarks.sample import Sample
-from benchmarks.supervisors import ImpatientWeaver, Runit, Supervisor, Supervisord, running
+from benchmarks.supervisors import ImpatientWeaver, Supervisor, running
 
 SERVICES = 25
 WARM_UP = 5

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from benchmarks.peers import Supervisord
 from benchmarks.processes import cpu_time_s, pss_bytes
 from benchmarks.report import Row, time_text
-from benchmarks.supervisors import Supervisor, Supervisord, Weaver, running
+from benchmarks.supervisors import Supervisor, Weaver, running
 
 FEW = 100
 MANY = 300

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from benchmarks.peers import Supervisord
 from benchmarks.processes import compare
 from benchmarks.report import Row, spread_text, time_text
 from benchmarks.sample import Runs
-from benchmarks.supervisors import Supervisord, Weaver, running
+from benchmarks.supervisors import Weaver, running
 
 SERVICES = 100
 REPETITIONS = 40

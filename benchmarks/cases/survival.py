@@ -8,9 +8,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
+from benchmarks.peers import Supervisord
 from benchmarks.processes import until
 from benchmarks.report import Row
-from benchmarks.supervisors import STOP_S, Supervisord, Weaver, running
+from benchmarks.supervisors import STOP_S, Weaver, running
 
 SERVICES = 20
 LOOK_AFTER_S = 2.0
