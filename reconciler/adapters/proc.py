@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.model.observed import Process
+
 PROC = Path("/proc")
 _LISTEN = "0A"
 _TABLES = ("net/tcp", "net/tcp6")
@@ -21,6 +23,13 @@ class PortOwner:
     command: str
     run: str = ""
     """The WEAVER_RUN it carries: it belongs to a service of ours, or once did."""
+    born: int = 0
+    """The birth tick: /proc/PID/stat field 22."""
+
+    @property
+    def program(self) -> str:
+        """Give the first word of its command, without the folders."""
+        return os.path.basename(self.command.partition(" ")[0])  # noqa: PTH119 - a word, no path
 
     def __str__(self) -> str:
         return f"{self.command} (pid {self.pid})" if self.pid else "a process of another user"
@@ -35,6 +44,32 @@ def owner_of_port(port: int, proc: Path = PROC) -> PortOwner | None:
         if _holds(proc / str(pid), sockets):
             return _described(proc / str(pid))
     return PortOwner(pid=None, command="")
+
+
+def intruder(port: int, process: Process, proc: Path = PROC) -> PortOwner | None:
+    """Find who listens on a port in the place of a process, and did before that process began.
+
+    None where somebody of the process's run listens, or somebody younger, as the proxy of a
+    container it started; and where nobody can be seen, as another user's process.
+    """
+    sockets = {f"socket:[{inode}]" for inode in _listening(port, proc)}
+    if not sockets or _holds(proc / str(process.id.pid), sockets):
+        return None
+    eldest: dict[str, PortOwner] = {}
+    for pid in sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()):
+        held = _held(proc / str(pid), sockets)
+        if not held:
+            continue
+        owner = _described(proc / str(pid))
+        if owner.run == process.run:
+            return None
+        for name in held:
+            known = eldest.get(name)
+            eldest[name] = owner if known is None or owner.born < known.born else known
+    # A socket is inherited: whoever has had it for longest opened it.
+    if any(owner.born >= process.id.born for owner in eldest.values()):
+        return None
+    return next(iter(eldest.values()), None)
 
 
 def _listening(port: int, proc: Path) -> Iterator[str]:
@@ -52,11 +87,16 @@ def _listening(port: int, proc: Path) -> Iterator[str]:
 
 
 def _holds(entry: Path, sockets: set[str]) -> bool:
+    return bool(_held(entry, sockets))
+
+
+def _held(entry: Path, sockets: set[str]) -> list[str]:
+    """Give those of the sockets that a process has open."""
     try:
-        return any(str(fd.readlink()) in sockets for fd in (entry / "fd").iterdir())
+        return sorted(sockets & {str(fd.readlink()) for fd in (entry / "fd").iterdir()})
     except OSError:
         # It ended meanwhile, or it is another user's.
-        return False
+        return []
 
 
 def _described(entry: Path) -> PortOwner:
@@ -66,7 +106,17 @@ def _described(entry: Path) -> PortOwner:
         pid=int(entry.name),
         command=" ".join(words).strip() or "a process",
         run=marks[0].partition("=")[2] if marks else "",
+        born=_born(entry),
     )
+
+
+def _born(entry: Path) -> int:
+    try:
+        stat = (entry / "stat").read_bytes()
+    except OSError:
+        return 0
+    # The name in parentheses may hold anything, so count fields from its end.
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])
 
 
 def _read(path: Path) -> list[str]:

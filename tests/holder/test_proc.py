@@ -6,11 +6,17 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.proc import PortOwner, owner_of_port
+from reconciler.adapters.proc import PortOwner, intruder, owner_of_port
+from reconciler.holder.tree import find
+from reconciler.model.observed import Process, ProcessId, Slot
+from reconciler.model.units import Digest, Nanos, RunId, ServiceName
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -58,3 +64,101 @@ def test_a_process_that_we_may_not_look_into_is_still_somebody(tmp_path: Path) -
     assert owner_of_port(8080, tmp_path) == PortOwner(pid=None, command="")
     assert str(owner_of_port(8080, tmp_path)) == "a process of another user"
     assert owner_of_port(8081, tmp_path) is None
+
+
+SIT = "import sys; sys.stdin.read()"
+
+
+@contextmanager
+def running(run: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python for as long as it takes, under the mark of a run."""
+    marks = {"WEAVER_RUN": run} if run else {}
+    with subprocess.Popen(
+        [sys.executable, "-c", *words],
+        env={**os.environ, **marks},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+@contextmanager
+def listening(run: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Have somebody listen, and give the port."""
+    with running(run, LISTEN, "127.0.0.1") as child:
+        assert child.stdout is not None
+        yield int(child.stdout.readline()), child
+
+
+def born(pid: int) -> int:
+    found = find(pid)
+    assert found is not None
+    return found.born
+
+
+def process(pid: int, run: str) -> Process:
+    return Process(
+        slot=Slot(service=ServiceName("web"), index=0),
+        id=ProcessId(boot="b", pid=pid, born=born(pid)),
+        run=RunId(run),
+        digest=Digest("d"),
+        started=Nanos(0),
+    )
+
+
+def let_a_tick_pass() -> None:
+    """Wait until whoever is born now is younger than whoever was born before."""
+    begun = born_now()
+    until(lambda: born_now() > begun)
+
+
+def born_now() -> int:
+    with running("", SIT) as child:
+        return born(child.pid)
+
+
+@pytest.mark.parametrize("mark", ["", "another"])
+def test_who_listened_before_a_process_began_and_is_not_of_its_run_is_an_intruder(
+    mark: str,
+) -> None:
+    with listening(mark) as (port, stranger):
+        let_a_tick_pass()
+        with running("ours", SIT) as child:
+            found = intruder(port, process(child.pid, "ours"))
+    assert found is not None
+    assert (found.pid, found.run) == (stranger.pid, mark)
+    assert found.program == Path(sys.executable).name
+
+
+def test_who_began_to_listen_later_may_do_so_for_the_service() -> None:
+    with running("ours", SIT) as child:
+        let_a_tick_pass()
+        with listening("") as (port, _):
+            assert intruder(port, process(child.pid, "ours")) is None
+
+
+def test_a_process_of_the_same_run_is_no_intruder() -> None:
+    with listening("ours") as (port, _):
+        let_a_tick_pass()
+        with running("ours", SIT) as child:
+            assert intruder(port, process(child.pid, "ours")) is None
+
+
+def test_a_socket_that_was_handed_down_is_not_held_by_an_intruder() -> None:
+    let_a_tick_pass()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with subprocess.Popen(
+            [sys.executable, "-c", SIT], stdin=subprocess.PIPE, pass_fds=[server.fileno()]
+        ) as child:
+            assert intruder(port, process(child.pid, "ours")) is None
+            child.kill()
+
+
+def test_a_port_nobody_listens_on_has_no_intruder() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        assert intruder(bound.getsockname()[1], process(os.getpid(), "ours")) is None

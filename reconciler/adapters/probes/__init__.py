@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar, assert_never
 
 from reconciler.adapters.probes.command import ask_command
@@ -14,20 +14,25 @@ from reconciler.model.observed import Slot
 from reconciler.model.spec import ReadyType, ServiceSpec
 from reconciler.model.units import RunId, in_seconds
 
-__all__ = ["Place", "Probes"]
+__all__ = ["Intruder", "Place", "Probes"]
 
 DETAIL_LIMIT = 200
 COMMANDS_AT_ONCE = 16
 """Probing commands that run at the same time; the others wait their turn."""
 
 Target = TypeVar("Target")
+Intruder = Callable[[Slot, RunId, int], Awaitable[str]]
+"""Says who answers on a port of this host instead of a run; nothing where nobody does."""
 
 
 class Probes:
     """The prober of this host."""
 
-    def __init__(self, locate: Callable[[ServiceSpec, Slot, RunId], Place]) -> None:
+    def __init__(
+        self, locate: Callable[[ServiceSpec, Slot, RunId], Place], intruder: Intruder
+    ) -> None:
         self._locate = locate
+        self._intruder = intruder
         self._turns = asyncio.Semaphore(COMMANDS_AT_ONCE)
 
     async def probe(self, command: Probe) -> ProbeAnswered:
@@ -53,13 +58,17 @@ class Probes:
     async def _ask(self, command: Probe) -> str:
         readiness = command.readiness
         place = self._locate(command.spec, command.slot, command.run)
+
+        async def intruder(port: int) -> str:
+            return await self._intruder(command.slot, command.run, port)
+
         match readiness.type:
             case ReadyType.DELAY:
                 return "its delay is over"
             case ReadyType.TCP:
-                return await ask_tcp(_given(readiness.tcp), place.expand)
+                return await ask_tcp(_given(readiness.tcp), place.expand, intruder)
             case ReadyType.HTTP:
-                return await ask_http(_given(readiness.http), place.expand)
+                return await ask_http(_given(readiness.http), place.expand, intruder)
             case ReadyType.COMMAND:
                 async with self._turns:
                     return await ask_command(_given(readiness.command), place)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -20,16 +21,20 @@ HEAD_LIMIT = 16384
 _UNQUOTED = "/%:@!$&'()*+,;=~-._?"
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Intruder = Callable[[int], Awaitable[str]]
+"""Says who else answers on a port of this host; nothing where that is the service itself."""
 
 
-async def ask_tcp(target: TcpTarget, expand: Callable[[str], str]) -> str:
+async def ask_tcp(target: TcpTarget, expand: Callable[[str], str], intruder: Intruder) -> str:
     """Connect and hang up."""
     host = expand(target.host)
-    async with _connected(host, target.port):
-        return f"{_address(host, target.port)} accepts connections"
+    async with _connected(host, target.port) as (_, writer):
+        is_here = _is_here(writer)
+    await _refuse_intruder(target.port, intruder, is_here=is_here)
+    return f"{_address(host, target.port)} accepts connections"
 
 
-async def ask_http(target: HttpTarget, expand: Callable[[str], str]) -> str:
+async def ask_http(target: HttpTarget, expand: Callable[[str], str], intruder: Intruder) -> str:
     """Ask once with GET, follow no redirect, and judge the status."""
     url = urlsplit(expand(target.url))
     if url.scheme not in {"http", "https"} or not url.hostname:
@@ -40,9 +45,35 @@ async def ask_http(target: HttpTarget, expand: Callable[[str], str]) -> str:
         writer.write(_request(url))
         status = _status(await _head(reader))
         await _hear_out(reader)
+        is_here = _is_here(writer)
     if not _is_wanted(status, target.expected_status):
         raise ProbeError(f"status {status}, want {_wanted(target.expected_status)}")
+    await _refuse_intruder(port, intruder, is_here=is_here)
     return f"status {status}"
+
+
+async def _refuse_intruder(port: int, intruder: Intruder, *, is_here: bool) -> None:
+    """Count no answer that somebody else gave."""
+    said = await intruder(port) if is_here else ""
+    if said:
+        raise ProbeError(said)
+
+
+def _is_here(writer: asyncio.StreamWriter) -> bool:
+    """Tell whether the other end is on this host: then both ends have the same address."""
+    own, other = (writer.get_extra_info(name) for name in ("sockname", "peername"))
+    return own is not None and other is not None and _is_same_host(own[0], other[0])
+
+
+def _is_same_host(own: str, other: str) -> bool:
+    """Compare the addresses of two ends.
+
+    >>> _is_same_host("10.0.0.7", "10.0.0.7"), _is_same_host("127.0.0.1", "127.0.0.2")
+    (True, True)
+    >>> _is_same_host("10.0.0.7", "10.0.0.8"), _is_same_host("fe80::1%eth0", "fe80::2%eth0")
+    (False, False)
+    """
+    return own == other or ipaddress.ip_address(other).is_loopback
 
 
 @asynccontextmanager
