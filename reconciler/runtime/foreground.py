@@ -46,10 +46,9 @@ class Onlooker:
     async def _events(self) -> None:
         with self._daemon.journal.listen() as listener:
             while True:
-                await self._daemon.turn()
+                picture = await self._daemon.next_picture()
                 for event in listener.drain():
                     self._show(EventSeen(event=event))
-                picture = self._daemon.picture()
                 if self._look(picture):
                     await self._say_where()
                     self._show(self._arrival(picture))
