@@ -30,7 +30,7 @@ NANOS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 class Process:
     """One process as /proc shows it."""
 
-    __slots__ = ("born", "group", "is_dead", "is_executing", "pid", "session")
+    __slots__ = ("born", "group", "has_memory", "is_dead", "pid", "session")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         # The name in parentheses may hold anything, so count fields from its end.
@@ -41,8 +41,7 @@ class Process:
         self.group = int(fields[2])
         self.session = int(fields[3])
         self.born = int(fields[19])
-        # It has memory, but no end of its environment yet: it is between two programs.
-        self.is_executing = fields[20] != b"0" and fields[48] == b"0"
+        self.has_memory = fields[20] != b"0"
 
 
 def boot_id() -> str:
@@ -103,11 +102,13 @@ def mark(pid: int) -> str:
     for _ in range(EXEC_PATIENCE_MS):
         try:
             environ = _read(f"/proc/{pid}/environ", ENVIRON_BYTES)
+        except PermissionError:
+            environ = b""
         except OSError:
             return ""
-        if environ or (process := find(pid)) is None or not process.is_executing:
+        if environ or not _is_between_programs(pid):
             break
-        # Its parent's mark is gone and its own not there yet, for a few microseconds.
+        # The mark of its parent is gone and its own is not there yet, for some microseconds.
         time.sleep(0.001)
     _, _, rest = (b"\0" + environ).partition(f"\0{MARK}=".encode())
     return rest.partition(b"\0")[0].decode(errors="replace")
@@ -120,6 +121,15 @@ def children() -> set[int] | None:
     except FileNotFoundError:
         return None
     return {int(pid) for pid in listed.split()}
+
+
+def _is_between_programs(pid: int) -> bool:
+    """Tell whether a process has left one program and not entered the next, which has no words."""
+    process = find(pid)
+    try:
+        return process is not None and process.has_memory and not _read(f"/proc/{pid}/cmdline", 1)
+    except OSError:
+        return False
 
 
 def _born_since(at: int) -> Iterator[Process]:

@@ -332,6 +332,19 @@ def test_nothing_is_acknowledged_before_it_was_looked_at(tmp_path: Path) -> None
 
 
 @with_desk
+async def test_a_start_that_nobody_waited_for_is_not_acknowledged_unseen(desk: Desk) -> None:
+    await desk.look()
+    given_up = asyncio.create_task(desk.spawn("web", "sh", "-c", "exit 42"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    later = await desk.start("later", "sleep", "0.3")
+    await desk.heard(TreeEmptied, later)
+    await desk.host.acknowledge()
+    codes = [process.exit and process.exit.code for process in (await desk.look()).values()]
+    assert codes == [42, 0]
+
+
+@with_desk
 async def test_a_killed_holder_is_replaced_and_every_pid_stays(desk: Desk) -> None:
     started = [await desk.start(f"s-{n}", "sleep", "1000") for n in range(5)]
     before = desk.host.holder_pid

@@ -106,6 +106,19 @@ def test_the_tree_of_an_adopted_service_is_killed_whole(rig: Rig) -> None:
     rig.wait_for("empty", started)
 
 
+def test_what_its_leader_started_late_and_left_behind_is_still_known_to_the_next_holder(
+    rig: Rig,
+) -> None:
+    """It carries no mark: only that it is in the session tells whose it is."""
+    started = rig.spawn_shell("web-0", "sleep 0.05; env -i /bin/sleep 1000 & echo up; exit 0")
+    rig.wait_for("exited", started)
+    rig.restart_holder()
+    assert rig.try_spawn("web-0", ["true"])["error"]["errno"] == errno.EBUSY
+    until(lambda: str(rig.signal(started, 0, "tree").get("reached")) == "1")
+    rig.signal(started, signal.SIGKILL, "tree")
+    rig.wait_for("empty", started)
+
+
 def test_exit_codes_and_numbers_of_events_outlive_holder_and_daemon(rig: Rig) -> None:
     first = rig.spawn("a-0", "sh", "-c", "exit 42")
     rig.wait_for("empty", first)

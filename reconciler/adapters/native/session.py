@@ -165,11 +165,7 @@ class Session:
     async def _hand_over(self, link: Link, listed: list[Process]) -> None:
         """Tell a holder of the runs that are missing in its journal, which must have been lost."""
         runs = {process.run for process in listed}
-        missing = [
-            process
-            for process in self._known.values()
-            if process.run not in runs and process.id.boot == self.boot
-        ]
+        missing = [process for process in self._known.values() if process.run not in runs]
         for process in missing:
             answer = await link.ask(
                 "adopt",
