@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import surroundings, weaver
+from tests.cli.shell import started, surroundings, weaver
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real]
@@ -130,22 +130,11 @@ def test_the_daemon_holds_none_of_the_callers_descriptors(home: Path) -> None:
 
 
 def test_ctrl_c_in_front_stops_services_and_leaves(home: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reconciler", "up"],
-        cwd=home,
-        env=surroundings(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
+    with started("up", cwd=home) as process:
         until(lambda: weaver("wait", "--all", "--for", "ready", cwd=home).returncode == 0, 30)
         service = pid(home)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
     assert process.returncode == 0
     assert "web          ready" in said
     assert "stopping everything in order" in said
@@ -158,14 +147,6 @@ def test_ctrl_c_while_waiting_gives_8_and_the_change_goes_on(home: Path) -> None
     (home / "slow.yaml").write_text(
         "name: slow\ncommand: sleep 1000\nready: {type: tcp, tcp: {port: 9}}\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reconciler", "register", "-f", "slow.yaml"],
-        cwd=home,
-        env=surroundings(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
     def is_starting() -> bool:
         return any(
@@ -173,9 +154,10 @@ def test_ctrl_c_while_waiting_gives_8_and_the_change_goes_on(home: Path) -> None
             for service in state(home)["services"]
         )
 
-    until(is_starting, 30)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    with started("register", "-f", "slow.yaml", cwd=home) as process:
+        until(is_starting, 30)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
     assert process.returncode == 8
     assert "goes on in the daemon" in said
     assert is_starting()
@@ -239,19 +221,9 @@ def test_names_are_completed_by_the_daemon(home: Path) -> None:
 def test_events_follow_as_text_and_as_json(home: Path) -> None:
     weaver("up", "--detach", cwd=home)
     for output, mark in (("text", "ready"), ("json", '"kind": "service.ready"')):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "reconciler", "events", "-f", "-o", output],
-            cwd=home,
-            env=surroundings(),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        try:
+        with started("events", "-f", "-o", output, cwd=home) as process:
+            assert process.stdout is not None
             assert any(mark in line for line in process.stdout)
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)
-        finally:
-            process.kill()
-            process.wait()
         assert process.returncode in {0, 8}
