@@ -88,7 +88,7 @@ class LiveControl:
 
     async def scene(self) -> Scene:
         """Give everything that status, services, graph, health and metrics show."""
-        if not self._daemon.has_seen_all:
+        if not self._has_been_told:
             await self._first_sight()
         picture = self._daemon.picture()
         return Scene(
@@ -202,11 +202,16 @@ class LiveControl:
 
     # --- gathering -------------------------------------------------------------------------
 
+    @property
+    def _has_been_told(self) -> bool:
+        """Tell whether there is something to show: all, or why the manifests cannot be read."""
+        return self._daemon.has_seen_all or bool(self._daemon.source.held)
+
     async def _first_sight(self) -> None:
         """Wait a moment for what is read at the start, rather than show nothing."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SIGHT_S):
-                while not self._daemon.has_seen_all and not self._daemon.is_over:
+                while not self._has_been_told and not self._daemon.is_over:
                     await self._daemon.next_picture()
 
     async def listening(self, within_s: float) -> dict[Slot, tuple[str, ...]]:

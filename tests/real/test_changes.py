@@ -153,3 +153,24 @@ def test_metrics_are_served_where_the_settings_say(here: Station) -> None:
     until(lambda: here.status()["daemon"]["metricsListen"] == f"127.0.0.1:{port}")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
         assert b'service_up{service="web"' in page.read()
+
+
+def test_the_folder_that_went_with_its_last_manifest_is_made_again(here: Station) -> None:
+    here.define("api")
+    here.commit()
+    here.git("rm", "-q", "-r", "services.d")
+    assert not here.file("web").parent.exists()
+    here.up()
+    messages = change(here, "register", service="web", text=WEB, create=True)
+    assert messages[-1]["exitCode"] == 0
+    assert here.file("web").read_text() == WEB
+    assert here.pid("web")
+
+
+def test_a_folder_that_should_hold_manifests_is_not_begun_anew(here: Station) -> None:
+    begun(here)
+    here.file("web").parent.rename(here.root / "away")
+    messages = change(here, "register", service="new", text="name: new\ncommand: sleep 9\n")
+    [problem] = of(messages, "problem")
+    assert "cannot read services.d" in problem["title"]
+    assert not here.file("web").parent.exists()

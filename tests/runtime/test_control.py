@@ -24,7 +24,7 @@ from reconciler.ports import Author, EventRecord, NotFoundError
 from reconciler.runtime.changes import Tools
 from reconciler.runtime.control import Control, Finding, Grade, Setting
 from reconciler.runtime.daemon import Daemon
-from reconciler.runtime.live import LiveControl, Parts
+from reconciler.runtime.live import FIRST_SIGHT_S, LiveControl, Parts
 from reconciler.runtime.logbook import Logbook
 from reconciler.runtime.messages import (
     ActionSeen,
@@ -700,3 +700,13 @@ def test_events_that_are_told_are_those_of_the_services_that_take_part(tmp_path:
         assert {event.service for event in events} == {"api"}
 
     with_daemon("db d1", "api d1", tmp_path=tmp_path, story=story)
+
+
+def test_a_status_does_not_wait_for_manifests_that_cannot_be_read(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        desk.manifests.held = "cannot read services.d: no such file or directory"
+        async with asyncio.timeout(FIRST_SIGHT_S / 2):
+            scene = await desk.control.scene()
+        assert scene.picture.source_held == desk.manifests.held
+
+    with_daemon("web d1", tmp_path=tmp_path, story=story)
