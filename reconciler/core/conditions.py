@@ -8,7 +8,7 @@ from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live, 
 from reconciler.model.observed import State
 from reconciler.model.plan import Wait
 from reconciler.model.record import SlotRecord
-from reconciler.model.spec import Condition, Need, OnRestart, RestartPolicy, ServiceSpec
+from reconciler.model.spec import Condition, Need, OnRestart, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
 _GOING = (State.STOPPING, State.UNKNOWN)
@@ -100,7 +100,7 @@ def may_come(board: Board, wait: Wait, lost: Collection[ServiceName]) -> bool:
         return False
     match wait.condition:
         case Condition.COMPLETED:
-            return wish.spec.is_oneshot or wish.spec.restart is not RestartPolicy.ALWAYS
+            return wish.spec.is_oneshot
         case Condition.READY if not wish.spec.is_oneshot:
             asked = board.restart_before(wish.name)
             return not any(is_done(r, wish.spec, asked) for r in board.wanted_records(wish))

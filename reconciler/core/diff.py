@@ -134,12 +134,13 @@ def supposed(base: Desired, head: Desired) -> Situation:
         if wanted.spec is not None
     }
     slots = {name: _running(memory.spec) for name, memory in services.items()}
+    owned = {*services, *(name for name, wanted in head.services.items() if wanted.spec)}
     return Situation(
         now=Nanos(1),
         desired=head,
         services=services,
         slots={name: records for name, records in slots.items() if records},
-        prune=guard(services, head.services, (), None),
+        prune=guard(owned, head.services, (), None),
     )
 
 

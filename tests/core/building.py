@@ -42,7 +42,11 @@ def service(text: str, *needs: str | Need, edition: int = 1, **others: Any) -> S
     """Give a service; `edition` stands for everything that reaches its process."""
     made = tuple(need if isinstance(need, Need) else Need(service=name(need)) for need in needs)
     spec = ServiceSpec(
-        name=name(text), digest=Digest(f"{text}@{edition}"), needs=made, backoff=STEADY
+        name=name(text),
+        digest=Digest(f"{text}@{edition}"),
+        command=("run",),
+        needs=made,
+        backoff=STEADY,
     )
     return replace(spec, **others)
 

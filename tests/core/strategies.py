@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -24,6 +25,14 @@ from tests.core.host import Program
 from tests.core.world import World
 
 NAMES = ("a", "b", "c", "d", "e")
+
+
+T = TypeVar("T")
+
+
+def some_of(choices: Sequence[T]) -> st.SearchStrategy[list[T]]:
+    """Give some of several things, each once."""
+    return st.lists(st.sampled_from(choices), unique=True)
 
 
 @st.composite

@@ -50,6 +50,8 @@ class World:
         self.memory = Memory(boot=BOOT)
         self.host = Host(now=lambda: self.now, later=self._later, tell=self.tell, reply=self._reply)
         self.decisions: list[Decision] = []
+        self.lives: list[tuple[Memory, list[tuple[list[Event], Nanos, Decision]]]] = []
+        """What each daemon began with, and every step of it."""
         self.story: list[str] = []
         """What happened, in words."""
         self.rules = Rules(self.host)
@@ -171,6 +173,7 @@ class World:
         events, self._inbox = self._inbox, []
         self.rules.before(events, self.now)
         decision = self.engine.step(events, self.now)
+        self.lives[-1][1].append((events, self.now, decision))
         self._write_down(decision)
         self._taken_in += events
         if decision.may_acknowledge:
@@ -287,6 +290,7 @@ class World:
         """Begin a daemon's life with what an earlier one wrote down."""
         self._life += 1
         self.engine = Engine(self.memory, self.seed)
+        self.lives.append((self.memory, []))
         self.rules.begin(self.memory)
         self._wake_at = self.now
         if self._read is not None:

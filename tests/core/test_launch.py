@@ -1,0 +1,110 @@
+"""What exactly is executed for a slot."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch, log_file
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import RunId
+from tests.core.building import service, slot
+
+HERE = Surroundings(
+    root="/srv/app",
+    log_dir="/srv/app/.weaver/logs",
+    base_env={"PATH": "/bin", "HOME": "/root"},
+    file_env={"A": "of the file", "B": "of the file"},
+)
+
+
+def launched(spec: ServiceSpec, index: int = 0) -> Launch:
+    return launch(spec, slot(spec.name, index), RunId("r1"), HERE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "argv"),
+    [
+        ({"command": ("serve", "-v")}, ("serve", "-v")),
+        ({"command": ("bin/serve",), "args": ("-v",)}, ("/srv/app/bin/serve", "-v")),
+        ({"command": ("./serve",)}, ("/srv/app/serve",)),
+        ({"command": ("/bin/serve",)}, ("/bin/serve",)),
+        (
+            {"command": ("serve.py",), "interpreter": ("python3", "-u")},
+            ("python3", "-u", "serve.py"),
+        ),
+        ({"command": ("run",), "args": ("a b", "$$x")}, ("run", "a b", "$x")),
+        (
+            {"command": ("echo $$HOME | cat",), "shell": True},
+            ("/bin/sh", "-c", "echo $HOME | cat", "web"),
+        ),
+        (
+            {"command": ("echo $$1",), "args": ("x y",), "shell": True},
+            ("/bin/sh", "-c", "echo $1", "web", "x y"),
+        ),
+        (
+            {"command": ("serve", "--port=800${instance}", "${name}")},
+            ("serve", "--port=8002", "web"),
+        ),
+    ],
+)
+def test_the_words_that_are_executed(fields: dict[str, object], argv: tuple[str, ...]) -> None:
+    assert launched(service("web", **fields), 2).argv == argv  # type: ignore[arg-type]  # names of fields
+
+
+def test_nothing_of_ours_leaks_into_the_environment_and_the_mark_cannot_be_taken() -> None:
+    spec = service("web", env={"B": "own ${instance}", "WEAVER_RUN": "x", "PATH": "/own"})
+    assert launched(spec, 1).env == {
+        "PATH": "/own",
+        "HOME": "/root",
+        "PYTHONUNBUFFERED": "1",
+        "WEAVER_SERVICE": "web",
+        "WEAVER_INSTANCE": "1",
+        "WEAVER_RUN": "r1",
+        "A": "of the file",
+        "B": "own 1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (".", "/srv/app"),
+        ("", "/srv/app"),
+        ("./", "/srv/app"),
+        ("sub/dir", "/srv/app/sub/dir"),
+        ("././x", "/srv/app/x"),
+        ("/var/x", "/var/x"),
+        (".hidden", "/srv/app/.hidden"),
+    ],
+)
+def test_relative_paths_are_those_of_the_repository(path: str, found: str) -> None:
+    assert beneath("/srv/app", path) == found
+    assert launched(service("web", cwd=path)).cwd == found
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        (service("web"), "/srv/app/.weaver/logs/web/3.log"),
+        (service("web", log_file="log/${name}-${instance}.log"), "/srv/app/log/web-3.log"),
+        (service("web", log_file="/var/log/web.log"), "/var/log/web.log"),
+        (None, "/srv/app/.weaver/logs/web/3.log"),
+    ],
+)
+def test_where_the_output_goes(spec: ServiceSpec | None, found: str) -> None:
+    assert log_file(spec, slot("web", 3), HERE) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("$$", "$"),
+        ("$$$$", "$$"),
+        ("$${instance}", "${instance}"),
+        ("$${instance}${instance}", "${instance}1"),
+        ("$HOME ${HOME}", "$HOME ${HOME}"),
+        ("${name}${name}", "webweb"),
+    ],
+)
+def test_only_what_is_ours_is_filled_in(text: str, found: str) -> None:
+    assert expand(text, slot("web", 1)) == found

@@ -1,0 +1,94 @@
+"""How much may be removed without a yes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.core.prune import guard
+from reconciler.model.record import PruneHold
+from reconciler.model.units import ServiceName
+from tests.core.building import name
+
+
+def names(count: int) -> list[ServiceName]:
+    return [name(f"s{index:03}") for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("owned", "kept", "is_held"),
+    [
+        (0, 0, False),
+        (1, 1, False),
+        (1, 0, True),
+        (2, 1, False),
+        (2, 0, True),
+        (4, 1, False),
+        (4, 0, True),
+        (5, 1, True),
+        (10, 7, False),
+        (10, 6, True),
+        (100, 80, False),
+        (100, 79, True),
+    ],
+)
+def test_more_than_three_and_a_fifth_or_all_is_held(
+    owned: int, kept: int, *, is_held: bool
+) -> None:
+    hold = guard(names(owned), names(kept), [], None)
+    assert (hold is not None) == is_held
+    if hold is not None:
+        assert set(hold.services) == set(names(owned)) - set(names(kept))
+
+
+def test_what_was_removed_by_name_does_not_count() -> None:
+    assert guard(names(2), [], names(2), None) is None
+    hold = guard(names(10), [], names(3), None)
+    assert hold is not None
+    assert hold.services == tuple(names(10)[3:])
+
+
+def test_words_and_id_say_what_would_go() -> None:
+    one, many, all_of = (guard(names(10), names(kept), [], None) for kept in (5, 4, 0))
+    assert one is not None
+    assert many is not None
+    assert all_of is not None
+    assert one.because == "5 of 10 services would be removed"
+    assert all_of.because == "all 10 services would be removed"
+    assert len({one.id, many.id, all_of.id}) == 3
+    only = guard(names(1), [], [], None)
+    assert only is not None
+    assert only.because == "the only service would be removed"
+
+
+def test_the_same_removal_keeps_its_hold_and_a_yes_lasts_until_it_is_done() -> None:
+    first = guard(names(10), names(5), [], None)
+    assert first is not None
+    assert guard(names(10), names(5), [], first) is first
+    agreed = PruneHold(id=first.id, services=first.services, because=first.because, approved=True)
+    assert guard(names(7), names(5), [], agreed) is agreed
+    assert guard(names(5), names(5), [], agreed) is None
+
+
+def test_a_yes_covers_nothing_else() -> None:
+    agreed = PruneHold(id="a", services=tuple(names(10)[5:]), because="", approved=True)
+    hold = guard(names(10), names(4), [], agreed)
+    assert hold is not None
+    assert not hold.approved
+
+
+sets = st.sets(st.sampled_from(names(30)))
+
+
+@given(sets, sets, sets)
+def test_what_is_let_go_without_a_question_is_never_much(
+    owned: set[ServiceName], wanted: set[ServiceName], released: set[ServiceName]
+) -> None:
+    hold = guard(owned, wanted, released, None)
+    gone = owned - wanted - released
+    if hold is None:
+        assert len(gone) <= max(3, len(owned) // 5)
+        assert not gone or gone < owned
+    else:
+        assert set(hold.services) == gone

@@ -1,0 +1,168 @@
+"""What people are shown: a service folded out of its slots, and why it is as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.core.planner import plan
+from reconciler.core.settle import settle
+from reconciler.core.status import picture
+from reconciler.model.observed import State
+from reconciler.model.plan import Hold, HoldCode, Plan, Situation
+from reconciler.model.record import SlotRecord, Trouble
+from reconciler.model.status import Health, Picture, ServiceStatus, Sync
+from tests.core.building import STOPPED, manifests, name, oneshot, service, slot
+from tests.core.host import Program
+from tests.core.situations import LATER, as_wanted, converged, memory_of
+from tests.core.world import World
+
+
+def shown(situation: Situation, *, host_unseen: str = "", source_held: str = "") -> Picture:
+    return picture(
+        situation,
+        plan(situation),
+        source_held=source_held,
+        host_unseen=host_unseen,
+        is_read=True,
+    )
+
+
+def record_in(state: State, index: int) -> SlotRecord:
+    """Give a slot of a service with two of them, in a state."""
+    record = as_wanted(service("web", instances=2), index)
+    is_empty = state in (State.STOPPED, State.CRASHED)
+    trouble = Trouble(failures=1, retry_at=LATER, because="it died")
+    memory = replace(record.memory, trouble=trouble if state is State.CRASHED else Trouble())
+    return replace(
+        record,
+        state=state,
+        memory=memory,
+        process=None if is_empty else record.process,
+        deadline=LATER if state is State.STOPPING else None,
+    )
+
+
+def web_with(first: State, second: State) -> ServiceStatus:
+    spec = service("web", instances=2)
+    records = {0: record_in(first, 0), 1: record_in(second, 1)}
+    situation = replace(converged(spec), slots={name("web"): records})
+    return shown(situation).services[name("web")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "folded"),
+    [(state, state, state) for state in State]
+    + [
+        (State.RUNNING, State.CRASHED, State.DEGRADED),
+        (State.RUNNING, State.STARTING, State.DEGRADED),
+        (State.STOPPING, State.RUNNING, State.DEGRADED),
+        (State.CRASHED, State.STARTING, State.CRASHED),
+        (State.UNKNOWN, State.STARTING, State.UNKNOWN),
+        (State.CRASHED, State.UNKNOWN, State.CRASHED),
+        (State.STOPPING, State.STARTING, State.STARTING),
+        (State.STOPPED, State.STOPPING, State.STOPPING),
+    ],
+)
+def test_a_service_is_folded_out_of_its_slots(first: State, second: State, folded: State) -> None:
+    assert web_with(first, second).state is folded
+
+
+def test_of_several_slots_the_reason_counts_those_that_run() -> None:
+    found = web_with(State.RUNNING, State.CRASHED)
+    assert found.reason == "1 of 2 running; it died; failure 1, waiting before the next start"
+    assert found.reason_code == "BackingOff"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "health"),
+    [
+        (State.RUNNING, State.RUNNING, Health.HEALTHY),
+        (State.STARTING, State.STARTING, Health.PROGRESSING),
+        (State.RUNNING, State.STARTING, Health.PROGRESSING),
+        (State.CRASHED, State.CRASHED, Health.PROGRESSING),
+        (State.UNKNOWN, State.UNKNOWN, Health.UNKNOWN),
+        (State.STOPPED, State.STOPPED, Health.PROGRESSING),
+    ],
+)
+def test_health_follows_from_the_states(first: State, second: State, health: Health) -> None:
+    assert web_with(first, second).health is health
+
+
+def test_what_is_wanted_stopped_is_stopped_and_in_sync() -> None:
+    found = shown(converged(service("web", state=STOPPED))).services[name("web")]
+    assert (found.state, found.health, found.sync) == (State.STOPPED, Health.STOPPED, Sync.SYNCED)
+
+
+def test_what_waits_for_something_that_will_not_come_is_missing() -> None:
+    specs = (service("web", "db"), service("db", state=STOPPED))
+    situation = replace(converged(*specs), slots={})
+    found = shown(situation).services[name("web")]
+    assert (found.health, found.sync) == (Health.MISSING, Sync.OUT_OF_SYNC)
+
+
+def test_a_host_out_of_sight_makes_everything_unknown_and_says_why() -> None:
+    drawn = shown(converged(service("web")), host_unseen="the holder has left")
+    found = drawn.services[name("web")]
+    assert (found.health, found.sync) == (Health.UNKNOWN, Sync.UNKNOWN)
+    assert (found.reason, found.reason_code) == ("the holder has left", "HostUnseen")
+    assert not drawn.converged
+
+
+def test_manifests_that_are_held_are_nothing_to_rely_on() -> None:
+    drawn = shown(converged(service("web")), source_held="a rebase is in progress")
+    assert drawn.source_held == "a rebase is in progress"
+    assert not drawn.converged
+
+
+def test_services_are_listed_needs_first() -> None:
+    drawn = shown(converged(service("a", "z"), service("z"), service("m", "a")))
+    assert list(drawn.services) == ["z", "a", "m"]
+    assert drawn.services[name("z")].needed_by == ("a",)
+    assert drawn.services[name("m")].needs == ("a",)
+
+
+def test_what_is_gone_is_shown_as_long_as_something_of_it_runs() -> None:
+    situation = converged(service("web"), service("db"))
+    wanted = replace(situation, desired=settle(manifests(service("db")), situation.services))
+    found = shown(wanted).services[name("web")]
+    assert (found.desired, found.sync) == (None, Sync.OUT_OF_SYNC)
+    empty = replace(wanted, slots={key: situation.slots[key] for key in (name("db"),)})
+    assert list(shown(empty).services) == ["db"]
+
+
+def test_a_process_in_a_slot_too_many_is_shown_until_it_is_gone() -> None:
+    spec = service("web")
+    extra = replace(as_wanted(spec, 1), state=State.STOPPING, deadline=LATER)
+    situation = converged(spec)
+    slots = {name("web"): {**situation.slots[name("web")], 1: extra}}
+    found = shown(replace(situation, slots=slots)).services[name("web")]
+    assert [one.slot for one in found.slots] == [slot("web", 0), slot("web", 1)]
+    assert found.state is State.DEGRADED
+
+
+def test_a_plan_that_the_judge_refused_is_said_to_be_a_defect_of_ours() -> None:
+    # No plan of ours is refused, so the refusal itself is made here.
+    situation = converged(service("web"))
+    hold = Hold(service=name("web"), code=HoldCode.JUDGE_REFUSED, because="the judge refused")
+    drawn = picture(situation, Plan(holds=(hold,)), source_held="", host_unseen="", is_read=True)
+    found = drawn.services[name("web")]
+    assert (found.sync, found.reason) == (Sync.HELD, "the judge refused")
+
+
+def test_only_what_is_at_rest_has_converged() -> None:
+    assert shown(converged(service("web"), oneshot("prepare"))).converged
+    busy = converged(service("web"))
+    services = {name("web"): memory_of(service("web", edition=2))}
+    changed = replace(
+        busy, services=services, desired=settle(manifests(service("web", edition=2)), {})
+    )
+    assert not shown(changed).converged
+
+
+def test_a_oneshot_at_work_has_not_converged() -> None:
+    world = World(oneshot("prepare"), prepare=Program(lives_for=LATER))
+    world.pass_time(5)
+    assert world.state("prepare") is State.RUNNING
+    assert not world.picture.converged
