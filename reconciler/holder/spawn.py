@@ -146,14 +146,18 @@ def _refusal(step: str, thing: str, error: Exception) -> Refused:
     why = error.strerror or str(error)
     if step == "exec" and number in (errno.EAGAIN, errno.ENOMEM):
         return Refused("fork", number, f"cannot {thing}: no room for a process: {_lower(why)}")
-    if (
-        step == "exec"
-        and number == errno.ENOENT
-        and error.filename
-        and os.path.exists(error.filename)
-    ):
-        why = "its interpreter or loader does not exist"
+    if step == "exec" and error.filename:
+        why = _known_cause(number, error.filename) or why
     return Refused(step, number, f"cannot {thing}: {_lower(why)}")
+
+
+def _known_cause(number: int, program: str) -> str:
+    """Say what the kernel means by a number that it has for several things."""
+    if number == errno.ENOENT and os.path.exists(program):
+        return "its interpreter or loader does not exist"
+    if number == errno.EACCES and os.path.isdir(program):
+        return "it is a directory"
+    return ""
 
 
 def _lower(text: str) -> str:

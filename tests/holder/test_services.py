@@ -92,6 +92,10 @@ def test_a_missing_interpreter_is_told_apart_from_a_missing_program(rig: Rig) ->
     assert "no such file" in rig.try_spawn("a", [f"{script}s"])["error"]["text"]
 
 
+def test_a_directory_in_place_of_a_program_is_called_one(rig: Rig) -> None:
+    assert rig.try_spawn("a", ["/tmp"])["error"]["text"] == "cannot run /tmp: it is a directory"
+
+
 def test_a_symlink_or_fifo_in_place_of_the_log_is_refused(rig: Rig) -> None:
     (rig.root / "logs").mkdir()
     victim = rig.root / "victim"

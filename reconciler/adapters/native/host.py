@@ -8,8 +8,11 @@ import functools
 import secrets
 import signal
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from reconciler.adapters.native.command import not_found
 from reconciler.adapters.native.link import LinkLost, Message
 from reconciler.adapters.native.session import Session, Tell
 from reconciler.adapters.native.translate import process_of, refusal_of, signal_number, tag_of
@@ -29,7 +32,7 @@ from reconciler.model.event import (
 from reconciler.model.observed import Look, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId
-from reconciler.ports import WeaverError
+from reconciler.ports import HostError, WeaverError
 
 LOOK_PATIENCE_S = 5.0
 """How long a look waits for a connection that is being made."""
@@ -60,6 +63,11 @@ class NativeHost:
     def trouble(self) -> str:
         """Say what keeps the holder from writing its journal; empty when nothing does."""
         return self._session.trouble
+
+    async def warm(self) -> None:
+        """Have a holder at hand for `open`, which tells of it if there is no way."""
+        with suppress(HostError):
+            await self._session.touch()
 
     async def open(self, tell: Tell) -> None:
         """Connect, starting a holder if none answers. Raises HostError when there is no way."""
@@ -104,7 +112,7 @@ class NativeHost:
             number = getattr(error, "errno", None) or errno.EINVAL
             return failed(step="prepare", errno=number, because=str(error))
         if "error" in said:
-            return refusal_of(said["error"], command.serial, slot)
+            return await _refused(refusal_of(said["error"], command.serial, slot), order)
         process = process_of({**order, **said, "exit": None, "empty": False}, self._session.boot)
         self._session.started(process)
         return Spawned(serial=command.serial, process=process)
@@ -154,6 +162,16 @@ class NativeHost:
         return HostLooked(
             look=Look(serial=command.serial, boot=self._session.boot, processes=processes)
         )
+
+
+async def _refused(failed: SpawnFailed, order: Message) -> SpawnFailed:
+    """Add what was probably meant to the news of a command that is not on its PATH."""
+    argv = order["argv"]
+    if (failed.step, failed.errno) != ("exec", errno.ENOENT) or not argv or "/" in argv[0]:
+        return failed
+    search = order["env"].get("PATH", "")
+    words = await asyncio.to_thread(not_found, argv[0], search) if search else ""
+    return replace(failed, because=words or failed.because)
 
 
 def _order(launch: Launch, command: Spawn, run: RunId) -> Message:
