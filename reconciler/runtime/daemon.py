@@ -29,6 +29,7 @@ from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos, in_seconds, seconds
 from reconciler.ports import HostError
+from reconciler.runtime.credit import Credit
 from reconciler.runtime.journal import Journal
 from reconciler.runtime.performer import Performer, outcome
 from reconciler.runtime.source import Source
@@ -65,7 +66,8 @@ class Daemon:
         self._is_leaving = False
         self._is_over = False
         self._to_acknowledge = False
-        self._authors: dict[str, str] = {}
+        self._credit = Credit()
+        self._look_for_credit_at = Nanos(0)
         self._picture: Picture | None = None
         self._picture_cost_s = 0.0
         self.journal = Journal(world.store, world.clock)
@@ -123,7 +125,7 @@ class Daemon:
 
     def credit(self, commit: str, actor: str) -> None:
         """Remember who asked for a commit, so that what follows from it says so."""
-        self._authors = {commit: actor}
+        self._credit.give(commit, actor)
 
     @property
     def has_seen_all(self) -> bool:
@@ -182,6 +184,7 @@ class Daemon:
             events, self._inbox = self._inbox, []
             told = self._told
             self._something_came.clear()
+            self._look_for_credit()
             began = self._clock.now()
             decision = self._decide(events)
             spent_s = in_seconds(Nanos(self._clock.now() - began))
@@ -231,8 +234,15 @@ class Daemon:
 
     async def _record(self, decision: Decision) -> bool:
         revision = self.source.last.revision.commit if self.source.last else ""
-        actor = self._authors.get(revision, "")
-        return await self.journal.write(decision, revision=revision, actor=actor)
+        signed = self._credit.sign(decision, self.source.last)
+        return await self.journal.write(signed, revision=revision)
+
+    def _look_for_credit(self) -> None:
+        """See, before anything new is decided, whether somebody's commit is carried out."""
+        now = self._clock.now()
+        if self._credit.is_open and now >= self._look_for_credit_at:
+            self._credit.look(self.picture())
+            self._look_for_credit_at = Nanos(now + seconds(LOOKING_SHARE * self._picture_cost_s))
 
     async def _sleep_until(self, wake_at: Nanos | None) -> None:
         left_s = LONGEST_SLEEP_S

@@ -188,7 +188,7 @@ class FakeStore:
                 instance=str(happening.slot or ""),
                 reason=happening.reason,
                 revision=revision,
-                actor=actor,
+                actor=happening.actor or actor,
             )
             for happening in decision.happenings
         ]

@@ -251,6 +251,20 @@ def test_the_record_says_who_committed(tmp_path: Path) -> None:
     with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
 
 
+def test_a_restart_after_a_crash_is_in_nobody_s_name(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        await desk.change(Apply(documents=(Document(text="web d2 api"),)))
+        before = len(desk.store.written)
+        desk.host.kill(slot(WEB), Exit(at=Nanos(0), code=1))
+        await desk.settled()
+        after = desk.store.written[before:]
+        assert {event.kind for event in after} >= {"service.crashed", "service.starting"}
+        assert [event.actor for event in after] == [""] * len(after)
+
+    with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
+
+
 def test_nothing_changed_is_no_commit_and_no_restart(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.settled()
