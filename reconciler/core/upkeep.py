@@ -283,6 +283,10 @@ def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
 def _why_start(spec: ServiceSpec, record: SlotRecord) -> str:
     if record.memory.tried is not None and record.memory.tried != spec.digest:
         return "its manifest changed"
-    if record.state is State.CRASHED and record.memory.trouble.because:
-        return record.memory.trouble.because
-    return "not running"
+    failures = record.memory.trouble.failures
+    if record.state is not State.CRASHED or not failures:
+        return "not running"
+    # What went wrong was told when it did.
+    return (
+        f"try {failures}" if spec.max_restarts is None else f"try {failures} of {spec.max_restarts}"
+    )

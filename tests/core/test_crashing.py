@@ -48,6 +48,8 @@ def test_the_wait_grows_with_every_failure_until_it_gives_up() -> None:
     waits = [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
     assert gaps(world, "web") == [pytest.approx(wait, abs=0.01) for wait in waits]
     assert world.happened("service.gave-up") == ["exited with 1 before it was ready"]
+    tries = [f"try {number} of 10" for number in range(1, 11)]
+    assert world.happened("service.starting") == ["not running", *tries]
     web = world.status("web")
     assert (web.state, web.health, web.reason_code) == (State.CRASHED, Health.DEGRADED, "GaveUp")
     assert web.reason == (
@@ -69,6 +71,14 @@ def test_luck_spreads_the_waits_and_never_shortens_them() -> None:
         assert 1 <= gap < 2.01
         starts.add(gap)
     assert len(starts) == 5
+
+
+def test_without_a_limit_tries_are_only_counted() -> None:
+    world = World(service("web", max_restarts=None))
+    world.settle()
+    world.end("web", code=1)
+    world.settle()
+    assert world.happened("service.starting") == ["not running", "try 1"]
 
 
 def test_max_restarts_zero_never_restarts() -> None:
