@@ -158,7 +158,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         tell_if_given_up(ledger, moved)
         return
     is_telling = record.state is State.STOPPING and end is not None
-    reason = f"{record.reason} ({end})" if is_telling else record.reason
+    reason = f"{record.reason}; {end}" if is_telling else record.reason
     ledger.move(record, Signal.TREE_EMPTY, reason)
 
 

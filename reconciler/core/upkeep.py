@@ -15,6 +15,12 @@ from reconciler.model.spec import RestartPolicy, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
 Step = Action | Hold | None
+_CAUSES = {
+    "change": "its manifest changed",
+    "manual": "a restart was asked for",
+    "dependency": "something it needs was restarted",
+}
+"""Why a slot that a restart has emptied is filled again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,11 +287,12 @@ def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
 
 
 def _why_start(spec: ServiceSpec, record: SlotRecord) -> str:
-    if record.memory.tried is not None and record.memory.tried != spec.digest:
+    memory = record.memory
+    if memory.tried is not None and memory.tried != spec.digest:
         return "its manifest changed"
-    failures = record.memory.trouble.failures
+    failures = memory.trouble.failures
     if record.state is not State.CRASHED or not failures:
-        return "not running"
+        return _CAUSES.get(record.cause, "not running")
     # What went wrong was told when it did.
     return (
         f"try {failures}" if spec.max_restarts is None else f"try {failures} of {spec.max_restarts}"

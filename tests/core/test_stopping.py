@@ -28,7 +28,7 @@ def test_a_stop_asks_the_main_process_with_the_signal_of_its_manifest() -> None:
     world.save(service("web", stop_signal="SIGINT", state=STOPPED))
     world.settle()
     assert signals(world) == [("web-0", "SIGINT", Scope.MAIN)]
-    assert world.happened("service.stopped") == ["its manifest says stopped (killed by SIGINT)"]
+    assert world.happened("service.stopped") == ["its manifest says stopped; killed by SIGINT"]
 
 
 def test_a_shell_is_asked_with_its_whole_group() -> None:
