@@ -50,7 +50,8 @@ class Voice:
             case _ if self._quiet:
                 pass
             case EventSeen(event=event):
-                self._say(event_line(event, self._page))
+                several = {event.service} if message.is_one_of_several else set()
+                self._say(event_line(event, self._page, several))
             case Converged():
                 self._converged(message)
             case Note(text=text) | Summary(text=text):

@@ -21,6 +21,7 @@ from reconciler.model.event import (
     Happening,
     HostLooked,
     Operation,
+    OperationKind,
 )
 from reconciler.model.observed import Slot
 from reconciler.model.plan import Situation
@@ -76,6 +77,8 @@ class Daemon:
         self._host_tells = world.through(self.tell)
         self.problem = ""
         """A defect of ours that stopped a step; empty while there is none."""
+        self.is_ending = False
+        """Whether a shutdown was asked for."""
         self.has_finished = False
         """Whether a shutdown is complete: nothing runs any more."""
         self.host_problem = ""
@@ -91,6 +94,7 @@ class Daemon:
 
     def ask(self, operation: Operation) -> None:
         """Put an operation into the inbox."""
+        self.is_ending |= operation.kind in (OperationKind.SHUTDOWN, OperationKind.KILL)
         self.tell(Asked(operation=operation))
 
     def leave(self) -> None:

@@ -9,6 +9,8 @@ from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.event import Operation, OperationKind
 from reconciler.model.log import LogQuery
 from reconciler.model.status import Picture
+from reconciler.model.units import ServiceName
+from reconciler.ports import EventRecord
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.live import LiveControl
 from reconciler.runtime.messages import Converged, EventSeen, Message, Note, Problem
@@ -48,12 +50,19 @@ class Onlooker:
             while True:
                 picture = await self._daemon.next_picture()
                 for event in listener.drain():
-                    self._show(EventSeen(event=event))
+                    self._show(self._seen(event, picture))
                 if self._look(picture):
                     await self._say_where()
-                    self._show(self._arrival(picture))
+                    self._arrive(picture)
                 if self._daemon.is_over:
+                    if self._daemon.has_finished:
+                        self._show(Note(text="everything is stopped"))
                     return
+
+    def _seen(self, event: EventRecord, picture: Picture) -> EventSeen:
+        status = picture.services.get(ServiceName(event.service))
+        is_one_of_several = status is not None and len(status.slots) > 1
+        return EventSeen(event=event, is_one_of_several=is_one_of_several)
 
     def _look(self, picture: Picture) -> bool:
         """Show what no event tells: faults, holds, troubles, arrival. Tell whether it arrived."""
@@ -70,7 +79,7 @@ class Onlooker:
         if self._was_converged and not picture.converged:
             self._since = asyncio.get_running_loop().time()
         self._was_converged = picture.converged
-        return has_arrived and not self._daemon.is_over
+        return has_arrived and not (self._daemon.is_ending or self._daemon.is_over)
 
     def _show_faults(self, picture: Picture) -> None:
         faults = tuple(found for found in picture.diagnostics if not found.is_warning)
@@ -87,11 +96,16 @@ class Onlooker:
             self._show(Note(text="all manifests are valid again"))
         self._faults = faults
 
-    def _arrival(self, picture: Picture) -> Converged:
-        return Converged(
-            revision=picture.revision,
-            services=tuple(picture.services),
-            seconds=asyncio.get_running_loop().time() - self._since,
+    def _arrive(self, picture: Picture) -> None:
+        """Say that all is as wanted, unless somebody wants an end of it meanwhile."""
+        if self._daemon.is_ending:
+            return
+        self._show(
+            Converged(
+                revision=picture.revision,
+                services=tuple(picture.services),
+                seconds=asyncio.get_running_loop().time() - self._since,
+            )
         )
 
     async def _say_where(self) -> None:

@@ -92,6 +92,8 @@ class EventSeen:
     """Something happened to a service that takes part."""
 
     event: EventRecord
+    is_one_of_several: bool = False
+    """Whether the service has more than one instance, so that it matters which."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,3 +278,14 @@ def test_deadlines_are_put_off_by_the_time_the_host_slept() -> None:
     world.settle()
     assert run.exit is not None
     assert run.exit.signal == "SIGTERM"
+
+
+def test_what_had_crashed_rests_because_all_is_shut_down() -> None:
+    world = World(service("web"))
+    world.settle()
+    world.end("web")
+    world.step()
+    world.ask(OperationKind.SHUTDOWN)
+    world.until(lambda: world.finished)
+    changes = [change for decision in world.decisions for change in decision.transitions]
+    assert (changes[-1].after, changes[-1].reason) == (State.STOPPED, "shutting down")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.event import Operation, OperationKind
-from reconciler.model.observed import Exit
+from reconciler.model.observed import Exit, Slot
 from reconciler.model.units import Nanos
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.foreground import BURST_S, HOPELESS_S, Interrupts, Onlooker
@@ -100,6 +100,45 @@ def test_that_the_manifests_are_held_is_said_and_its_end(tmp_path: Path) -> None
         await until_async(lambda: Note(text="the manifests are followed again") in shown)
 
     looking_on("web d1", tmp_path=tmp_path, story=story)
+
+
+def test_the_end_is_said_and_nothing_is_as_wanted_after_it_was_asked_for(tmp_path: Path) -> None:
+    async def story(desk: Desk, shown: list[Message]) -> None:
+        await until_async(lambda: arrivals(shown))
+        desk.host.kill(slot("web"), Exit(at=Nanos(0), code=1))
+        await until_async(lambda: "service.crashed" in kinds(shown))
+        desk.daemon.ask(Operation(id="signal", kind=OperationKind.SHUTDOWN))
+        await until_async(lambda: shown[-1] == Note(text="everything is stopped"))
+
+    shown = looking_on("web d1", tmp_path=tmp_path, story=story)
+    assert len(arrivals(shown)) == 1
+
+
+class Slow(LiveControl):
+    """A facade that is asked to end everything while it looks where services listen."""
+
+    daemon: Daemon
+
+    async def listening(self, within_s: float) -> dict[Slot, tuple[str, ...]]:
+        assert within_s > 0
+        self.daemon.ask(Operation(id="signal", kind=OperationKind.SHUTDOWN))
+        return {}
+
+
+def test_a_shutdown_while_places_are_looked_up_lets_nothing_be_as_wanted(tmp_path: Path) -> None:
+    async def tell() -> None:
+        desk, daemon = make_desk(("web d1",), StatePaths.of(tmp_path))
+        assert isinstance(desk.control, LiveControl)
+        slow = Slow.__new__(Slow)
+        vars(slow).update(vars(desk.control), daemon=daemon)
+        looking = asyncio.create_task(Onlooker(daemon, slow, shown.append).run())
+        await daemon.run()
+        await looking
+
+    shown: list[Message] = []
+    asyncio.run(tell())
+    assert arrivals(shown) == []
+    assert shown[-1] == Note(text="everything is stopped")
 
 
 class Asked(Daemon):
