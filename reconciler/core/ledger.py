@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.core.backoff import end_in_words
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.wishes import unused
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, Wanted
 from reconciler.model.event import Command, Happening, Remembered, Transition
 from reconciler.model.observed import Exit, Look, Process, Slot, State
 from reconciler.model.record import (
@@ -121,9 +121,14 @@ class Ledger:
 
     @classmethod
     def of(cls, memory: Memory, seed: int) -> Ledger:
-        """Begin with what an earlier daemon remembered."""
+        """Begin with what an earlier daemon remembered; it is wanted until manifests are read."""
+        wanted = {
+            name: Wanted(spec=kept.spec, source=kept.source)
+            for name, kept in memory.services.items()
+        }
         return cls(
             seed=seed,
+            desired=Desired(services=wanted),
             services=dict(memory.services),
             remembered_slots=dict(memory.slots),
             prune=memory.prune,
@@ -231,6 +236,7 @@ class Ledger:
         """Forget a service and its slots."""
         self.services.pop(name, None)
         self.changed_services[name] = None
+        self.missing.pop(name, None)
         for names in (self.released, self.leaving, self.to_restart):
             names.discard(name)
         for index in list(self.slots.get(name, {})):

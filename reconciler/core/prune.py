@@ -22,25 +22,23 @@ def guard(
     """Give the hold on a removal that is too large, or None.
 
     More than max(3, 20 %) of the owned services, or all of them, wait for a yes. `released` were
-    removed by name, which is a yes. An approved hold stays until what it names is gone.
+    removed by name, which is a yes. An approved hold stays until what it names is gone; it is no
+    yes to anything else.
 
     >>> guard(["a", "b"], ["a"], [], None) is None
     True
     >>> guard(["a", "b"], [], [], None).because
     'all 2 services would be removed'
     """
-    removed = tuple(sorted(set(owned).difference(wanted, released)))
-    if not removed:
-        return None
-    if before is not None and before.approved and set(removed) <= set(before.services):
+    removed = set(owned).difference(wanted, released)
+    agreed = removed.intersection(before.services) if before and before.approved else set()
+    asked = tuple(sorted(removed - agreed))
+    limit = max(MAY_GO_UNASKED, len(owned) // MAY_GO_SHARE)
+    if not asked or (len(asked) < len(owned) and len(asked) <= limit):
+        return before if agreed else None
+    if before is not None and before.services == asked:
         return before
-    if len(removed) < len(owned) and len(removed) <= max(
-        MAY_GO_UNASKED, len(owned) // MAY_GO_SHARE
-    ):
-        return None
-    if before is not None and before.services == removed:
-        return before
-    return PruneHold(id=_id_of(removed), services=removed, because=_words(removed, len(owned)))
+    return PruneHold(id=_id_of(asked), services=asked, because=_words(asked, len(owned)))
 
 
 def _id_of(removed: Iterable[ServiceName]) -> str:

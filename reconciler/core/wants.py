@@ -45,11 +45,13 @@ def guard_removals(ledger: Ledger) -> None:
     wanted = ledger.desired.services
     ledger.leaving.difference_update(wanted)
     before = ledger.prune
-    hold = guard(ledger.services, wanted, ledger.released | ledger.leaving, before)
+    agreed = before.services if before is not None and before.approved else ()
+    let_go = ledger.released.union(ledger.leaving.difference(agreed))
+    hold = guard(ledger.services, wanted, let_go, before)
     ledger.set_prune(hold)
-    if hold is None:
-        ledger.leaving.update(ledger.services.keys() - wanted.keys())
-    elif not hold.approved and hold != before:
+    held = hold.services if hold is not None and not hold.approved else ()
+    ledger.leaving.update((ledger.services.keys() - wanted.keys()).difference(held))
+    if hold is not None and not hold.approved and hold != before:
         ledger.tell(
             "prune.held",
             reason=f"{hold.because}; to agree: weaver prune approve {hold.id}",

@@ -113,6 +113,8 @@ class Host:
     by_slot: dict[Slot, list[Run]] = field(default_factory=dict)
     started: int = 0
     busy_refusals: int = 0
+    is_haunted: bool = False
+    """Whether every slot is refused as taken, though nothing shows in a look."""
     is_lost: bool = False
     """Whether the daemon has no connection to the holder."""
     loses_next: set[str] = field(default_factory=set)
@@ -170,7 +172,7 @@ class Host:
         if self.is_lost:
             return replace(failed, because=GONE, is_busy=True)
         program = self.programs.get(command.slot.service, Program())
-        if self.live(command.slot):
+        if self.live(command.slot) or self.is_haunted:
             self.busy_refusals += 1
             return replace(failed, because="its former run is still there", is_busy=True)
         if program.cannot_run:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.event import HostLost, Spawned
+from reconciler.model.event import HostLost, LookAtHost, Spawned
 from reconciler.model.observed import State
 from reconciler.model.record import Memory
 from reconciler.model.status import Health
@@ -357,9 +357,63 @@ def test_after_a_reboot_everything_starts_afresh_and_nothing_is_called_a_crash()
     assert world.status("web").slots[0].restarts == 0
 
 
-def test_a_busy_slot_is_looked_at_and_tried_again() -> None:
+def test_a_busy_slot_is_looked_at_and_what_is_there_adopted() -> None:
     world = World(service("web"))
+    world.step()
     stray = world.host.start(slot("web"), Digest("web@1"), Program())
-    world.host.drops_next.clear()
+    world.rules.is_lenient = True
     world.settle()
-    assert world.run_of("web") is stray
+    assert world.host.busy_refusals == 1
+    assert world.runs("web") == [stray]
+    assert world.happened("service.crashed") == []
+
+
+def test_a_slot_that_stays_busy_is_tried_again_every_second_and_is_no_failure() -> None:
+    world = World(service("web"))
+    world.step()
+    world.host.is_haunted = True
+    world.pass_time(5)
+    assert 4 <= world.host.busy_refusals <= 6
+    assert world.reason("web") == "its former run is still there; waiting before the next start"
+    world.host.is_haunted = False
+    world.settle()
+    assert world.status("web").slots[0].restarts == 0
+    assert world.happened("service.crashed") == []
+
+
+def test_an_end_is_not_acknowledged_before_it_is_on_record() -> None:
+    world = World(service("web"), web=Program(lives_for=Nanos(0), code=4))
+    world.host.delays["Spawn"] = milliseconds(50)
+    world.until(lambda: bool(world.runs("web")))
+    world.step()
+    assert not world.decisions[-1].may_acknowledge
+    world.kill_daemon()
+    world.pass_time(0.5)
+    assert str(world.status("web").slots[0].last_exit) == "exited with 4"
+    assert world.decisions[-1].may_acknowledge
+
+
+def test_a_look_that_began_before_a_service_was_forgotten_does_not_bring_it_back() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    world.host.delays["LookAtHost"] = seconds(3)
+    world.until(lambda: any(isinstance(one, LookAtHost) for one in world.decisions[-1].commands))
+    world.save(service("db"))
+    world.pass_time(5)
+    assert list(world.states()) == ["db"]
+    assert world.happened("service.adopted") == []
+
+
+def test_until_manifests_are_read_what_was_in_force_is_shown_and_runs_on() -> None:
+    world = World(service("web", "db"), service("db"))
+    world.settle()
+    before = world.pids()
+    world.forget_manifests()
+    world.kill_daemon()
+    world.hold("a rebase is in progress")
+    world.pass_time(60)
+    assert world.pids() == before
+    assert world.states() == {"db": "running", "web": "running"}
+    assert world.status("web").desired == "running"
+    assert world.picture.source_held == "a rebase is in progress"
+    assert not world.picture.converged

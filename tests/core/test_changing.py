@@ -14,7 +14,7 @@ from reconciler.model.observed import State
 from reconciler.model.spec import RestartPolicy, ServiceSpec
 from reconciler.model.status import Health, Sync
 from reconciler.model.units import Nanos, seconds
-from tests.core.building import STOPPED, follows, manifests, name, probed, service
+from tests.core.building import STOPPED, follows, manifests, name, oneshot, probed, service
 from tests.core.host import Program
 from tests.core.world import World
 
@@ -215,6 +215,29 @@ def test_following_goes_all_the_way_up() -> None:
     assert [len(world.runs(one)) for one in "abc"] == [2, 2, 2]
     starts = [world.run_of(one).started for one in "abc"]
     assert starts == sorted(starts)
+    assert world.arrives()
+
+
+def test_a_change_is_not_held_up_by_a_need_that_can_never_be_replaced() -> None:
+    lamed = service("a", state=STOPPED)
+    world = World(lamed, service("b"), service("c", "b"))
+    world.settle()
+    # The change of b waits for a, which is wanted stopped; that of c has all it needs.
+    world.save(lamed, service("b", "a", edition=2), service("c", "b", edition=2))
+    world.settle()
+    assert world.run_of("b").digest == "b@1"
+    assert world.run_of("c").digest == "c@2"
+    assert world.arrives()
+
+
+def test_what_waits_for_an_old_process_that_cannot_be_replaced_is_at_rest() -> None:
+    lamed = service("a", state=STOPPED)
+    world = World(lamed, service("b"))
+    world.settle()
+    world.save(lamed, oneshot("b", "a", edition=2), service("c", "b"))
+    world.settle()
+    assert world.run_of("b").digest == "b@1"
+    assert world.reason("c").startswith("waiting for b to be ready")
     assert world.arrives()
 
 

@@ -72,10 +72,12 @@ def test_the_same_removal_keeps_its_hold_and_a_yes_lasts_until_it_is_done() -> N
 
 
 def test_a_yes_covers_nothing_else() -> None:
-    agreed = PruneHold(id="a", services=tuple(names(10)[5:]), because="", approved=True)
-    hold = guard(names(10), names(4), [], agreed)
+    agreed = PruneHold(id="a", services=tuple(names(20)[12:]), because="", approved=True)
+    hold = guard(names(20), names(6), [], agreed)
     assert hold is not None
     assert not hold.approved
+    assert hold.services == tuple(names(12)[6:])
+    assert guard(names(20), names(9), [], agreed) is agreed
 
 
 sets = st.sets(st.sampled_from(names(30)))

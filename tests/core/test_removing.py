@@ -117,7 +117,13 @@ def test_a_yes_does_not_reach_what_is_removed_afterwards() -> None:
     world.step()
     world.save(*many(6))
     world.step()
-    assert not (world.picture.prune or prune_id(world)).approved  # type: ignore[union-attr]
+    prune = world.picture.prune
+    assert prune is not None
+    assert not prune.approved
+    assert [str(one) for one in prune.services] == [f"s{index:02}" for index in range(6, 12)]
+    world.settle()
+    assert len(world.pids()) == 12
+    assert all(len(world.runs(str(spec.name))) == 1 for spec in many(20))
 
 
 def test_a_removal_that_is_taken_back_is_held_no_more() -> None:
