@@ -124,6 +124,10 @@ class Manifests(Protocol):
         """Yield whenever something may have changed (bursts are one); never ends by itself."""
         ...
 
+    async def has_moved(self, since: Revision) -> bool:
+        """Tell whether the branch stands elsewhere now. Cheap, and never raises."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Author:

@@ -48,6 +48,8 @@ from reconciler.runtime.requests import Change, EventQuery, OperationRequest, Te
 CATCH_UP_LIMIT = 10_000
 """Stored events that one who comes back gets before the new ones."""
 FIRST_SIGHT_S = 2.0
+NEWS_S = 0.2
+"""What a status may wait for the commit that somebody made just before."""
 QUICKLY_S = 0.05
 """What a status may wait for figures; old ones, or none, are better than a late answer."""
 NO_RUN = RunId("")
@@ -90,6 +92,7 @@ class LiveControl:
         """Give everything that status, services, graph, health and metrics show."""
         if not self._has_been_told:
             await self._first_sight()
+        await self._catch_up()
         picture = self._daemon.picture()
         return Scene(
             picture=picture,
@@ -213,6 +216,13 @@ class LiveControl:
             async with asyncio.timeout(FIRST_SIGHT_S):
                 while not self._has_been_told and not self._daemon.is_over:
                     await self._daemon.next_picture()
+
+    async def _catch_up(self) -> None:
+        """Show a commit that was made just now, if that can be had quickly."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NEWS_S):
+                if await self._daemon.source.follow_branch():
+                    await self._daemon.caught_up()
 
     async def listening(self, within_s: float) -> dict[Slot, tuple[str, ...]]:
         """Give where each running slot listens, for somebody who can wait for it."""

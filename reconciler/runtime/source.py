@@ -50,6 +50,15 @@ class Source:
             self._asked.set()
             await self._turn.wait_for(lambda: self._done >= wanted)
 
+    async def follow_branch(self) -> bool:
+        """Read again where the branch has moved, which the watch may not have told; tell if so."""
+        if self.last is None or self.held:
+            return False
+        has_moved = await self._manifests.has_moved(self.last.revision)
+        if has_moved:
+            await self.refresh()
+        return has_moved
+
     async def _heed_changes(self) -> None:
         async for _ in self._manifests.changes():
             self._asked.set()

@@ -11,7 +11,7 @@ from typing import Protocol
 from reconciler.manifest.config import Config
 from reconciler.manifest.intent import Intent
 from reconciler.model.desired import ManifestSet, Revision
-from reconciler.model.errors import NotFoundError, SourceHeldError
+from reconciler.model.errors import NotFoundError, SourceHeldError, WeaverError
 from reconciler.model.spec import DesiredState
 from reconciler.model.units import ServiceName
 from reconciler.ports import Draft
@@ -107,6 +107,14 @@ class Worktree:
     def changes(self) -> AsyncIterator[None]:
         """Yield whenever something may have changed."""
         return self._hands.changes()
+
+    async def has_moved(self, since: Revision) -> bool:
+        """Tell whether the branch stands elsewhere now."""
+        try:
+            head = await asyncio.to_thread(self._hands.head)
+        except WeaverError:
+            return False  # the next reading tells what is wrong
+        return (head.commit, head.branch) != (since.commit, since.branch)
 
     async def _refuse_held(self) -> None:
         held = await asyncio.to_thread(self._hands.hold, LOCK_PATIENCE_S)

@@ -239,10 +239,11 @@ class FakeManifests:
     def commit(self) -> str:
         return self._set.revision.commit
 
-    def save(self, *specs: ServiceSpec) -> None:
+    def save(self, *specs: ServiceSpec, is_told: bool = True) -> None:
         self._commits += 1
         self._set = manifests(*specs, commit=f"{self._commits:040x}")
-        self._changed.set()
+        if is_told:
+            self._changed.set()
 
     def touch(self) -> None:
         self._changed.set()
@@ -254,6 +255,9 @@ class FakeManifests:
         if self.held:
             raise SourceHeldError(self.held)
         return self._set
+
+    async def has_moved(self, since: Revision) -> bool:
+        return self._set.revision != since
 
     async def changes(self) -> AsyncIterator[None]:
         while True:

@@ -724,3 +724,23 @@ def test_a_status_does_not_wait_for_manifests_that_cannot_be_read(tmp_path: Path
         assert scene.picture.source_held == desk.manifests.held
 
     with_daemon("web d1", tmp_path=tmp_path, story=story)
+
+
+def test_a_status_shows_a_commit_that_the_watch_has_not_told_yet(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        desk.manifests.save(spec_of("web d2"), is_told=False)
+        scene = await desk.control.scene()
+        assert scene.picture.revision.commit == desk.manifests.commit
+
+    with_daemon("web d1", tmp_path=tmp_path, story=story)
+
+
+def test_a_status_reads_nothing_where_no_commit_was_made(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        reads = desk.manifests.reads
+        await desk.control.scene()
+        assert desk.manifests.reads == reads
+
+    with_daemon("web d1", tmp_path=tmp_path, story=story)

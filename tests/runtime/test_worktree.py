@@ -90,6 +90,21 @@ def folder() -> Folder:
     return Folder()
 
 
+@pytest.mark.parametrize(
+    ("since", "has_moved"),
+    [
+        (Revision(commit="c1", branch="main", dirty=("services.d/web.yaml",)), False),
+        (Revision(commit="c0", branch="main"), True),
+        (Revision(commit="c1", branch="other"), True),
+    ],
+)
+def test_the_branch_has_moved_where_it_is_at_another_commit_or_another_branch(
+    folder: Folder, since: Revision, has_moved: bool
+) -> None:
+    worktree = Worktree(Path("/repo"), folder.hands())
+    assert asyncio.run(worktree.has_moved(since)) == has_moved
+
+
 def test_what_is_saved_is_read_with_where_git_stands(folder: Folder) -> None:
     found = asyncio.run(Worktree(Path("/srv"), folder.hands()).read())
     assert found.revision == Revision(commit="c1", branch="main", dirty=("services.d/web.yaml",))
