@@ -83,11 +83,12 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     """Put a daemon together; nothing is started yet, and only the record is read."""
     clock = HostClock()
     store = SqliteStore(paths.database, clock)
-    memory = await store.load(clock.boot())
     prepare = Preparation(paths)
     host = NativeHost(paths.root, paths.state, prepare)
-    watch = Watch(paths.root, locate(paths.root).git_dir)
     reader = FileReader(str(paths.root), paths.cache)
+    # Three processes may have to begin (tables, worker, holder): none waits for another.
+    memory, *_ = await asyncio.gather(store.load(clock.boot()), reader.warm(), host.warm())
+    watch = Watch(paths.root, locate(paths.root).git_dir)
     worktree = open_worktree(paths.root, reader, watch, options.only)
     logbook = Logbook(LogFiles(paths.logs, paths.daemon_log, clock), paths)
     inquest = Inquest(_owner, logbook.last_words)

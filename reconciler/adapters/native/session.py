@@ -131,6 +131,10 @@ class Session:
 
     # --- the connection ---
 
+    async def touch(self) -> None:
+        """Start a holder if none answers, and leave it at that."""
+        (await self._reach()).close()
+
     async def _connect(self) -> None:
         link = Link(await self._reach(), self._told, self._lost)
         try:

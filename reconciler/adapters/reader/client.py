@@ -68,6 +68,14 @@ class Worker:
             self._leave_later()
         return answers
 
+    async def warm(self) -> None:
+        """Have a process at hand for what is about to be asked."""
+        async with self._turn:
+            self._stay()
+            with suppress(SourceHeldError):  # whoever asks is told
+                self._process = self._process or await self._start()
+            self._leave_later()
+
     async def close(self) -> None:
         """End the process, if there is one."""
         async with self._turn:

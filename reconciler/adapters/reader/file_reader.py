@@ -56,12 +56,23 @@ class FileReader:
         self._config: Config | None = None
         self._is_fresh = True
 
+    async def warm(self) -> None:
+        """Start the worker where nothing is known yet, so that it begins beside us."""
+        async with self._turn:
+            await self._recall()
+            if not self._known:
+                await self._worker.warm()
+
+    async def _recall(self) -> None:
+        """Take up what an earlier life has read."""
+        if self._is_fresh:
+            self._known = await asyncio.to_thread(cache.load, self._cache_folder)
+            self._is_fresh = False
+
     async def read_worktree(self) -> Gathered:
         """Read everything as saved. Raises SourceHeldError where that cannot be trusted now."""
         async with self._turn:
-            if self._is_fresh:
-                self._known = await asyncio.to_thread(cache.load, self._cache_folder)
-                self._is_fresh = False
+            await self._recall()
             seen, config = await self._look_at_all()
             files = await self._read_manifests(seen, config)
             named = env_paths(files)
