@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from reconciler.cli import exits
-from reconciler.cli.errors import CommandError, no_daemon
+from reconciler.cli.errors import CommandError, elsewhere, no_daemon
+from reconciler.cli.reappearing import comes_back, daemon_pid, listens
 
 ANSWER_WITHIN_S = 30.0
 """A question that takes longer is given up; a long verb says how long it may take."""
@@ -60,14 +61,14 @@ class Daemon:
     def answers(self) -> bool:
         """Tell whether somebody listens."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                probe.settimeout(ANSWER_WITHIN_S)
-                probe.connect(self.socket_path)
-        except (FileNotFoundError, ConnectionError):
-            return False
+            return comes_back(self.root, lambda: listens(self.socket_path, ANSWER_WITHIN_S))
         except PermissionError as error:
             raise self._forbidden() from error
-        return True
+
+    def unreachable(self) -> CommandError:
+        """Say that nobody answers, or that somebody would elsewhere."""
+        pid = daemon_pid(self.root)
+        return elsewhere(pid, self.root, self.socket_path) if pid else no_daemon(self.root)
 
     def ask(self, path: str, query: Query | None = None, wait_s: float = 0.0) -> Answer:
         """Ask a question; `wait_s` is how long the daemon may think about it."""
@@ -113,9 +114,10 @@ class Daemon:
         sent = None if body is None else json.dumps(body).encode()
         head = {"Connection": "close"} | ({"Content-Type": "application/json"} if sent else {})
         try:
+            self._connect(connection)
             connection.request(method, target, sent, head)
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise no_daemon(self.root) from error
+            raise self.unreachable() from error
         except PermissionError as error:
             raise self._forbidden() from error
         except OSError as error:
@@ -124,6 +126,15 @@ class Daemon:
         if found.status >= 400:
             raise _problem(found.status, self._read(found))
         return found
+
+    def _connect(self, connection: _Connection) -> None:
+        """Connect, once more where the socket of a living daemon comes back."""
+        try:
+            connection.connect()
+        except (FileNotFoundError, ConnectionRefusedError):
+            if not self.answers():
+                raise
+            connection.connect()
 
     def _read(self, found: HTTPResponse) -> bytes:
         """Read a body to its end."""

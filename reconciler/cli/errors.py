@@ -34,3 +34,12 @@ def no_daemon(root: str) -> CommandError:
         mend=f"weaver{chosen} up --detach",
         code=exits.NO_DAEMON,
     )
+
+
+def elsewhere(pid: int, root: str, socket_path: str) -> CommandError:
+    """Say that the daemon of a repository does not listen where it is looked for."""
+    return CommandError(
+        f"daemon {pid} runs for {root}, but does not answer at {socket_path}",
+        mend="name the state directory it was started with: --state-dir or WEAVER_STATE_DIR",
+        code=exits.NO_DAEMON,
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli import exits, place
-from reconciler.cli.errors import CommandError, no_daemon
+from reconciler.cli.errors import CommandError
 from reconciler.cli.fast import may_colour
 from reconciler.cli.screen import err
 from reconciler.runtime import socket_file
@@ -70,7 +70,7 @@ class Session:
         """Give the daemon of the repository; a CommandError where none answers."""
         daemon = self.daemon()
         if not daemon.answers():
-            raise no_daemon(daemon.root)
+            raise daemon.unreachable()
         return daemon
 
     def _directory(self) -> str | None:
