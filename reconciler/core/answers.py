@@ -117,7 +117,8 @@ def became_ready(ledger: Ledger, record: SlotRecord) -> None:
 def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     """Count a start that did not come to be as a failure of the service, but for a busy slot."""
     record = ledger.record(event.slot)
-    if record.pending is None or record.pending.serial != event.serial:
+    is_awaited = record.pending is not None and record.pending.serial == event.serial
+    if record.process is not None or not is_awaited:
         return
     record = replace(record, pending=None)
     if event.is_busy:
@@ -147,7 +148,7 @@ def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
     """Note that a signal was delivered; where it was not, wait a little and look what is there."""
     record = ledger.record(event.slot)
     pending = record.pending
-    if pending is None or pending.serial != event.serial:
+    if record.process is None or pending is None or pending.serial != event.serial:
         return
     if event.problem:
         overdue_at = Nanos(min(pending.overdue_at, ledger.now + UNDELIVERED_RETRY))

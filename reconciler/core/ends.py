@@ -56,7 +56,8 @@ def _keep_early(
     ledger.early[run] = EarlyEnd(slot=slot, exit=end, is_empty=is_empty)
     while len(ledger.early) > EARLY_ENDS_KEPT:
         del ledger.early[next(iter(ledger.early))]
-    if ledger.record(slot).pending is None:
+    record = ledger.record(slot)
+    if record.process is not None or record.pending is None:
         ledger.look_again = True
 
 
