@@ -11,6 +11,7 @@ from reconciler.ports import LogEntry, TransitionRecord
 from reconciler.runtime.control import History
 
 CHANGED = "changed"
+_ADOPTED = "adopted"
 
 
 def history_text(history: History, page: Page) -> str:
@@ -39,11 +40,15 @@ class _Row:
 def _transition(record: TransitionRecord, several: bool) -> _Row:
     """Give one change of state; the instance is named where it is not the only one."""
     which = f"{record.instance}: " if several and record.instance else ""
+    what, why = f"{record.before} -> {record.after}", record.reason
+    if why.startswith(_ADOPTED):
+        # It ran all the time; only this daemon had not seen it yet.
+        what, why = _ADOPTED, why.removeprefix(_ADOPTED).removeprefix(", ")
     return _Row(
         at=record.time,
         revision=record.revision,
-        what=plain(f"{record.before} -> {record.after}"),
-        why=plain(which + record.reason),
+        what=plain(what),
+        why=plain(which + why),
         who=record.actor,
     )
 

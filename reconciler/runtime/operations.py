@@ -38,6 +38,8 @@ class Operations:
         self._daemon = daemon
         self._tail = tail
         self._now = now
+        self._begun = now()
+        self._has_told_adopted = False
 
     async def run(self, request: OperationRequest, terms: Terms) -> AsyncIterator[Message]:
         """Carry an operation out. Raises WeaverError where it cannot be done."""
@@ -115,12 +117,25 @@ class Operations:
             return
         services = self._daemon.picture().services
         guards.known(names, services)
+        if adopted := self._adopted(services):
+            yield Note(text=adopted)
         chase = self._chase(names or tuple(services), terms, aim=Aim(finishes_oneshots=False))
         what = _list(names) if names else _count(services)
         async for message in self._pursue(
             what, chase, terms, listener, done=f"{what} as wanted after"
         ):
             yield message
+
+    def _adopted(self, services: Services) -> str:
+        """Say once how many processes this daemon found running; empty where there were none."""
+        if self._has_told_adopted:
+            return ""
+        self._has_told_adopted = True
+        slots = [slot for status in services.values() for slot in status.slots]
+        count = sum(
+            slot.process is not None and slot.process.started < self._begun for slot in slots
+        )
+        return f"adopted {count} running process{'' if count == 1 else 'es'}" if count else ""
 
     async def _first_look(self, terms: Terms) -> None:
         """Wait until the manifests and the host have been read once."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.model.observed import State
 from reconciler.model.status import Picture, ServiceStatus
-from reconciler.model.units import ServiceName
+from reconciler.model.units import Nanos, ServiceName, in_seconds
 from reconciler.runtime.control import Reason
 
 DEEPEST = 32
@@ -57,10 +57,39 @@ def _because(picture: Picture, status: ServiceStatus) -> str:
     return reason
 
 
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def _last_restart(picture: Picture, status: ServiceStatus) -> str:
+    """Say when a process was last started again by itself, and what had ended it."""
+    restarted = [
+        (slot.last_restart, str(slot.last_exit))
+        for slot in status.slots
+        if slot.restarts and slot.last_restart is not None and slot.last_exit is not None
+    ]
+    if not restarted:
+        return ""
+    at, end = max(restarted)
+    return f"; restarted {_ago(Nanos(picture.now - at))} ago: {end}"
+
+
+def _ago(time: Nanos) -> str:
+    """Give a span in its largest unit.
+
+    >>> [_ago(Nanos(seconds * 10**9)) for seconds in (3, 75, 7325, 200_000)]
+    ['3 s', '1 min', '2 h', '2 d']
+    """
+    whole = max(0, int(in_seconds(time)))
+    for size, unit in _UNITS:
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
 def _plain_reason(picture: Picture, status: ServiceStatus) -> str:
     """Say why all is well, for somebody who asks all the same."""
     if picture.source_held:
         return f"as last read; the manifests are not followed just now: {picture.source_held}"
     if status.state is State.RUNNING:
-        return "its manifest says running, and it is"
+        return "its manifest says running, and it is" + _last_restart(picture, status)
     return "as its manifest says"

@@ -223,6 +223,7 @@ def history() -> str:
                 turned(9, "stopped", "starting", "not running", 0),
                 turned(5, "running", "stopping", "restart", 1),
                 turned(2, "starting", "running", "ready after 1 s", 0),
+                turned(1, "stopped", "running", "adopted, running", 1),
             ],
             commits=[entry for entry in commits if entry],
         ),

@@ -58,6 +58,21 @@ def test_one_that_is_well_says_so() -> None:
     assert link.because == "its manifest says running, and it is"
 
 
+def test_one_that_was_restarted_says_when_and_why() -> None:
+    well = running("web")
+    restarted = replace(
+        well.slots[0],
+        restarts=2,
+        last_restart=Nanos(7 * 10**9),
+        last_exit=Exit(at=Nanos(5 * 10**9), signal="SIGKILL"),
+    )
+    shown = picture(replace(well, slots=(restarted,)))
+    [link] = chain(replace(shown, now=Nanos(10 * 10**9)), WEB)
+    assert link.because == (
+        "its manifest says running, and it is; restarted 3 s ago: killed by SIGKILL"
+    )
+
+
 HEALTHY = Vitals(picture=picture(running("web")), holder_pid=2, files_allowed=4096)
 
 
