@@ -68,12 +68,13 @@ def start(options: UpOptions) -> int:
     """Start a daemon of its own and give its pid; where it fails, show the end of its log."""
     from reconciler import app
 
+    log = StatePaths.of(options.root, options.state_dir).daemon_log
+    earlier = _size(log)
     try:
         return app.start_detached(options)
     except WeaverError as error:
-        log = StatePaths.of(options.root, options.state_dir).daemon_log
         raise CommandError(
-            str(error), mend=error.mend, code=error.exit_code, details=last_lines(log)
+            str(error), mend=error.mend, code=error.exit_code, details=last_lines(log, earlier)
         ) from error
 
 
@@ -92,13 +93,23 @@ def await_end(options: UpOptions) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def last_lines(path: Path, count: int = LOG_LINES) -> list[str]:
-    """Give the end of a log; nothing where there is none."""
+def last_lines(path: Path, earlier: int = 0) -> list[str]:
+    """Give the end of a log but for its first bytes, which an earlier daemon wrote."""
     try:
-        text = path.read_text("utf-8", errors="replace")
+        with path.open("rb") as log:
+            log.seek(earlier if earlier <= _size(path) else 0)
+            text = log.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return [f"    | {plain(line)}" for line in text.splitlines()[-count:]]
+    return [f"    | {plain(line)}" for line in text.splitlines()[-LOG_LINES:]]
+
+
+def _size(path: Path) -> int:
+    """Give the size of a file; 0 where it cannot be told."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def is_older(version: str) -> bool:

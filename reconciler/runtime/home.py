@@ -16,7 +16,6 @@ from reconciler.runtime import socket_file
 from reconciler.runtime.paths import StatePaths
 
 _CREDENTIALS = struct.Struct("3i")
-_BACKLOG = 128
 _BACKLOG = 256
 _ASKERS = 64
 """Second daemons that can ask for the first one's pid between two looks."""

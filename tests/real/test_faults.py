@@ -61,6 +61,19 @@ def test_outside_of_a_git_repository_the_mend_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / ".weaver").exists()
 
 
+def test_why_a_daemon_cannot_start_is_not_told_with_the_words_of_an_earlier_one(
+    here: Station,
+) -> None:
+    up_with(here, "web")
+    here.down()
+    (here.root / ".git").rename(here.root / "git")
+    said = weaver("up", "--detach", cwd=here.root)
+    (here.root / "git").rename(here.root / ".git")
+    assert said.returncode == 6
+    assert here.paths.daemon_log.read_text()
+    assert "|" not in said.stderr
+
+
 def test_a_file_that_is_cut_short_keeps_what_ran(here: Station) -> None:
     before = up_with(here, "web", "api")
     whole = here.file("web").read_text()
