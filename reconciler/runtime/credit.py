@@ -14,8 +14,6 @@ BY_ITSELF = frozenset(
     {
         "service.crashed",
         "service.gave-up",
-        "service.degraded",
-        "service.recovered",
         "service.unknown",
         "service.adopted",
     }

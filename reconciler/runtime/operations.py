@@ -30,6 +30,9 @@ from reconciler.runtime.requests import (
     Terms,
 )
 
+FIRST_LOOK_S = 15.0
+"""For the first look at the manifests and the host; what keeps it is told rather than waited for."""
+
 
 class Operations:
     """Hands operations to the engine and follows what comes of them."""
@@ -113,7 +116,7 @@ class Operations:
         if not self._daemon.has_seen_all:
             why = self._daemon.source.held or self._daemon.host_problem or "the host was not seen"
             yield Problem(title=f"nothing is done yet: {why}", exit_code=TIMED_OUT)
-            yield Summary(exit_code=TIMED_OUT, text="time is up, it goes on")
+            yield Summary(exit_code=TIMED_OUT, text="the daemon goes on trying")
             return
         services = self._daemon.picture().services
         guards.known(names, services)
@@ -138,9 +141,11 @@ class Operations:
         return f"adopted {count} running process{'' if count == 1 else 'es'}" if count else ""
 
     async def _first_look(self, terms: Terms) -> None:
-        """Wait until the manifests and the host have been read once."""
+        """Wait until the manifests, as they are saved now, and the host have been read."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(terms.timeout):
+            async with asyncio.timeout(min(terms.timeout, FIRST_LOOK_S)):
+                await self._daemon.source.refresh()
+                await self._daemon.manifests_read()
                 while not self._daemon.has_seen_all and not self._daemon.is_over:
                     await self._daemon.next_picture()
 
