@@ -12,9 +12,10 @@ from pathlib import Path
 from benchmarks import machine
 from benchmarks.cases import cold, crash, offline, planning, resident, saving, status, survival
 from benchmarks.processes import NeverCameError
-from benchmarks.report import Row, as_markdown, as_text
+from benchmarks.report import Row, as_markdown, as_table, as_text, with_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
+README = PAGE.parent.parent / "README.md"
 Case = Callable[[], Iterable[Row]]
 CASES: Mapping[str, Case] = {
     "plan": planning.run,
@@ -51,6 +52,7 @@ def main() -> int:
     print(f"\nmeasured in {time.monotonic() - began:.0f} s; met: {_count(rows)}")
     if set(chosen) == set(CASES):
         PAGE.write_text(page(rows, facts))
+        README.write_text(with_table(README.read_text(), as_table(rows)))
         print(f"written to {PAGE.relative_to(Path.cwd())}" if _is_below(PAGE) else str(PAGE))
     else:
         print("docs/benchmarks.md is written by a run of all cases")

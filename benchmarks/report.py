@@ -9,6 +9,8 @@ from benchmarks.sample import Sample
 
 WIDTH = 100
 GAP = "  "
+BEGIN, END = "<!-- benchmarks -->", "<!-- end -->"
+"""Between these the README repeats the table."""
 HEAD = ("what", "budget", "measured", "beside it", "ratio", "met")
 # The widest that each column may become; the sum and the gaps stay within WIDTH.
 LIMITS = (34, 14, 15, 18, 6, 3)
@@ -88,10 +90,25 @@ def as_markdown(rows: Sequence[Row]) -> str:
     <BLANKLINE>
     - **a**: of 3
     """
-    table = [HEAD, ("---",) * len(HEAD), *(row.cells() for row in rows)]
-    lines = [f"| {' | '.join(cells)} |".replace(" --- ", "---") for cells in table]
     notes = [f"- **{row.what}**: {row.note}" for row in rows if row.note]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    return "\n".join([as_table(rows), *([""] if notes else []), *notes])
+
+
+def as_table(rows: Sequence[Row]) -> str:
+    """Give the rows as a Markdown table."""
+    table = [HEAD, ("---",) * len(HEAD), *(row.cells() for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |".replace(" --- ", "---") for cells in table)
+
+
+def with_table(text: str, table: str) -> str:
+    """Put a table between the two marks of a page.
+
+    >>> with_table("a <!-- benchmarks --> old <!-- end --> b", "new").split()
+    ['a', '<!--', 'benchmarks', '-->', 'new', '<!--', 'end', '-->', 'b']
+    """
+    before, mark, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{mark}\n\n{table}\n\n{end}{after}" if mark and end else text
 
 
 def time_text(seconds: float) -> str:

@@ -156,3 +156,11 @@ def test_what_grew_more_than_it_may_is_a_leak(files: int, memory: float, is_leak
     before = soak.Footprint(20, 30_000_000)
     after = soak.Footprint(20 + files, 30_000_000 + int(memory))
     assert bool(soak.leaks({"daemon": before}, {"daemon": after})) == is_leak
+
+
+def test_the_readme_shows_the_table_of_the_last_whole_run() -> None:
+    details = program.PAGE.read_text()
+    table = "\n".join(line for line in details.splitlines() if line.startswith("|"))
+    assert table.count("\n") > len(program.CASES)
+    readme = program.README.read_text()
+    assert report.with_table(readme, table) == readme
