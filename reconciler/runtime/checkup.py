@@ -13,6 +13,10 @@ FILES_A_SERVICE = 8
 """Descriptors that daemon and holder together may need for a service, readers included."""
 
 
+LIBRARY = "library"
+"""The aspect of the record that is about the database itself; it matters to few."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """All that is looked at."""
@@ -32,6 +36,7 @@ def examine(vitals: Vitals) -> Iterator[Finding]:
     """Give a finding for each part, the healthy ones too."""
     yield _holder(vitals)
     yield _record(vitals)
+    yield from _library(vitals)
     yield _watch(vitals)
     yield from _manifests(vitals.picture)
     yield from _services(vitals.picture)
@@ -57,8 +62,13 @@ def _record(vitals: Vitals) -> Finding:
             text=vitals.record_trouble,
             mend="make room on the disk of the state directory; it is written then by itself",
         )
-    text = "; ".join(f"{aspect}: {said}" for aspect, said in vitals.record.items())
-    return Finding(check="record", grade=Grade.OK, text=text or "it is written")
+    aspects = [f"{aspect}: {said}" for aspect, said in vitals.record.items() if aspect != LIBRARY]
+    return Finding(check="record", grade=Grade.OK, text="; ".join(aspects) or "it is written")
+
+
+def _library(vitals: Vitals) -> Iterator[Finding]:
+    if LIBRARY in vitals.record:
+        yield Finding(check=LIBRARY, grade=Grade.OK, text=vitals.record[LIBRARY])
 
 
 def _watch(vitals: Vitals) -> Finding:

@@ -275,3 +275,17 @@ def test_a_problem_of_the_daemon_gives_its_exit_code(tmp_path: Path, code: int) 
         said = call("why", "web", cwd=tmp_path)
     assert said.returncode == code
     assert said.stderr == "weaver: cannot say why: no\n    mend: wait\n"
+
+
+@pytest.mark.parametrize(("option", "is_told"), [((), False), (("-v",), True)])
+def test_doctor_tells_of_the_library_where_more_is_asked_for(
+    tmp_path: Path, option: tuple[str, ...], is_told: bool
+) -> None:
+    found = {"check": "library", "grade": "ok", "text": "SQLite 3 is fine", "mend": ""}
+    replies = {
+        "/v1/doctor": Reply(body=json.dumps({"findings": [found]}).encode()),
+        "/v1/status": Reply(body=json.dumps({"daemon": {"version": "1", "pid": 7}}).encode()),
+    }
+    with serving(tmp_path, replies):
+        said = call("doctor", *option, cwd=tmp_path)
+    assert ("SQLite 3 is fine" in said.stdout) == is_told

@@ -80,6 +80,13 @@ def test_a_healthy_daemon_has_nothing_but_good_findings() -> None:
     assert {finding.grade for finding in examine(HEALTHY)} == {Grade.OK}
 
 
+def test_what_the_record_is_kept_with_is_a_finding_of_its_own() -> None:
+    record = {"library": "SQLite 3 is fine", "size": "4 MiB", "state": "writable"}
+    found = {finding.check: finding.text for finding in examine(replace(HEALTHY, record=record))}
+    assert found["record"] == "size: 4 MiB; state: writable"
+    assert found["library"] == "SQLite 3 is fine"
+
+
 @pytest.mark.parametrize(
     ("vitals", "check", "grade"),
     [

@@ -102,7 +102,7 @@ class SqliteStore:
         asides = [name for name in asides if not name.endswith(("-wal", "-shm"))]
         facts = {
             "library": version.wal_reset_fact(sqlite3.sqlite_version_info),
-            "size": f"{_size(self._path)} bytes, log {_size(self._wal)} bytes",
+            "size": f"{_in_words(_size(self._path))}, log {_in_words(_size(self._wal))}",
             "state": self.trouble or "writable",
         }
         if asides:
@@ -127,6 +127,21 @@ class SqliteStore:
             return await loop.run_in_executor(self._thread, job, *arguments)
         finally:
             self._waiting -= 1
+
+
+def _in_words(size: float) -> str:
+    """Give a number of bytes for people.
+
+    >>> [_in_words(size) for size in (0, 512, 4_194_304, 4_404_019)]
+    ['0 bytes', '512 bytes', '4 MiB', '4.2 MiB']
+    """
+    if size < 1024:
+        return f"{size:.0f} bytes"
+    for unit in ("KiB", "MiB"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size / 1024:.1f} GiB"
 
 
 def _size(path: Path) -> int:

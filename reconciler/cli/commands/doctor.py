@@ -17,6 +17,7 @@ from reconciler.cli.findings import local_findings
 from reconciler.cli.options import command, formats
 from reconciler.cli.session import Session
 from reconciler.runtime import socket_file
+from reconciler.runtime.checkup import LIBRARY
 from reconciler.runtime.control import Finding, Grade
 
 
@@ -32,8 +33,14 @@ def doctor_command(session: Session, output: str) -> int:
         screen.out_bytes(document(doctor_document(found)))
     else:
         page = Page(width=fast.width(), colour=session.colour)
-        screen.out_bytes(doctor_text(found, page).encode())
+        shown = found if session.verbose else [one for one in found if not is_minor(one)]
+        screen.out_bytes(doctor_text(shown, page).encode())
     return doctor_exit_code(found)
+
+
+def is_minor(finding: Finding) -> bool:
+    """Tell whether a finding is for those only who ask for more with -v."""
+    return finding.grade is Grade.OK and finding.check == LIBRARY
 
 
 def examine(session: Session) -> list[Finding]:
