@@ -119,7 +119,9 @@ def test_a_service_that_is_saved_only_is_changed_there_and_not_committed(
     assert scratch.read("services.d/api.yaml") == "name: api\ncommand: serve  # mine\n"
     assert (done.changed, done.commit, scratch.head()) == (False, head, head)
     assert scratch.status() == ["?? services.d/api.yaml"]
-    assert "not committed" in done.notes[0]
+    assert done.notes == (
+        "api is changed in the saved files only: the last commit does not have it",
+    )
 
 
 def test_a_service_that_is_staged_only_is_changed_there_and_not_committed(
@@ -197,7 +199,8 @@ def test_a_service_that_is_saved_only_is_removed_and_its_text_kept(scratch: Scra
     done = write(scratch, remove("api"))
     assert (done.changed, done.files) == (False, ("services.d/api.yaml",))
     assert scratch.status() == []
-    kept = next(note for note in done.notes if "are kept" in note)
+    said, kept = done.notes
+    assert said == "api is removed from the saved files; the last commit does not have it"
     assert scratch.git(*kept.rpartition(": git ")[2].split()) == text
 
 

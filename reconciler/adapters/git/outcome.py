@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from reconciler.adapters.git.edits import Changes, Edit, Edited
 from reconciler.adapters.git.layers import Layers
 from reconciler.manifest.naming import FOLDER, is_manifest
+from reconciler.model.units import ServiceName
 from reconciler.ports import ConflictError, ManifestError, NotFoundError
 
 NOT_COMMITTED_NOTE = (
@@ -62,7 +63,8 @@ def work_out(layers: Layers, edit: Edit) -> Outcome:
         saved=saved.changes,
         kept=_kept(layers, edit, staged.changes.keys() | saved.changes.keys()),
         notes=(
-            *_notes(committed, _without_gone(edit, staged), _without_gone(edit, saved)),
+            *_left_notes(edit, committed),
+            *_notes(_without_gone(edit, staged), _without_gone(edit, saved), committed.failed),
             *_news(committed, saved),
         ),
     )
@@ -130,14 +132,23 @@ def _without_gone(edit: Edit, layer: Edited) -> Edited:
     return replace(layer, failed=failed)
 
 
-def _notes(committed: Edited, staged: Edited, saved: Edited) -> Iterator[str]:
-    """Say of each service in which layer it could not be changed."""
+def _left_notes(edit: Edit, committed: Edited) -> Iterator[str]:
+    """Say of each service why nothing about it is committed."""
     for service, why in committed.failed.items():
-        yield f"{service} is changed in the saved files only, not committed: {why}"
+        if not isinstance(why, NotFoundError):
+            yield f"{service} is changed in the saved files only, not committed: {why}"
+        elif service in edit.removed:
+            yield f"{service} is removed from the saved files; the last commit does not have it"
+        else:
+            yield f"{service} is changed in the saved files only: the last commit does not have it"
+
+
+def _notes(staged: Edited, saved: Edited, not_committed: Collection[ServiceName]) -> Iterator[str]:
+    """Say of each service that was committed where else it could not be changed."""
     for service, why in saved.failed.items():
         yield f"{service} is committed, but your saved files were left as they are: {why}"
     for service, why in staged.failed.items():
-        if service not in committed.failed and service not in saved.failed:
+        if service not in not_committed and service not in saved.failed:
             yield f"{service} is committed, but what you staged was left as it is: {why}"
 
 
