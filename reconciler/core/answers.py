@@ -163,7 +163,7 @@ def probe_answered(ledger: Ledger, event: ProbeAnswered) -> None:
     process = record.process
     if process is None or process.run != event.run or record.state is not State.STARTING:
         return
-    if record.probing != event.serial or process.exit is not None:
+    if record.probing != event.serial:
         return
     if event.passed:
         became_ready(ledger, record)

@@ -163,7 +163,8 @@ def _service(
         reason=host_unseen or _reason(board, wish, records, hold, action),
         reason_code=HoldCode.HOST_UNSEEN if host_unseen else _code(hold, waiting),
         waiting_for=waiting,
-        waiting_since=min((r.since for r in records), default=None) if waiting else None,
+        # A slot that was never used has waited since nobody knows when.
+        waiting_since=min((r.since for r in records if r.since), default=None) if waiting else None,
         needs=tuple(need.service for need in wish.needs),
         needed_by=tuple(board.layout.dependents[name]),
         slots=tuple(_slot(record) for record in records),

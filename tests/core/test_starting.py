@@ -98,6 +98,19 @@ def test_what_waits_for_something_hopeless_is_at_rest_however_far_away_that_is()
     assert world.status("web").sync is Sync.OUT_OF_SYNC
 
 
+def test_what_starts_already_may_come_although_its_own_need_is_gone() -> None:
+    slow = Program(ready_after=seconds(20))
+    world = World(service("top", "web"), probed("web", "db"), service("db"), web=slow)
+    world.until(lambda: bool(world.runs("web")))
+    world.save(service("top", "web"), probed("web", "db"), service("db", state=STOPPED))
+    world.pass_time(5)
+    assert world.reason("top") == "waiting for web to be ready (starting: connection refused)"
+    assert world.status("top").health is Health.PROGRESSING
+    assert not world.picture.converged
+    world.settle()
+    assert world.state("top") is State.RUNNING
+
+
 def test_a_need_that_is_wanted_stopped_holds_its_dependents() -> None:
     world = World(service("web", "db"), service("db", state=STOPPED))
     world.settle()
