@@ -31,7 +31,7 @@ from reconciler.runtime.requests import (
 )
 
 FIRST_LOOK_S = 15.0
-"""For the first look at the manifests and the host; what keeps it is told rather than waited for."""
+"""For the first look at manifests and host; what keeps it is told rather than waited for."""
 
 
 class Operations:
