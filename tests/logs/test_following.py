@@ -223,5 +223,11 @@ def test_a_reader_that_leaves_takes_its_child_with_it(logs: Folder) -> None:
 
 
 def _children() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if any("grep_child" in word for word in child.cmdline())]
+    return [child for child in psutil.Process().children() if _is_reader(child)]
+
+
+def _is_reader(child: psutil.Process) -> bool:
+    try:
+        return any("grep_child" in word for word in child.cmdline())
+    except psutil.NoSuchProcess:  # gone between the two looks, or dead and not yet reaped
+        return False
