@@ -223,7 +223,8 @@ def _reason(fields: tuple[FieldChange, ...], because: str, hold: Hold | None) ->
         return hold.because
     telling = [change for change in fields if change.effect is Effect.RESTART]
     telling = telling or [change for change in fields if change.effect is not Effect.METADATA]
-    if not fields or (because and because != "its manifest changed" and not telling):
+    has_another_cause = because not in ("", "its manifest changed") and not telling
+    if not fields or has_another_cause:
         return because
     shown = ", ".join(change.path for change in (telling or fields)[:3])
     more = len(telling or fields) - 3

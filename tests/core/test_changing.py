@@ -368,6 +368,14 @@ def test_a_restart_of_one_service_leaves_the_others() -> None:
     assert world.arrives()
 
 
+def test_a_restart_says_why_it_was_asked_for() -> None:
+    world = World(service("web"))
+    world.settle()
+    world.ask(OperationKind.RESTART, "web", reason="new certificates")
+    world.settle()
+    assert world.happened("service.stopping") == ["new certificates"]
+
+
 def test_a_restart_is_finished_by_the_next_daemon() -> None:
     world = World(service("web", instances=2), web=Program(ends_in=seconds(3)))
     world.settle()

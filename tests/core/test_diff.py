@@ -102,6 +102,23 @@ def test_a_change_that_only_shows_says_which_field() -> None:
     assert change.reason == "description changed"
 
 
+def test_a_cause_elsewhere_counts_more_than_a_field_that_is_only_shown() -> None:
+    base = wanting(service("web", follows("db")), service("db"))
+    head = wanting(service("web", follows("db"), description="new"), service("db", edition=2))
+    web = compare(base, head, LANGUAGE).changes[1]
+    assert web.reason == "needs db, which restarts (onRestart: restart)"
+    assert [one.path for one in web.fields] == ["description"]
+
+
+def test_of_many_fields_only_the_first_are_named() -> None:
+    flat_many = Language(
+        describe=lambda spec: {f"env.{key}": spec.digest for key in "ABCDE"},
+        effect_of=lambda _: Effect.RESTART,
+    )
+    found = compare(wanting(service("web")), wanting(service("web", edition=2)), flat_many)
+    assert found.changes[0].reason == "env.A, env.B, env.C changed and 2 more"
+
+
 def test_a_service_that_follows_its_need_is_named_with_the_reason() -> None:
     web, db = service("web", follows("db")), service("db")
     found = compare(wanting(web, db), wanting(web, replace(db, digest="x")), LANGUAGE)  # type: ignore[arg-type]  # a digest

@@ -164,6 +164,21 @@ def test_what_is_on_its_way_out_is_not_called_back_by_a_later_removal() -> None:
     assert world.happened("prune.held") == []
 
 
+def test_who_still_needs_what_was_removed_says_that_nobody_defines_it() -> None:
+    world = World(service("web", "db"), service("db"), service("other"))
+    world.settle()
+    world.save(service("other"), invalid=["web"])
+    world.settle()
+    assert world.reason("web").startswith("services.d/web.yaml:3:1")
+    assert (
+        world.happened("dependency.lost", "web")[-1] == "runs without db (no manifest defines it)"
+    )
+    world.end("web")
+    world.settle()
+    assert [str(wait) for wait in world.status("web").waiting_for] == ["db: ready"]
+    assert world.holds("web") == ["waiting for db to be ready (no manifest defines it)"]
+
+
 def test_a_service_that_was_removed_and_comes_back_starts_afresh() -> None:
     world = World(service("web", max_restarts=0), service("db"))
     world.settle()

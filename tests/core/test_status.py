@@ -132,6 +132,14 @@ def test_what_is_gone_is_shown_as_long_as_something_of_it_runs() -> None:
     assert list(shown(empty).services) == ["db"]
 
 
+def test_of_what_is_gone_only_what_still_runs_is_shown() -> None:
+    situation = converged(service("web", instances=2), service("db"))
+    gone = replace(situation, desired=settle(manifests(service("db")), situation.services))
+    slots = {**situation.slots, name("web"): {1: situation.slots[name("web")][1]}}
+    found = shown(replace(gone, slots=slots)).services[name("web")]
+    assert [one.slot for one in found.slots] == [slot("web", 1)]
+
+
 def test_a_process_in_a_slot_too_many_is_shown_until_it_is_gone() -> None:
     spec = service("web")
     extra = replace(as_wanted(spec, 1), state=State.STOPPING, deadline=LATER)

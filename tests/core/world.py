@@ -90,13 +90,16 @@ class World:
         """Keep the manifests from being trusted."""
         self.tell(ManifestsHeld(because=because))
 
-    def ask(self, kind: OperationKind, *services: str, prune_id: str = "") -> None:
+    def ask(
+        self, kind: OperationKind, *services: str, prune_id: str = "", reason: str = ""
+    ) -> None:
         """Ask for something that is no change of a manifest."""
         operation = Operation(
             id=f"op-{next(self._count)}",
             kind=kind,
             services=tuple(map(name, services)),
             prune_id=prune_id,
+            reason=reason,
         )
         self.tell(Asked(operation=operation))
 
@@ -244,6 +247,14 @@ class World:
 
     def reason(self, service: str) -> str:
         return self.status(service).reason
+
+    def holds(self, service: str) -> list[str]:
+        """Give the reasons why slots of a service are left as they are."""
+        return [
+            hold.because
+            for hold in self.picture.holds
+            if hold.service == service and hold.slot is not None
+        ]
 
     def runs(self, service: str, index: int = 0) -> list[Run]:
         """Give every process that a slot ever had, oldest first."""
