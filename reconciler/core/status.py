@@ -148,7 +148,7 @@ def _service(
     memory = board.situation.services.get(name)
     records = _shown_records(board, wish)
     hold = _telling(holds)
-    waiting = _waiting_for(hold, action)
+    waiting = _waiting_for(holds, action)
     source = wanted.source if wanted else memory.source if memory else Source(file="")
     state = _state(wish, records)
     sync = _sync(wish, hold, action, host_unseen)
@@ -199,10 +199,10 @@ def _telling(holds: list[Hold]) -> Hold | None:
     )
 
 
-def _waiting_for(hold: Hold | None, action: Action | None) -> tuple[Wait, ...]:
+def _waiting_for(holds: list[Hold], action: Action | None) -> tuple[Wait, ...]:
     if isinstance(action, Start | Stop | Restart | Kill) and action.after:
         return action.after
-    return hold.waiting_for if hold else ()
+    return next((hold.waiting_for for hold in holds if hold.waiting_for), ())
 
 
 def _state(wish: Wish, records: list[SlotRecord]) -> State:
