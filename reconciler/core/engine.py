@@ -76,11 +76,11 @@ class Engine:
 
     def picture(self, now: Nanos) -> Picture:
         """Give what people are shown."""
-        ledger = self._ledger
+        ledger, situation = self._ledger, self._present(now)
         return picture(
-            self._laid_out(self._present(now)),
+            situation,
             self._plan,
-            layout=self._layout,
+            layout=self._laid_out(situation),
             source_held=ledger.source_held,
             host_unseen="" if ledger.host_seen else ledger.host_lost,
             is_read=ledger.manifests_seen,
@@ -100,9 +100,10 @@ class Engine:
             strays=ledger.strays,
         )
 
-    def _laid_out(self, situation: Situation) -> Situation:
+    def _laid_out(self, situation: Situation) -> Layout:
+        """Give the layout of a situation, which is nearly always the last one."""
         self._layout = lay_out(situation, self._layout)
-        return situation
+        return self._layout
 
     # --- taking in -------------------------------------------------------------------------
 
@@ -161,11 +162,12 @@ class Engine:
         if any(isinstance(action, Forget) for action in self._plan.actions):
             guard_removals(ledger)
         if ledger.transitions:
-            tell_of_needs(ledger, arrange(self._present(ledger.now), self._layout))
+            situation = self._present(ledger.now)
+            tell_of_needs(ledger, arrange(situation, self._laid_out(situation)))
 
     def _judged(self, situation: Situation) -> Plan:
         """Plan, and hold back what the judge refuses."""
-        made = plan(self._laid_out(situation), self._layout)
+        made = plan(situation, self._laid_out(situation))
         faults = judge(made, situation)
         for fault in faults:
             if fault not in self._faults:

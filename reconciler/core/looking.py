@@ -69,28 +69,33 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     look = event.look
     if look.serial <= ledger.newest_look:
         return
-    ledger.newest_look = look.serial
-    if ledger.looking is not None and look.serial >= ledger.looking.serial:
+    _see(ledger, look.serial)
+    known = dict.fromkeys(record.memory.slot for record in ledger.records())
+    known |= dict.fromkeys(ledger.remembered_slots)
+    fresh = {process.slot for process in look.processes}.difference(known)
+    unclaimed = {slot for slot in fresh if ledger.spec(slot.service) is None}
+    rest = tuple(process for process in look.processes if process.slot in unclaimed)
+    ledger.unclaimed = replace(look, processes=rest) if rest else None
+    ledger.strays = _compare_all(ledger, look, [*known, *sorted(fresh - unclaimed)])
+    ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
+    # All other runs would have been met in this look.
+    ledger.early = {
+        run: early
+        for run, early in ledger.early.items()
+        if early.slot in unclaimed or ledger.record(early.slot).pending is not None
+    }
+
+
+def _see(ledger: Ledger, serial: Serial) -> None:
+    """Note that the host is in sight."""
+    ledger.newest_look = serial
+    if ledger.looking is not None and serial >= ledger.looking.serial:
         ledger.looking = None
     if ledger.lost_at is not None:
         # Nobody was asked whether it is ready meanwhile, and perhaps nobody was told to stop.
         put_off(ledger, Nanos(ledger.now - ledger.lost_at))
     ledger.looked_at = ledger.now
     ledger.host_seen, ledger.host_lost, ledger.lost_at = True, "", None
-    slots = dict.fromkeys(record.memory.slot for record in ledger.records())
-    slots |= dict.fromkeys(ledger.remembered_slots)
-    fresh = {process.slot for process in look.processes}.difference(slots)
-    unclaimed = {slot for slot in fresh if ledger.spec(slot.service) is None}
-    rest = tuple(process for process in look.processes if process.slot in unclaimed)
-    ledger.unclaimed = replace(look, processes=rest) if rest else None
-    ledger.strays = _compare_all(ledger, look, [*slots, *sorted(fresh - unclaimed)])
-    ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
-    # All others would have been met in this look.
-    ledger.early = {
-        run: early
-        for run, early in ledger.early.items()
-        if early.slot in unclaimed or ledger.record(early.slot).pending is not None
-    }
 
 
 def claim(ledger: Ledger) -> None:
