@@ -50,7 +50,7 @@ CATCH_UP_LIMIT = 10_000
 FIRST_SIGHT_S = 2.0
 NEWS_S = 0.2
 """What a status may wait for the commit that somebody made just before."""
-QUICKLY_S = 0.05
+QUICKLY_S = 0.25
 """What a status may wait for figures; old ones, or none, are better than a late answer."""
 NO_RUN = RunId("")
 NOT_MET, TIMED_OUT = 7, 9

@@ -57,7 +57,7 @@ class TreeSampler:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: Mapping[str, tuple[ProcessId, Usage]] = {}
-        self._asked: frozenset[str] = frozenset()
+        self._asked: frozenset[tuple[str, ProcessId]] = frozenset()
         self._at: Nanos | None = None
         self._meter = Meter()
         self._measuring: asyncio.Future[None] | None = None
@@ -88,7 +88,7 @@ class TreeSampler:
         if self._at is None:
             return True
         age = self._clock.now() - self._at
-        return age >= FRESH or (age >= NEWCOMERS_AFTER and not self._asked >= targets.keys())
+        return age >= FRESH or (age >= NEWCOMERS_AFTER and not self._asked >= targets.items())
 
     async def _measure(self, targets: Mapping[str, ProcessId]) -> None:
         try:
@@ -97,7 +97,7 @@ class TreeSampler:
         except (OSError, ValueError) as error:
             log.warning("cannot measure what services use: %s", error)
         finally:
-            self._asked, self._at = frozenset(targets), self._clock.now()
+            self._asked, self._at = frozenset(targets.items()), self._clock.now()
             self._measuring = None
 
     def _figures(self, targets: Mapping[str, ProcessId]) -> Mapping[str, Usage]:
