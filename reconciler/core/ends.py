@@ -164,10 +164,13 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
 
 
 def one_more_failure(ledger: Ledger, record: SlotRecord, because: str, uptime: Nanos) -> Trouble:
-    """Give the trouble of a slot after one more failure."""
+    """Give the trouble of a slot after one more failure.
+
+    The failure of an older version says nothing about today's, which is tried at once.
+    """
     slot, memory = record.memory.slot, record.memory
     spec = ledger.spec(slot.service)
-    if spec is None:
+    if spec is None or memory.tried != spec.digest:
         return Trouble(failures=memory.trouble.failures + 1, because=because)
     return after_failure(
         memory.trouble,

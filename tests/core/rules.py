@@ -108,7 +108,9 @@ class Rules:
             spec = self._in_force.get(run.slot.service)
             if spec is not None and end.at - run.started >= spec.backoff.reset_after:
                 self._forgive([spec.name])
-            if spec is None or not spec.is_oneshot or end.code != 0:
+            is_done = spec is not None and spec.is_oneshot and end.code == 0
+            is_of_today = spec is not None and spec.digest == run.digest
+            if is_of_today and not is_done:
                 self._fail(run.slot, now)
         self._heard[run_id] = end
         self._counted.add(run_id)

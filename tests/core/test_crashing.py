@@ -9,7 +9,7 @@ from reconciler.model.observed import State
 from reconciler.model.spec import Backoff, RestartPolicy
 from reconciler.model.status import Health
 from reconciler.model.units import Nanos, minutes, seconds
-from tests.core.building import STEADY, TCP, follows, probed, service
+from tests.core.building import STEADY, STOPPED, TCP, follows, probed, service
 from tests.core.host import Program
 from tests.core.world import World
 
@@ -229,6 +229,21 @@ def test_a_back_off_is_kept_across_a_restart_of_the_daemon() -> None:
     assert world.reason("web") == before
     world.pass_time(20)
     assert len(world.runs("web")) == failures + 1
+
+
+def test_the_end_of_an_older_version_does_not_count_against_todays() -> None:
+    world = World(service("web", "db", max_restarts=0), service("db"))
+    world.settle()
+    world.save(service("web", "db", max_restarts=0), service("db", state=STOPPED))
+    world.settle()
+    # The new version has to wait for its need, so the old one runs on, and ends.
+    world.save(service("web", "db", edition=2, max_restarts=0), service("db", state=STOPPED))
+    world.settle()
+    world.end("web", code=1)
+    world.save(service("web", "db", edition=2, max_restarts=0), service("db"))
+    world.settle()
+    assert world.run_of("web").digest == "web@2"
+    assert world.happened("service.gave-up") == []
 
 
 def test_giving_up_is_kept_across_a_restart_of_the_daemon() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reconciler.model.event import OperationKind
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 from tests.core.strategies import Deed, histories, manifest_sets
@@ -42,6 +43,23 @@ def test_when_the_faults_are_over_it_arrives_and_stays_quiet(
     for spec in last:
         if may_run(spec, {one.name: one for one in last}):
             assert world.is_as_wanted(spec), f"{spec.name}\n{world.told()}"
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(history=histories(), kind=st.sampled_from((OperationKind.SHUTDOWN, OperationKind.KILL)))
+def test_a_shutdown_comes_to_its_end_whatever_was_before(
+    history: list[Deed], kind: OperationKind
+) -> None:
+    world = World()
+    live(world, history)
+    world.mend()
+    world.ask(kind)
+    world.until(lambda: world.finished, within=120)
+    assert world.pids() == {}
+    services = dict(world.memory.services)
+    world.kill_daemon()
+    world.step()
+    assert world.memory.services.keys() >= services.keys()
 
 
 def may_run(spec: ServiceSpec, last: Mapping[ServiceName, ServiceSpec]) -> bool:

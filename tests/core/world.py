@@ -148,16 +148,20 @@ class World:
         self.host.end(run, code=code, signal=signal)
 
     def calm(self) -> None:
-        """Let nothing go wrong any more: programs behave, and every answer arrives."""
+        """Let nothing go wrong any more: every answer arrives, and programs behave."""
+        self.mend()
+        self.host.programs = dict.fromkeys(self.host.programs, WELL_BEHAVED)
+        for run in self.host.runs.values():
+            run.program = WELL_BEHAVED
+        self.pass_time(CALMING)
+
+    def mend(self) -> None:
+        """Let every answer arrive; programs go on as they are."""
         host = self.host
         host.is_lost = False
         for faults in (host.loses_next, host.drops_next, host.doubles_next):
             faults.clear()
         host.delays.clear()
-        host.programs = dict.fromkeys(host.programs, WELL_BEHAVED)
-        for run in host.runs.values():
-            run.program = WELL_BEHAVED
-        self.pass_time(CALMING)
 
     def let_go(self) -> None:
         """Agree to every removal, and let everything that failed for good be tried again."""
