@@ -83,6 +83,9 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     """Note the end of a slot's main process, and judge it unless we asked for it."""
     process = record.process
     assert process is not None
+    if record.memory.asked == process.run:
+        # Perhaps by an earlier daemon, so that the slot does not look like it.
+        record = ledger.move(record, Signal.STOP, "it was asked to end")
     memory = replace(record.memory, last_exit=end, exited=process.run)
     is_known = record.memory.exited == process.run
     record = replace(

@@ -162,6 +162,7 @@ def _send(ledger: Ledger, record: SlotRecord, process: Process, because: str) ->
     serial = _command(ledger, process, name, scope, because)
     return replace(
         record,
+        memory=replace(record.memory, asked=process.run),
         pending=ledger.pending(serial),
         touched=serial,
         deadline=Nanos(ledger.now + patience),

@@ -52,6 +52,8 @@ class SlotMemory:
     """The spec digest of the last start: a new digest clears trouble and counts."""
     newest: Nanos = Nanos(0)
     """When the newest process of this slot started; a word of an older one is stale."""
+    asked: RunId | None = None
+    """The last run that was asked to end, so that its end is taken for no failure."""
     exited: RunId | None = None
     """The last run whose exit was heard, so that it is judged once."""
     ended: RunId | None = None

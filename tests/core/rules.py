@@ -50,6 +50,8 @@ class Rules:
         """The ends that some daemon has heard of."""
         self._failures: dict[Slot, int] = {}
         self._failed_at: dict[Slot, Nanos] = {}
+        self._failed_serials: set[int] = set()
+        """Of starts that the present daemon was told to have failed; it may be told twice."""
         self._patience: dict[RunId, Nanos] = {}
         self._is_hurried = False
         self._is_shutting_down = False
@@ -62,7 +64,7 @@ class Rules:
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life: it starts counting, and has heard nothing."""
         self._serial = self._blind_until = 0
-        self._heard = {}
+        self._heard, self._failed_serials = {}, set()
         self._is_hurried = self._is_shutting_down = False
         self._in_force = {name: one.spec for name, one in memory.services.items()}
 
@@ -84,8 +86,10 @@ class Rules:
                     for process in look.processes:
                         if process.exit is not None:
                             self._hear(process.run, process.exit, now)
-                case SpawnFailed(slot=slot, is_busy=False):
-                    self._fail(slot, now)
+                case SpawnFailed(serial=serial, slot=slot, is_busy=False):
+                    if serial not in self._failed_serials:
+                        self._fail(slot, now)
+                    self._failed_serials.add(serial)
                 case Asked(operation=operation):
                     self._note(operation.kind, operation.services)
                 case _:
@@ -203,7 +207,9 @@ class Rules:
         if order.signal != "SIGKILL":
             spec = self._in_force.get(run.slot.service)
             if spec is not None:
-                self._patience.setdefault(run.id, spec.stop_timeout)
+                # Asked again by a later daemon, it has the time that the manifest then gives.
+                known = self._patience.get(run.id, spec.stop_timeout)
+                self._patience[run.id] = min(known, spec.stop_timeout)
             if run.exit is None and self._is_unwanted(run.slot.service):
                 self._ends_in_order(run.slot.service)
             return

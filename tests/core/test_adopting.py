@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.model.event import HostLost, LookAtHost, Spawned
+from reconciler.model.event import HostLost, LookAtHost, OperationKind, Spawned
 from reconciler.model.observed import State
 from reconciler.model.record import Memory
+from reconciler.model.spec import RestartPolicy
 from reconciler.model.status import Health
 from reconciler.model.units import Digest, Nanos, Serial, milliseconds, minutes, seconds
 from tests.core.building import STOPPED, oneshot, probed, service, slot
@@ -109,6 +110,23 @@ def test_a_restart_is_not_begun_before_the_old_process_is_gone() -> None:
     world.settle()
     assert world.run_of("web").digest == "web@2"
     assert world.host.busy_refusals == 0
+
+
+@pytest.mark.parametrize("policy", list(RestartPolicy))
+@pytest.mark.parametrize("down_for", [0, 3])
+def test_a_restart_that_the_daemon_did_not_live_to_see_is_brought_to_its_end(
+    policy: RestartPolicy, down_for: float
+) -> None:
+    world = World(service("web", restart=policy), web=Program(ends_in=seconds(1)))
+    world.settle()
+    world.ask(OperationKind.RESTART, "web")
+    world.step()
+    world.kill_daemon(down_for=down_for)
+    world.settle()
+    assert world.state("web") is State.RUNNING
+    assert len(world.runs("web")) == 2
+    assert world.happened("service.crashed") == []
+    assert world.arrives()
 
 
 def test_a_process_of_a_service_that_is_not_known_is_stopped() -> None:

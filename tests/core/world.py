@@ -187,7 +187,11 @@ class World:
             self.host.acknowledge(self._taken_in)
             self._taken_in = []
         self.story += in_words(events, decision, Nanos(self.now - START))
-        self.rules.after(self.engine, decision, self.now)
+        try:
+            self.rules.after(self.engine, decision, self.now)
+        except AssertionError as breach:
+            breach.add_note(self.told())
+            raise
         for command in decision.commands:
             self.host.perform(command)
         self._wake_at = decision.wake_at
