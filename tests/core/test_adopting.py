@@ -13,8 +13,8 @@ from reconciler.model.spec import RestartPolicy
 from reconciler.model.status import Health
 from reconciler.model.units import Digest, Nanos, Serial, milliseconds, minutes, seconds
 from tests.core.building import STOPPED, oneshot, probed, service, slot
-from tests.core.host import BOOT, Program
-from tests.core.world import World
+from tests.sim.host import BOOT, Program
+from tests.sim.world import World
 
 
 def test_a_new_daemon_adopts_what_runs_and_starts_nothing() -> None:

@@ -15,8 +15,8 @@ from reconciler.model.spec import RestartPolicy, ServiceSpec
 from reconciler.model.status import Health, Sync
 from reconciler.model.units import Nanos, seconds
 from tests.core.building import STOPPED, follows, manifests, name, oneshot, probed, service
-from tests.core.host import Program
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 
 def test_a_change_restarts_that_service_and_no_other() -> None:

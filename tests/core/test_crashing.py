@@ -10,8 +10,8 @@ from reconciler.model.spec import Backoff, RestartPolicy
 from reconciler.model.status import Health
 from reconciler.model.units import Nanos, minutes, seconds
 from tests.core.building import STEADY, STOPPED, TCP, follows, probed, service
-from tests.core.host import Program
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 ALWAYS, ON_FAILURE, NEVER = RestartPolicy.ALWAYS, RestartPolicy.ON_FAILURE, RestartPolicy.NEVER
 

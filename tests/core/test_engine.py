@@ -14,9 +14,9 @@ from reconciler.model.plan import Plan, Situation, Start, Stop
 from reconciler.model.record import Memory
 from reconciler.model.units import seconds
 from tests.core.building import name, probed, service
-from tests.core.host import BOOT, Program
-from tests.core.strategies import Deed, histories
-from tests.core.world import World
+from tests.sim.host import BOOT, Program
+from tests.sim.strategies import Deed, histories
+from tests.sim.world import World
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])

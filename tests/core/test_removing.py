@@ -8,8 +8,8 @@ from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Sync
 from reconciler.model.units import seconds
 from tests.core.building import name, service
-from tests.core.host import Program
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 SLOW = Program(ends_in=seconds(5))
 

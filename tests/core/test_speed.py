@@ -16,8 +16,8 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import Backoff, ServiceSpec
 from reconciler.model.units import Nanos, Serial, milliseconds, seconds
 from tests.core.building import manifests, service
-from tests.core.host import BOOT
 from tests.core.situations import NOW, converged, process_in
+from tests.sim.host import BOOT
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from reconciler.model.spec import Condition, RestartPolicy
 from reconciler.model.status import Health, Sync
 from reconciler.model.units import milliseconds, seconds
 from tests.core.building import STOPPED, need, oneshot, probed, service
-from tests.core.host import Program
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 
 def test_a_chain_comes_up_needs_first() -> None:

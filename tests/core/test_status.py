@@ -14,9 +14,9 @@ from reconciler.model.plan import Hold, HoldCode, Plan, Situation
 from reconciler.model.record import SlotRecord, Trouble
 from reconciler.model.status import Health, Picture, ServiceStatus, Sync
 from tests.core.building import STOPPED, manifests, name, oneshot, service, slot
-from tests.core.host import Program
 from tests.core.situations import LATER, as_wanted, converged, memory_of
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 
 def shown(situation: Situation, *, host_unseen: str = "", source_held: str = "") -> Picture:

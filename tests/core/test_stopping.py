@@ -9,8 +9,8 @@ from reconciler.model.observed import State
 from reconciler.model.status import Health
 from reconciler.model.units import Nanos, milliseconds, seconds
 from tests.core.building import STOPPED, need, probed, service
-from tests.core.host import Program
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 
 def signals(world: World) -> list[tuple[str, str, Scope]]:

@@ -16,8 +16,8 @@ from reconciler.model.observed import State
 from reconciler.model.spec import Backoff
 from reconciler.model.units import Nanos, milliseconds, seconds
 from tests.core.building import STOPPED, follows, oneshot, probed, service
-from tests.core.host import Program
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 FOLDER = Path(__file__).parent / "transcripts"
 Story = Callable[[], World]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from reconciler.model.event import OperationKind
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
-from tests.core.strategies import Deed, histories, manifest_sets
-from tests.core.world import World
+from tests.sim.strategies import Deed, histories, manifest_sets
+from tests.sim.world import World
 
 
 def live(world: World, history: list[Deed]) -> None:

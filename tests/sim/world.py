@@ -29,9 +29,9 @@ from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
 from reconciler.model.units import Nanos, ServiceName, minutes, seconds
 from tests.core.building import manifests, name, slot
-from tests.core.host import BOOT, Host, Program, Run
-from tests.core.rules import Rules
-from tests.core.words import in_words
+from tests.sim.host import BOOT, Host, Program, Run
+from tests.sim.rules import Rules
+from tests.sim.words import in_words
 
 MANY_STEPS = 5_000
 """More than any of the small worlds here can need to come to rest."""

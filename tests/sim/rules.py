@@ -30,7 +30,7 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import Backoff, Condition, Need, ServiceSpec
 from reconciler.model.units import Nanos, RunId, ServiceName
 from tests.core.building import place
-from tests.core.host import Host, Run
+from tests.sim.host import Host, Run
 
 CLEAN = ("SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE")
 

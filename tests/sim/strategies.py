@@ -21,8 +21,8 @@ from reconciler.model.spec import (
 )
 from reconciler.model.units import Digest, Nanos, milliseconds, seconds
 from tests.core.building import TCP, in_brief, service
-from tests.core.host import Program
-from tests.core.world import World
+from tests.sim.host import Program
+from tests.sim.world import World
 
 NAMES = ("a", "b", "c", "d", "e")
 
