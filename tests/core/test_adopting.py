@@ -175,11 +175,10 @@ def test_a_look_before_the_manifests_are_read_does_not_lose_what_they_define() -
     world.settle()
     before = world.pids()
     world.memory = Memory(boot=BOOT)
-    found = world.rules.manifests
     world.forget_manifests()
     world.kill_daemon()
     world.pass_time(3)
-    world.read(found)
+    world.save(probed("web"))
     world.settle()
     assert world.pids() == before
     assert world.state("web") is State.RUNNING

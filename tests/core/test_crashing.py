@@ -208,10 +208,9 @@ def test_an_exit_heard_twice_is_counted_once() -> None:
 def test_an_exit_that_a_look_shows_once_more_is_counted_once() -> None:
     world = World(service("web"))
     world.settle()
-    run = world.run_of("web")
+    world.host.loses_next.add("acknowledge")
     world.end("web", code=1)
     world.step()
-    run.is_told = False  # the acknowledgement did not arrive
     world.kill_daemon()
     world.settle()
     assert world.status("web").slots[0].restarts == 1

@@ -29,8 +29,8 @@ def test_the_same_events_at_the_same_times_give_the_same_decisions(history: list
     lived = world.lives
     for memory, steps in lived:
         again = Engine(memory, 5)
-        for events, now, decision in steps:
-            assert again.step(events, now) == decision
+        for step in steps:
+            assert again.step(step.events, step.now) == step.decision
 
 
 def test_it_first_looks_at_the_host_and_does_nothing_else() -> None:

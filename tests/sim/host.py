@@ -1,15 +1,18 @@
-"""A simulated host with a holder, as honest as the real one: it only does what it is told to.
+"""What the daemon sees of a simulated machine: a connection to the holder, good or bad.
 
-It knows no rule of Weaver. Programs misbehave as they are told; the connection to the holder may
-be lost for a while, and answers may get lost, come late, or come twice.
+It knows no rule of Weaver. Commands and answers may get lost, come late, or come twice; the
+connection may be cut; the holder may be slow, or dead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from reconciler.model.event import (
+    Command,
     Event,
     Exited,
     HostLooked,
@@ -17,267 +20,348 @@ from reconciler.model.event import (
     LookAtHost,
     Probe,
     ProbeAnswered,
-    Scope,
     Signal,
     SignalAnswered,
     Spawn,
-    Spawned,
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot
+from reconciler.model.observed import Look, Slot
 from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName, seconds
+from tests.sim.holder import Entry, Holder
+from tests.sim.machine import BOOT, PROMPT, Later, Machine, Program, Run
 
-BOOT = "boot-1"
-PROMPT = Nanos(MILLISECOND)
-"""How long an answer takes."""
+__all__ = ["BOOT", "PROMPT", "Host", "Program", "Run", "Weather"]
+
 GONE = "the holder has left"
+LATE = (Nanos(20 * MILLISECOND), Nanos(300 * MILLISECOND), seconds(2), seconds(12))
+LOOK_GIVEN_UP = seconds(15)
+"""After which a look without an answer means that the host cannot be seen."""
+PROBE_GIVEN_UP = seconds(6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """How the processes of a service behave."""
+class Weather:
+    """How likely it is that a message goes astray; all of it follows from `salt`."""
 
-    cannot_run: str = ""
-    """Why its start fails; empty when it works."""
-    ready_after: Nanos | None = Nanos(0)
-    """When probes begin to pass; None: never."""
-    lives_for: Nanos | None = None
-    """When it ends by itself; None: never, unless it is a oneshot."""
-    oneshot_takes: Nanos | None = seconds(2)
-    """When it ends by itself if it is a oneshot."""
-    code: int = 0
-    """What it then exits with."""
-    ends_in: Nanos | None = PROMPT
-    """How long it takes to end when asked to; None: it ignores that."""
-    leaves_child: bool = False
-    """Whether a child outlives its main process, until it is asked to end as well."""
-    child_ignores: bool = False
-    """Whether that child has to be killed."""
-    unkillable: bool = False
+    salt: int = 0
+    never: float = 0.0
+    """An answer never comes."""
+    twice: float = 0.0
+    late: float = 0.0
+    held: float = 0.0
+    """The news of an end is held back while somebody looks into it."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Run:
-    """One start of one slot, as the holder knows it."""
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What happens to one message."""
 
-    slot: Slot
-    id: RunId
-    pid: int
-    digest: Digest
-    started: Nanos
-    program: Program
-    exit: Exit | None = None
-    is_empty: bool = False
-    is_told: bool = False
-    """Whether the daemon has taken in that it is over."""
-    asked_at: Nanos | None = None
-    """When it was first asked to end."""
+    copies: int = 1
+    delay: Nanos = PROMPT
+
+
+class Host:
+    """The processes of one machine and the connection to the holder that holds them."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], Nanos],
+        later: Later,
+        tell: Callable[[Event], None],
+        reply: Callable[[Nanos, Event], None],
+    ) -> None:
+        self.now, self.later, self._tell_daemon, self._reply = now, later, tell, reply
+        self.machine = Machine(now=now, later=later)
+        self.journal: list[Entry] = []
+        self.holder: Holder | None = None
+        self.is_lost = False
+        """Whether the daemon has no connection to the holder, though there is one."""
+        self.is_haunted = False
+        """Whether every slot is refused as taken, though nothing shows in a look."""
+        self.busy_refusals = 0
+        self.weather: Weather | None = None
+        self.busy_until = Nanos(0)
+        """Until then the holder does nothing."""
+        self.dies_in_spawn = ""
+        """At which point of the next start the holder is killed."""
+        self.loses_next: set[str] = set()
+        """Kinds of commands whose next answer is lost: `Spawn`, `Signal`, `LookAtHost`, `Probe`."""
+        self.drops_next: set[str] = set()
+        """Kinds of commands of which the next one never arrives."""
+        self.doubles_next: set[str] = set()
+        self.delays: dict[str, Nanos] = {}
+        """How long the answers to commands of a kind take, where not as long as usual."""
+        self.faults: Counter[str] = Counter()
+        """What went wrong, by its name."""
+        self._messages = 0
+        self._connection = 0
+        self._waiting: dict[int, Command] = {}
+        """What the present daemon asked and was not answered, by serial."""
+        self._told_seq: int | None = None
+        self._held = 0
+        self.begin_holder()
+
+    # --- what runs -------------------------------------------------------------------------
 
     @property
-    def identity(self) -> ProcessId:
-        return ProcessId(boot=BOOT, pid=self.pid, born=self.pid * 10)
+    def runs(self) -> dict[RunId, Run]:
+        """Give every process there ever was."""
+        return self.machine.runs
 
-    def is_ready(self, now: Nanos) -> bool:
-        delay = self.program.ready_after
-        return delay is not None and now >= self.started + delay and self.exit is None
-
-    def shown(self) -> Process:
-        return Process(
-            slot=self.slot,
-            id=self.identity,
-            run=self.id,
-            digest=self.digest,
-            started=self.started,
-            exit=self.exit,
-            tree_empty=self.is_empty,
-        )
-
-
-Later = Callable[[Nanos, Callable[[], None]], None]
-"""Have something done after a span of time."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Host:
-    """The processes of one machine and the holder that holds them."""
-
-    now: Callable[[], Nanos]
-    later: Later
-    tell: Callable[[Event], None]
-    """Puts an event into the daemon's inbox."""
-    reply: Callable[[Nanos, Event], None]
-    """Puts an answer into it after a span of time."""
-    programs: dict[ServiceName, Program] = field(default_factory=dict)
-    runs: dict[RunId, Run] = field(default_factory=dict)
-    by_slot: dict[Slot, list[Run]] = field(default_factory=dict)
-    started: int = 0
-    busy_refusals: int = 0
-    is_haunted: bool = False
-    """Whether every slot is refused as taken, though nothing shows in a look."""
-    is_lost: bool = False
-    """Whether the daemon has no connection to the holder."""
-    loses_next: set[str] = field(default_factory=set)
-    """Kinds of commands whose next answer is lost: `Spawn`, `Signal`, `LookAtHost`, `Probe`."""
-    drops_next: set[str] = field(default_factory=set)
-    """Kinds of commands of which the next one never arrives."""
-    doubles_next: set[str] = field(default_factory=set)
-    delays: dict[str, Nanos] = field(default_factory=dict)
-    """How long the answers to commands of a kind take, where not as long as usual."""
+    @property
+    def programs(self) -> dict[ServiceName, Program]:
+        """Give what each service's next process is like."""
+        return self.machine.programs
 
     def live(self, slot: Slot) -> list[Run]:
         """Give the runs of a slot of which something lives."""
-        return [run for run in self.by_slot.get(slot, ()) if not run.is_empty]
+        return self.machine.live(slot)
+
+    def end(self, run: Run, *, code: int | None = None, signal: str | None = None) -> None:
+        """End a process from outside."""
+        self.machine.end(run, code=code, signal=signal)
+
+    def start(self, slot: Slot, digest: Digest, program: Program) -> Run:
+        """Start a process in a slot without the daemon, as somebody might by hand."""
+        run = self.machine.start(slot, digest, program, is_by_hand=True)
+        if self.holder is not None:
+            self.holder.take(run)
+        return run
+
+    @property
+    def is_cut(self) -> bool:
+        """Tell whether nothing can be asked of the holder."""
+        return self.is_lost or self.holder is None
+
+    # --- the holder and the connection -----------------------------------------------------
+
+    def begin_holder(self) -> None:
+        """Let there be a holder, which takes over what a former one left."""
+        if self.holder is None:
+            self.holder = Holder(self.machine, self.journal, self._told)
+
+    def kill_holder(self) -> None:
+        """Kill the holder; what it held runs on."""
+        if self.holder is not None:
+            self.holder = self.machine.witness = None
+            self.lose()
+
+    def lose(self) -> None:
+        """Cut the connection; whoever waits for an answer hears so."""
+        self._connection += 1
+        self._told_seq = None
+        self._held = 0
+        self._tell_daemon(HostLost(because=GONE))
+        waiting, self._waiting = self._waiting, {}
+        for command in waiting.values():
+            if not isinstance(command, Probe):
+                self._send(PROMPT, _lost(command), self._connection)
+
+    def reconnect(self) -> None:
+        """Begin a daemon's connection: what the last one waited for is nobody's any more."""
+        self._connection += 1
+        self._told_seq = None
+        self._held = 0
+        self._waiting.clear()
+        self.is_lost = False
+        self.begin_holder()
+
+    def reboot(self) -> None:
+        """End every process, and the holder with them; its journal is on the disk."""
+        self.machine.reboot()
+        self.holder = None
+        self.busy_until = Nanos(0)
+
+    @property
+    def is_holding_back(self) -> bool:
+        """Tell whether the news of an end is still on its way."""
+        return self._held > 0
+
+    def acknowledge(self) -> set[RunId]:
+        """Let the holder forget what it has told; give the runs of which it then knows no more."""
+        if self.is_cut or self._told_seq is None or self.holder is None:
+            return set()
+        if "acknowledge" in self.loses_next:
+            self.loses_next.discard("acknowledge")
+            return set()
+        return self.holder.acknowledge(self._told_seq)
+
+    def _told(self, seq: int, event: Event) -> None:
+        """Pass on what the holder tells unasked."""
+        if self.is_cut:
+            return
+        connection, weather = self._connection, self.weather
+        if weather is None or self._luck() >= weather.held or not isinstance(event, Exited):
+            if self._held and isinstance(event, TreeEmptied):
+                self._pass_on_later(connection, seq, event)
+            else:
+                self._pass_on(seq, event)
+            return
+        self.faults["news held back"] += 1
+        self._pass_on_later(connection, seq, event)
+
+    def _pass_on_later(self, connection: int, seq: int, event: Event) -> None:
+        self._held += 1
+        if self._told_seq is not None:
+            self._told_seq = max(self._told_seq, seq)
+
+        def pass_on() -> None:
+            if connection == self._connection:
+                self._held -= 1
+                self._pass_on(seq, event)
+
+        self.later(seconds(0.5), pass_on)
+
+    def _pass_on(self, seq: int, event: Event) -> None:
+        if self._told_seq is not None:
+            self._told_seq = max(self._told_seq, seq)
+        self._tell_daemon(event)
 
     # --- commands --------------------------------------------------------------------------
 
-    def perform(self, command: Spawn | Signal | Probe | LookAtHost) -> None:
-        """Do what was asked for, at once, and answer a little later."""
+    def perform(self, command: Command) -> None:
+        """Have a command done, now or when the holder has time, and answered a little later."""
+        connection = self._connection
+        self._waiting[command.serial] = command
+        if isinstance(command, Probe) or self.now() >= self.busy_until:
+            self._do(command, connection)
+        else:
+            self.faults["holder slow"] += 1
+            span = Nanos(self.busy_until - self.now())
+            self.later(span, lambda: self._do(command, connection))
+
+    def _do(self, command: Command, connection: int) -> None:
         kind = type(command).__name__
         if kind in self.drops_next:
             self.drops_next.discard(kind)
+            self.faults["command lost"] += 1
+            return
+        if connection != self._connection and (self.is_cut or self._luck() < 0.5):
+            # A holder drops what a former connection still had to say.
             return
         answer = self._answer(command)
+        if answer is None or connection != self._connection:
+            return
+        fate = self._fate(kind)
+        for _ in range(fate.copies):
+            self._send(fate.delay, answer, connection)
+        if not fate.copies:
+            self._give_up(command, connection)
+
+    def _send(self, delay: Nanos, answer: Event, connection: int) -> None:
+        def arrive() -> None:
+            if connection != self._connection:
+                return
+            if isinstance(answer, HostLooked):
+                self._told_seq = looked_at
+            self._waiting.pop(getattr(answer, "serial", 0), None)
+            self._reply(Nanos(0), answer)
+
+        looked_at = self.holder.ledger.seq if self.holder is not None else None
+        self.later(delay, arrive)
+
+    def _give_up(self, command: Command, connection: int) -> None:
+        """Let the daemon's patience end where an answer never comes."""
+        if isinstance(command, LookAtHost):
+            self._send(LOOK_GIVEN_UP, HostLost(because="the holder did not answer"), connection)
+        elif isinstance(command, Probe):
+            self._send(PROBE_GIVEN_UP, _probed(command, "no answer within 5 s"), connection)
+
+    def _fate(self, kind: str) -> _Fate:
         if kind in self.loses_next:
             self.loses_next.discard(kind)
-            return
-        delay = self.delays.get(kind, PROMPT)
-        for _ in range(2 if kind in self.doubles_next else 1):
-            self.reply(delay, answer)
-        self.doubles_next.discard(kind)
+            self.faults["answer lost"] += 1
+            return _Fate(copies=0)
+        if kind in self.doubles_next:
+            self.doubles_next.discard(kind)
+            self.faults["answer twice"] += 1
+            return _Fate(copies=2, delay=self.delays.get(kind, PROMPT))
+        weather = self.weather
+        if weather is None:
+            return _Fate(delay=self.delays.get(kind, PROMPT))
+        luck = self._luck()
+        delay = Nanos(PROMPT + int(self._luck() * 500) * 1000)
+        if luck < weather.never:
+            self.faults["answer lost"] += 1
+            return _Fate(copies=0)
+        if luck < weather.never + weather.twice:
+            self.faults["answer twice"] += 1
+            return _Fate(copies=2, delay=delay)
+        if luck < weather.never + weather.twice + weather.late:
+            self.faults["answer late"] += 1
+            return _Fate(delay=LATE[int(self._luck() * len(LATE))])
+        return _Fate(delay=delay)
 
-    def _answer(self, command: Spawn | Signal | Probe | LookAtHost) -> Event:
+    def _luck(self) -> float:
+        """Give a number in [0, 1), the next one each time."""
+        self._messages += 1
+        salt = self.weather.salt if self.weather is not None else 0
+        return zlib.crc32(f"{salt}:{self._messages}".encode()) / (1 << 32)
+
+    def _answer(self, command: Command) -> Event | None:
+        """Do what was asked for; no answer where the holder died of it."""
+        holder = self.holder
+        if isinstance(command, Probe):
+            run = self.runs.get(command.run)
+            passes = run is not None and run.is_ready(self.now())
+            return _probed(command, "" if passes else "connection refused")
+        if self.is_lost or holder is None:
+            return _lost(command)
         match command:
-            case Spawn():
-                return self._spawn(command)
-            case Signal():
-                return self._signal(command)
             case LookAtHost():
-                return self._look(command)
-            case Probe():
-                run = self.runs.get(command.run)
-                passed = run is not None and run.is_ready(self.now())
-                return ProbeAnswered(
-                    serial=command.serial,
-                    slot=command.slot,
-                    run=command.run,
-                    passed=passed,
-                    detail="" if passed else "connection refused",
-                )
+                _, processes = holder.listed()
+                look = Look(serial=command.serial, boot=self.machine.boot, processes=processes)
+                return HostLooked(look=look)
+            case Signal():
+                return holder.signal(command)
+            case Spawn():
+                return self._spawn(command, holder)
 
-    def _spawn(self, command: Spawn) -> Event:
-        failed = SpawnFailed(
-            serial=command.serial, slot=command.slot, step="exec", errno=2, because=""
-        )
-        if self.is_lost:
-            return replace(failed, because=GONE, is_busy=True)
-        program = self.programs.get(command.slot.service, Program())
-        if self.live(command.slot) or self.is_haunted:
+    def _spawn(self, command: Spawn, holder: Holder) -> Event | None:
+        if self.is_haunted:
             self.busy_refusals += 1
-            return replace(failed, because="its former run is still there", is_busy=True)
-        if program.cannot_run:
-            return replace(failed, because=program.cannot_run)
-        is_oneshot = command.spec.is_oneshot
-        run = self.start(command.slot, command.spec.digest, program, is_oneshot=is_oneshot)
-        return Spawned(serial=command.serial, process=run.shown())
+            taken = "its former run is still there"
+            return replace(_unstarted(command), step="slot", because=taken)
+        dies, self.dies_in_spawn = self.dies_in_spawn, ""
+        answer = holder.spawn(command, dies=dies)
+        if answer is None:
+            self.faults["holder died in a start"] += 1
+            self.kill_holder()
+        elif isinstance(answer, SpawnFailed):
+            self.faults["start refused" if answer.is_busy else "exec failed"] += 1
+            self.busy_refusals += answer.is_busy
+        return answer
 
-    def start(
-        self, slot: Slot, digest: Digest, program: Program, *, is_oneshot: bool = False
-    ) -> Run:
-        """Start a process, whoever wants it."""
-        self.started += 1
-        run = Run(
-            slot=slot,
-            id=RunId(f"run-{self.started}"),
-            pid=100 + self.started,
-            digest=digest,
-            started=self.now(),
-            program=program,
-        )
-        self.runs[run.id] = run
-        self.by_slot.setdefault(slot, []).append(run)
-        lives_for = program.lives_for
-        if lives_for is None and is_oneshot:
-            lives_for = program.oneshot_takes
-        if lives_for is not None:
-            self.later(lives_for, lambda: self.end(run, code=program.code))
-        return run
 
-    def _signal(self, command: Signal) -> Event:
-        run = self.runs.get(command.run)
-        answered = SignalAnswered(serial=command.serial, slot=command.slot)
-        if self.is_lost:
-            return replace(answered, problem=GONE)
-        if run is None or run.is_empty:
-            return replace(answered, problem="not there any more")
-        if command.signal == "SIGKILL":
-            if not run.program.unkillable:
-                self.later(PROMPT, lambda: self.end(run, signal="SIGKILL", leaves_child=False))
-            return answered
-        if run.asked_at is None:
-            run.asked_at = self.now()
-        if run.exit is None and run.program.ends_in is not None:
-            self.later(run.program.ends_in, lambda: self.end(run, signal=command.signal))
-        if run.exit is not None and command.scope is Scope.TREE and not run.program.child_ignores:
-            self.later(PROMPT, lambda: self._empty(run))
-        return answered
-
-    def _look(self, command: LookAtHost) -> Event:
-        if self.is_lost:
+def _lost(command: Spawn | Signal | LookAtHost) -> Event:
+    """Give the answer where the connection broke: nobody knows what became of the command."""
+    match command:
+        case Spawn():
+            return _unstarted(command)
+        case Signal():
+            return SignalAnswered(serial=command.serial, slot=command.slot, problem=GONE)
+        case LookAtHost():
             return HostLost(because=GONE)
-        shown = [run.shown() for run in self.runs.values() if not (run.is_empty and run.is_told)]
-        return HostLooked(look=Look(serial=command.serial, boot=BOOT, processes=tuple(shown)))
 
-    # --- what happens by itself ------------------------------------------------------------
 
-    def end(
-        self,
-        run: Run,
-        *,
-        code: int | None = None,
-        signal: str | None = None,
-        leaves_child: bool | None = None,
-    ) -> None:
-        """End a main process, and with it its tree unless a child outlives it."""
-        leaves_child = run.program.leaves_child if leaves_child is None else leaves_child
-        if run.exit is None:
-            run.exit = Exit(at=self.now(), code=code, signal=signal)
-            self._tell_unless_lost(Exited(slot=run.slot, run=run.id, exit=run.exit))
-        if not leaves_child:
-            self._empty(run)
+def _unstarted(command: Spawn) -> SpawnFailed:
+    return SpawnFailed(
+        serial=command.serial,
+        slot=command.slot,
+        step="answer",
+        errno=0,
+        because=GONE,
+        is_busy=True,
+    )
 
-    def _empty(self, run: Run) -> None:
-        if not run.is_empty:
-            run.is_empty = True
-            self._tell_unless_lost(TreeEmptied(slot=run.slot, run=run.id))
 
-    def _tell_unless_lost(self, event: Event) -> None:
-        if not self.is_lost:
-            self.tell(event)
-
-    def acknowledge(self, events: Iterable[Event]) -> None:
-        """Forget the runs of which the daemon was told that they are over."""
-        for event in events:
-            told: list[RunId] = []
-            if isinstance(event, TreeEmptied):
-                told = [event.run]
-            elif isinstance(event, HostLooked):
-                told = [process.run for process in event.look.processes if process.tree_empty]
-            for run in told:
-                self.runs[run].is_told = True
-
-    def lose(self) -> None:
-        """Cut the connection to the holder; processes run on."""
-        self.is_lost = True
-        self.tell(HostLost(because=GONE))
-
-    def reboot(self) -> None:
-        """End every process without a word."""
-        for run in self.runs.values():
-            if not run.is_empty:
-                # In another boot no time means what it meant.
-                run.exit, run.started, run.is_empty = (
-                    Exit(at=Nanos(0), unknown=True),
-                    Nanos(0),
-                    True,
-                )
+def _probed(command: Probe, detail: str) -> ProbeAnswered:
+    return ProbeAnswered(
+        serial=command.serial,
+        slot=command.slot,
+        run=command.run,
+        passed=not detail,
+        detail=detail,
+    )

@@ -1,38 +1,49 @@
 """The safety rules, looked at after every step of a simulated world.
 
-They are stated against what really runs on the simulated host, not against what the engine
-believes of it, and share no code with it but the nouns.
+They are stated against what really runs on the simulated machine and what the daemon was told of
+it, not against what the engine believes, and share no code with it but the nouns. Of the planner's
+own rules the judge is the second statement; here it is only asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from reconciler.core.engine import Engine
 from reconciler.core.judge import judge
 from reconciler.core.planner import plan
-from reconciler.model.desired import ManifestSet
 from reconciler.model.event import (
     Asked,
+    Command,
     Decision,
     Event,
     Exited,
     HostLooked,
     HostLost,
+    LookAtHost,
+    ManifestsRead,
+    Operation,
     OperationKind,
     Probe,
+    ProbeAnswered,
     Signal,
     Spawn,
+    Spawned,
     SpawnFailed,
+    TreeEmptied,
 )
-from reconciler.model.observed import Exit, Slot, State
+from reconciler.model.observed import Exit, Process, Slot, State
 from reconciler.model.record import Memory
-from reconciler.model.spec import Backoff, Condition, Need, ServiceSpec
-from reconciler.model.units import Nanos, RunId, ServiceName
-from tests.core.building import place
+from reconciler.model.spec import Backoff, Condition, Need, OnRestart, RestartPolicy, ServiceSpec
+from reconciler.model.units import Nanos, RunId, ServiceName, seconds
 from tests.sim.host import Host, Run
+from tests.sim.wanted import Wanted
 
 CLEAN = ("SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE")
+LOOKS_EVERY = 8
+"""Steps between two looks at what costs the most: the next plan, and what is shown."""
+START_TIMEOUT = seconds(60)
 
 
 class Rules:
@@ -40,37 +51,50 @@ class Rules:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self.manifests = ManifestSet()
         self.is_lenient = False
         """Whether the engine is wrong on purpose, or cannot know better."""
-        self._in_force: dict[ServiceName, ServiceSpec] = {}
-        self._heard: dict[RunId, Exit] = {}
-        """The ends that the present daemon has heard of."""
-        self._counted: set[RunId] = set()
-        """The ends that some daemon has heard of."""
-        self._failures: dict[Slot, int] = {}
-        self._failed_at: dict[Slot, Nanos] = {}
-        self._failed_serials: set[int] = set()
-        """Of starts that the present daemon was told to have failed; it may be told twice."""
-        self._patience: dict[RunId, Nanos] = {}
-        self._is_hurried = False
-        self._is_shutting_down = False
-        self._serial = 0
+        self.wanted = Wanted()
+        self._steps = 0
+        # What the present daemon was told.
+        self._live: set[RunId] = set()
+        self._ended: dict[RunId, Exit] = {}
+        self._has_looked = False
         self._blind_until = 0
         """A look that was asked for before the host was lost counts no more."""
-        self._held: tuple[ServiceName, ...] = ()
-        """Services whose removal waits for a yes."""
+        self._serial = 0
+        self._starts: dict[int, tuple[Slot, Nanos]] = {}
+        """When each start was asked for, by serial; until it is known to have failed."""
+        # What any daemon was told.
+        self._judged: set[RunId] = set()
+        self._ready: set[RunId] = set()
+        self._failures: dict[Slot, int] = {}
+        self._failed_at: dict[Slot, Nanos] = {}
+        self._done: dict[Slot, str] = {}
+        """The version of a oneshot that completed."""
+        self._restart_asked: dict[ServiceName, Nanos] = {}
+        self._patience: dict[RunId, Nanos] = {}
+        # What is on record.
+        self._exits: Counter[RunId] = Counter()
+        self._crashes: Counter[tuple[Slot, int, Nanos]] = Counter()
+        self._unwritten: list[Decision] = []
 
     def begin(self, memory: Memory) -> None:
-        """Begin a daemon's life: it starts counting, and has heard nothing."""
+        """Begin a daemon's life: it starts counting, and was told nothing."""
         self._serial = self._blind_until = 0
-        self._heard, self._failed_serials = {}, set()
-        self._is_hurried = self._is_shutting_down = False
-        self._in_force = {name: one.spec for name, one in memory.services.items()}
+        self._live, self._ended, self._starts = set(), {}, {}
+        self._has_looked = False
+        if self._unwritten:
+            # What was never written down is nobody's to know.
+            self._unwritten.clear()
+            self._failures.clear()
+            self._done.clear()
+        self.wanted.begin(memory)
 
     def reboot(self) -> None:
-        """Begin anew: no failure outlives the host."""
+        """Begin anew: no failure and no work that was done outlives the host's boot."""
         self._failures.clear()
+        self._done.clear()
+        self._restart_asked.clear()
 
     # --- before a step ---------------------------------------------------------------------
 
@@ -78,120 +102,186 @@ class Rules:
         """Note what the engine is about to hear."""
         for event in events:
             match event:
-                case Exited(run=run, exit=end):
-                    self._hear(run, end, now)
-                case HostLost():
-                    self._blind_until = self._serial
-                case HostLooked(look=look) if look.serial > self._blind_until:
-                    for process in look.processes:
-                        if process.exit is not None:
-                            self._hear(process.run, process.exit, now)
-                case SpawnFailed(serial=serial, slot=slot, is_busy=False):
-                    if serial not in self._failed_serials:
-                        self._fail(slot, now)
-                    self._failed_serials.add(serial)
+                case ManifestsRead(manifests=found):
+                    self.wanted.read(found)
                 case Asked(operation=operation):
-                    self._note(operation.kind, operation.services)
+                    self._note(operation, now)
+                case HostLost():
+                    self._blind_until, self._has_looked = self._serial, False
+                case HostLooked(look=look) if look.serial > self._blind_until:
+                    self._has_looked = True
+                    for process in look.processes:
+                        self._see(process, now)
                 case _:
-                    pass
+                    self._hear_of_one(event, now)
 
-    def _note(self, kind: OperationKind, services: Iterable[ServiceName]) -> None:
-        match kind:
-            case OperationKind.START | OperationKind.RESTART:
-                self._forgive(services)
-            case OperationKind.SHUTDOWN:
-                self._is_shutting_down = True
-            case OperationKind.KILL:
-                self._is_shutting_down = self._is_hurried = True
-            case OperationKind.APPROVE_PRUNE:
+    def _hear_of_one(self, event: Event, now: Nanos) -> None:
+        """Note what the engine is about to hear of one process."""
+        match event:
+            case Exited(run=run, exit=end):
+                self._hear(run, end, now)
+            case TreeEmptied(run=run):
+                self._live.discard(run)
+            case Spawned(process=process):
+                self._see(process, now)
+            case SpawnFailed(serial=serial, is_busy=False):
+                self._note_failed_start(serial)
+            case ProbeAnswered(run=run, passed=True):
+                self._ready.add(run)
+            case _:
                 pass
 
-    def _hear(self, run_id: RunId, end: Exit, now: Nanos) -> None:
-        run = self._host.runs[run_id]
-        if run_id not in self._counted and run.asked_at is None and run.started > 0:
-            spec = self._in_force.get(run.slot.service)
-            if spec is not None and end.at - run.started >= spec.backoff.reset_after:
-                self._forgive([spec.name])
-            is_done = spec is not None and spec.is_oneshot and end.code == 0
-            is_of_today = spec is not None and spec.digest == run.digest
-            if is_of_today and not is_done:
-                self._fail(run.slot, now)
-        self._heard[run_id] = end
-        self._counted.add(run_id)
+    def _note(self, operation: Operation, now: Nanos) -> None:
+        self.wanted.asked(operation)
+        match operation.kind:
+            case OperationKind.START:
+                self._forgive(operation.services)
+            case OperationKind.RESTART:
+                self._forgive(operation.services)
+                self._restart_asked.update(dict.fromkeys(operation.services, now))
+            case _:
+                pass
 
-    def _fail(self, slot: Slot, now: Nanos) -> None:
+    def _see(self, process: Process, now: Nanos) -> None:
+        if process.exit is not None:
+            self._hear(process.run, process.exit, now)
+        if process.tree_empty:
+            self._live.discard(process.run)
+        elif process.run not in self._ended:
+            self._live.add(process.run)
+
+    def _hear(self, run_id: RunId, end: Exit, now: Nanos) -> None:
+        self._ended.setdefault(run_id, end)
+        run = self._host.runs[run_id]
+        is_of_today = run.identity.boot == self._host.machine.boot
+        if run_id not in self._judged and run.asked_at is None and is_of_today:
+            self._judge_end(run, end, now)
+        self._judged.add(run_id)
+
+    def _judge_end(self, run: Run, end: Exit, now: Nanos) -> None:
+        """Count an end that nobody asked for, if it surely is a failure."""
+        spec = self.wanted.in_force(run.slot.service)
+        if spec is None or spec.digest != run.digest:
+            return
+        if end.at - run.started >= spec.backoff.reset_after:
+            self._failures.pop(run.slot, None)
+        if spec.is_oneshot and end.code == 0:
+            self._done[run.slot] = spec.digest
+            return
+        is_well = end.code == 0 or (end.signal in CLEAN and not spec.is_oneshot)
+        if not is_well or spec.restart is RestartPolicy.ALWAYS:
+            self._fail(run.slot, now)
+
+    def _note_failed_start(self, serial: int) -> None:
+        start = self._starts.pop(serial, None)
+        if start is not None:
+            # The engine may have heard of it by a look already, but not before it asked.
+            self._fail(*start)
+
+    def _fail(self, slot: Slot, at: Nanos) -> None:
         self._failures[slot] = self._failures.get(slot, 0) + 1
-        self._failed_at[slot] = now
+        self._failed_at[slot] = at
 
     def _forgive(self, services: Iterable[ServiceName]) -> None:
-        for slot in [slot for slot in self._failures if slot.service in services]:
-            del self._failures[slot]
+        for slots in (self._failures, self._done):
+            for slot in [slot for slot in slots if slot.service in services]:
+                del slots[slot]
 
     # --- after a step ----------------------------------------------------------------------
 
     def after(self, engine: Engine, decision: Decision, now: Nanos) -> None:
         """Look whether everything that was decided may be done."""
+        self._steps += 1
         for name, memory in decision.remembered.services.items():
-            before = self._in_force.pop(name, None)
-            if memory is not None:
-                self._in_force[name] = memory.spec
-            if before is None or memory is None or before != memory.spec:
+            if self.wanted.put(name, memory):
                 self._forgive([name])
-        assert decision.wake_at is None or decision.wake_at > now
-        refused = [one for one in decision.happenings if one.kind == "plan.refused"]
-        assert refused == [] or self.is_lenient, "the judge refused a plan"
-        situation = engine.situation(now)
-        prune = situation.prune
-        self._held = prune.services if prune is not None and not prune.approved else ()
-        assert judge(plan(situation), situation) == (), "the judge refuses the next plan"
+        assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
+        refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
+        assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for command in decision.commands:
-            assert command.serial > self._serial, "a serial was used twice"
-            self._serial = command.serial
-            match command:
-                case Spawn():
-                    self._may_start(command, now)
-                case Signal():
-                    self._may_signal(command, now)
-                case Probe():
-                    assert self._host.runs[command.run].slot == command.slot
-                case _:
-                    pass
+            self._may_do(command, now)
+        self._ends_one_by_one(decision)
         if decision.finished:
             self._failures.clear()
-        self._tells_the_truth(engine, now)
+            self._done.clear()
+        if decision.commands or self._steps % LOOKS_EVERY == 0:
+            self._is_judged_well(engine, now)
+        if self._steps % LOOKS_EVERY == 0:
+            self._tells_the_truth(engine, now)
+
+    def _may_do(self, command: Command, now: Nanos) -> None:
+        assert command.serial > self._serial, "a serial was used twice"
+        self._serial = command.serial
+        match command:
+            case Spawn():
+                self._may_start(command, now)
+            case Signal():
+                self._may_signal(command, now)
+            case Probe():
+                self._may_probe(command)
+            case LookAtHost():
+                pass
+
+    def _is_judged_well(self, engine: Engine, now: Nanos) -> None:
+        situation = engine.situation(now)
+        faults = judge(plan(situation), situation)
+        assert faults == () or self.is_lenient, f"the judge refuses the next plan: {faults}"
+
+    # --- starts ----------------------------------------------------------------------------
 
     def _may_start(self, start: Spawn, now: Nanos) -> None:
         slot, spec = start.slot, start.spec
-        live = [run for run in self._host.live(slot) if run.id not in self._heard]
+        self._may_act(start)
+        live = [run for run in self._host.live(slot) if not run.is_by_hand]
         assert live == [] or self.is_lenient, f"{slot} is started beside {live[0].id}"
-        assert not self._is_shutting_down, f"{slot} is started in a shutdown"
-        assert slot.index < spec.instances, f"{slot} is not wanted"
-        assert spec == self._in_force[slot.service], f"{slot} is started with another version"
+        assert not self.wanted.is_shutting_down, f"{slot} is started in a shutdown"
+        assert slot.index < self.wanted.width(slot.service), f"{slot} is not wanted"
+        assert spec == self.wanted.in_force(slot.service), f"{slot} is started in another version"
         for need in spec.needs:
             assert self._holds(need), f"{slot} is started while {need.service} is not there"
+        self._may_try_again(slot, spec, now)
+        self._starts = {
+            serial: known for serial, known in self._starts.items() if known[0] != slot
+        } | {start.serial: (slot, now)}
+
+    def _may_act(self, command: Spawn | Signal) -> None:
+        assert command.because, f"{command.slot}: a command without a reason"
+        assert self._has_looked or self.is_lenient, f"{command.slot}: the host was not looked at"
+        is_told = self.wanted.is_told or self.wanted.is_shutting_down
+        assert is_told, f"{command.slot}: the manifests were not read"
+
+    def _may_try_again(self, slot: Slot, spec: ServiceSpec, now: Nanos) -> None:
+        """See that back-off is kept, that who gave up stays so, and that work is done once."""
         failures = self._failures.get(slot, 0)
         if failures:
             wait = _least_wait(spec.backoff, failures)
             assert now >= self._failed_at[slot] + wait, f"{slot} is started before its back-off"
+            may = spec.max_restarts is None or failures <= spec.max_restarts
+            assert may, f"{slot} is started though it failed {failures} times"
+            assert spec.restart is not RestartPolicy.NEVER, f"{slot} is started again"
+        is_done = self._done.get(slot) == spec.digest
+        if is_done and not any(need.on_restart is OnRestart.RESTART for need in spec.needs):
+            raise AssertionError(f"{slot} is done and started again")
+        self._done.pop(slot, None)
 
     def _holds(self, need: Need) -> bool:
         """Tell whether a need is really met, as far as the daemon can have heard."""
-        spec = self._in_force.get(need.service)
-        if spec is None or not spec.wants_to_run:
+        spec = self.wanted.in_force(need.service)
+        width = self.wanted.width(need.service)
+        if spec is None or width == 0:
             return False
-        slots = [Slot(service=need.service, index=index) for index in range(spec.instances)]
-        return all(
-            any(
-                self._serves(need.condition, spec, run)
-                for run in self._host.runs.values()
-                if run.slot == slot
-            )
-            for slot in slots
-        )
+        slots = [Slot(service=need.service, index=index) for index in range(width)]
+        return all(self._slot_serves(need.condition, spec, slot) for slot in slots)
 
-    def _serves(self, condition: Condition, spec: ServiceSpec, run: Run) -> bool:
-        is_done = run.digest == spec.digest and run.exit is not None and run.exit.code == 0
-        is_up = run.id not in self._heard
+    def _slot_serves(self, condition: Condition, spec: ServiceSpec, slot: Slot) -> bool:
+        is_done = any(
+            run.exit is not None and run.exit.code == 0 and run.digest == spec.digest
+            for run in self._host.machine.of(slot)
+        )
+        is_up = any(run.id not in self._ended for run in self._host.live(slot))
+        if not is_up and not is_done:
+            # It may have gone a moment ago, and the daemon not have heard of it.
+            is_up = any(run in self._live for run in map(_id, self._host.machine.of(slot)))
         match condition:
             case Condition.COMPLETED:
                 return is_done
@@ -200,54 +290,171 @@ class Rules:
             case Condition.STARTED:
                 return is_up or is_done
 
+    # --- signals ---------------------------------------------------------------------------
+
     def _may_signal(self, order: Signal, now: Nanos) -> None:
         run = self._host.runs[order.run]
         assert order.slot == run.slot, "a signal for another slot"
         assert order.target == run.identity, "a signal for another process"
-        if order.signal != "SIGKILL":
-            spec = self._in_force.get(run.slot.service)
-            if spec is not None:
-                # Asked again by a later daemon, it has the time that the manifest then gives.
-                known = self._patience.get(run.id, spec.stop_timeout)
-                self._patience[run.id] = min(known, spec.stop_timeout)
-            if run.exit is None and self._is_unwanted(run.slot.service):
-                self._ends_in_order(run.slot.service)
+        self._may_act(order)
+        spec = self.wanted.in_force(run.slot.service)
+        if order.signal == "SIGKILL":
+            self._may_kill(run, now)
             return
-        is_stray = len(self._host.live(run.slot)) > 1
-        if not (self._is_hurried or is_stray):
-            assert run.asked_at is not None, f"{run.slot} is killed unasked"
-            patience = self._patience.get(run.id, Nanos(0))
-            assert now - run.asked_at >= patience, f"{run.slot} is killed before its time"
+        if spec is not None:
+            # Asked again by a later daemon, it has the time that the manifest then gives.
+            known = self._patience.get(run.id, spec.stop_timeout)
+            self._patience[run.id] = min(known, spec.stop_timeout)
+        reasons = list(self._reasons_to_end(run, spec, now))
+        assert reasons or self.is_lenient, f"{run.slot} is stopped without a reason"
+        if reasons == ["unwanted"]:
+            self._ends_in_order(run.slot.service)
 
-    def _is_unwanted(self, name: ServiceName) -> bool:
-        if self._is_shutting_down:
+    def _may_kill(self, run: Run, now: Nanos) -> None:
+        is_stray = len(self._host.live(run.slot)) > 1
+        if self.wanted.is_hurried or is_stray or run.is_by_hand:
+            return
+        assert run.asked_at is not None, f"{run.slot} is killed unasked"
+        patience = self._patience.get(run.id, Nanos(0))
+        assert now - run.asked_at >= patience, f"{run.slot} is killed before its time"
+
+    def _reasons_to_end(self, run: Run, spec: ServiceSpec | None, now: Nanos) -> Iterator[str]:
+        """Give every reason there is to end a process."""
+        if run.slot.index >= self.wanted.width(run.slot.service):
+            yield "unwanted"
+        if run.asked_at is not None:
+            yield "asked before"
+        if run.id in self._ended:
+            yield "left behind"
+        if spec is None:
+            return
+        if run.digest != spec.digest:
+            yield "changed"
+        if run.started < self._restart_asked.get(spec.name, Nanos(-1)):
+            yield "restart asked"
+        if self._is_late(run, spec, now):
+            yield "start timeout"
+        if any(self._is_renewed(need, run) for need in spec.needs):
+            yield "need restarted"
+
+    def _is_late(self, run: Run, spec: ServiceSpec, now: Nanos) -> bool:
+        limit = spec.start_timeout
+        if not spec.is_oneshot:
+            limit = limit or START_TIMEOUT
+            if spec.ready is None or run.id in self._ready:
+                return False
+        return limit is not None and now - run.started >= limit
+
+    def _is_renewed(self, need: Need, run: Run) -> bool:
+        """Tell whether a need that takes its dependents along was restarted, or is about to be."""
+        if need.on_restart is not OnRestart.RESTART:
+            return False
+        name, spec = need.service, self.wanted.in_force(need.service)
+        runs = [
+            other
+            for index in range(spec.instances if spec else 0)
+            for other in self._host.machine.of(Slot(service=name, index=index))
+        ]
+        if any(other.started > run.started for other in runs):
             return True
-        found, spec = self.manifests, self._in_force.get(name)
-        if name in found.definitions:
-            return not found.definitions[name].spec.wants_to_run
-        is_frozen = name in found.invalid or place(name).file in found.broken_files
-        is_kept = is_frozen or name in self._held
-        return not (is_kept and spec is not None and spec.wants_to_run)
+        return spec is not None and any(
+            other.digest != spec.digest
+            or other.started < self._restart_asked.get(name, Nanos(-1))
+            or any(self._is_renewed(further, other) for further in spec.needs)
+            for other in runs
+            if not other.is_empty
+        )
 
     def _ends_in_order(self, need: ServiceName) -> None:
         """See that no dependent that has to end as well still runs."""
-        for name, spec in self._in_force.items():
-            if need not in [one.service for one in spec.needs] or not self._is_unwanted(name):
+        for name in self.wanted.dependents(need):
+            if self.wanted.width(name):
                 continue
-            left = [
-                run.slot
-                for run in self._host.runs.values()
-                if run.slot.service == name and not run.is_empty and run.id not in self._heard
-            ]
+            left = [run.slot for run in self._running(name)]
             assert left == [], f"{need} is stopped before {left[0]}"
+
+    def _running(self, name: ServiceName) -> Iterator[Run]:
+        for run in self._host.machine.all_live():
+            if run.slot.service == name and run.id in self._live and run.id not in self._ended:
+                yield run
+
+    def _ends_one_by_one(self, decision: Decision) -> None:
+        """See that no need is asked to end in the very moment in which its dependent is."""
+        asked = {
+            command.slot.service
+            for command in decision.commands
+            if isinstance(command, Signal)
+            and command.signal != "SIGKILL"
+            and self._is_ending(command.run)
+        }
+        for need in asked:
+            both = asked.intersection(self.wanted.dependents(need))
+            assert not both, f"{need} and its dependents {sorted(both)} are stopped at once"
+
+    def _is_ending(self, run_id: RunId) -> bool:
+        """Tell whether a running process has to give way, rather than having failed."""
+        run = self._host.runs[run_id]
+        spec = self.wanted.in_force(run.slot.service)
+        if run_id in self._ended or run.asked_at is not None or spec is None:
+            return False
+        return run.digest != spec.digest or not self.wanted.width(run.slot.service)
+
+    def _may_probe(self, command: Probe) -> None:
+        assert self._host.runs[command.run].slot == command.slot, "a probe of another slot"
+
+    # --- what is shown and recorded --------------------------------------------------------
 
     def _tells_the_truth(self, engine: Engine, now: Nanos) -> None:
         """See that nothing is shown as running that is known to have ended."""
         for status in engine.picture(now).services.values():
             for shown in status.slots:
                 if shown.process is not None:
-                    assert shown.process.run not in self._heard, f"{shown.slot} is dead"
+                    assert shown.process.run not in self._ended, f"{shown.slot} is dead"
                     assert shown.state is not State.STOPPED, f"{shown.slot} is not stopped"
+
+    def recorded(self, decision: Decision, *, is_written: bool) -> None:
+        """See that each end is on record once, and truly; what cannot be written waits."""
+        self._unwritten.append(decision)
+        if is_written:
+            written, self._unwritten = self._unwritten, []
+            for one in written:
+                self._count_ends(one)
+
+    def _count_ends(self, decision: Decision) -> None:
+        for memory in decision.remembered.slots.values():
+            run = self._host.runs.get(memory.exited) if memory and memory.exited else None
+            if run is None or memory is None or self._exits[run.id]:
+                continue
+            self._exits[run.id] += 1
+            end, truth = memory.last_exit, run.exit
+            assert end is not None, f"the end of {run.id} is not on record"
+            if not end.unknown and truth is not None:
+                said = (end.code, end.signal)
+                assert said == (truth.code, truth.signal), f"{run.id} did not end like that"
+        for told in decision.happenings:
+            if told.kind == "service.crashed" and told.slot is not None and "pid" in told.data:
+                self._count_crash(told.slot, told.data["pid"])
+
+    def _count_crash(self, slot: Slot, pid: object) -> None:
+        runs = [run for run in self._host.machine.of(slot) if run.pid == pid and run.exit]
+        if runs:
+            key = (slot, runs[-1].identity.born, runs[-1].started)
+            self._crashes[key] += 1
+            assert self._crashes[key] == 1, f"the end of {runs[-1].id} is told twice"
+
+    def forgotten(self, runs: Iterable[RunId]) -> None:
+        """See that the holder forgets no end that is not on record."""
+        for run_id in runs:
+            run = self._host.runs[run_id]
+            is_ours = run.slot.index < self.wanted.width(run.slot.service)
+            is_of_today = run.identity.boot == self._host.machine.boot
+            is_stray = any(other.is_by_hand for other in self._host.machine.of(run.slot))
+            if is_ours and is_of_today and not is_stray:
+                assert self._exits[run_id], f"the end of {run_id} is forgotten, not on record"
+
+
+def _id(run: Run) -> RunId:
+    return run.id
 
 
 def _least_wait(backoff: Backoff, failures: int) -> Nanos:

@@ -1,4 +1,4 @@
-"""A whole small world around the engine: a host, a clock, a record, and one daemon after another.
+"""A whole small world around the engine: a machine, a holder, a record, one daemon after another.
 
 Nothing here waits: time jumps to the next moment at which something happens. The engine is driven
 by `step` only, and the safety rules are looked at after every step (see rules.py).
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass
 
 from reconciler.core.engine import Engine
 from reconciler.model.desired import ManifestSet
@@ -17,6 +18,8 @@ from reconciler.model.event import (
     Asked,
     Decision,
     Event,
+    Exited,
+    HostLooked,
     LookAtHost,
     ManifestsHeld,
     ManifestsRead,
@@ -24,13 +27,14 @@ from reconciler.model.event import (
     OperationKind,
 )
 from reconciler.model.observed import Slot, State
-from reconciler.model.record import Memory
+from reconciler.model.record import Memory, SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
-from reconciler.model.units import Nanos, ServiceName, minutes, seconds
+from reconciler.model.units import Nanos, minutes, seconds
 from tests.core.building import manifests, name, slot
-from tests.sim.host import BOOT, Host, Program, Run
+from tests.sim.host import Host, Program, Run
 from tests.sim.rules import Rules
+from tests.sim.store import Store
 from tests.sim.words import in_words
 
 MANY_STEPS = 5_000
@@ -41,27 +45,52 @@ CALMING = 30
 WELL_BEHAVED = Program()
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an engine: what it was told, and what it decided."""
+
+    events: list[Event]
+    now: Nanos
+    decision: Decision
+
+
+@dataclass(slots=True)
+class Doom:
+    """A death that waits for a daemon: how far it comes in a step that has something to do."""
+
+    point: str
+    """`decided`: nothing was written down; `recorded`: nothing was done; `acting`: some was."""
+    acts: int = 0
+    """How many commands are carried out before an `acting` daemon dies."""
+    down_for: float = 0.0
+
+
 class World:
     """A host on which one daemon after another follows manifests."""
 
     def __init__(self, *specs: ServiceSpec, seed: int = 0, **programs: Program) -> None:
         self.now = START
+        self.wall = 1_000_000.0
         self.seed = seed
-        self.memory = Memory(boot=BOOT)
-        self.host = Host(now=lambda: self.now, later=self._later, tell=self.tell, reply=self._reply)
-        self.decisions: list[Decision] = []
-        self.lives: list[tuple[Memory, list[tuple[list[Event], Nanos, Decision]]]] = []
-        """What each daemon began with, and every step of it."""
-        self.story: list[str] = []
-        """What happened, in words."""
-        self.rules = Rules(self.host)
+        self.store = Store()
+        self.events = 0
+        """How many events changed something."""
+        self.faults: Counter[str] = Counter()
         self._coming: list[tuple[Nanos, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._inbox: list[Event] = []
-        self._taken_in: list[Event] = []
         self._life = 0
+        self.host = Host(now=lambda: self.now, later=self._later, tell=self.tell, reply=self._reply)
+        self.host.faults = self.faults
+        self.decisions: list[Decision] = []
+        self.lives: list[tuple[Memory, list[Step]]] = []
+        """What each daemon began with, and every step of it."""
+        self.rules = Rules(self.host)
+        self.doom: Doom | None = None
         self._wake_at: Nanos | None = None
         self._read: ManifestSet | None = None
+        self._seen: dict[Slot, SlotRecord] = {}
+        self._to_acknowledge = False
         self.finished = False
         self.become(**programs)
         self._begin()
@@ -83,7 +112,6 @@ class World:
     def read(self, found: ManifestSet) -> None:
         """Have a set of manifests read, now and after every restart of the daemon."""
         self._read = found
-        self.rules.manifests = found
         self.tell(ManifestsRead(manifests=found))
 
     def hold(self, because: str) -> None:
@@ -105,14 +133,19 @@ class World:
 
     def kill_daemon(self, *, down_for: float = 0.0) -> None:
         """Let the daemon die where it stands, and a new one begin with what was written down."""
-        until = Nanos(self.now + seconds(down_for))
+        self._life += 1
+        self._advance(Nanos(self.now + seconds(down_for)))
+        self._begin()
+
+    def stall(self, span: float) -> None:
+        """Let the daemon stand still for a while, while everything else goes on."""
+        self._advance(Nanos(self.now + seconds(span)))
+
+    def _advance(self, until: Nanos) -> None:
         while self._coming and self._coming[0][0] <= until:
             self.now = max(self.now, self._coming[0][0])
             heapq.heappop(self._coming)[2]()
         self.now = until
-        self._inbox.clear()
-        self._taken_in.clear()
-        self._begin()
 
     def forget_manifests(self) -> None:
         """Let nothing be read any more, as if the folder of manifests were out of reach."""
@@ -124,22 +157,33 @@ class World:
         later = seconds(span)
         self.now = Nanos(self.now + later)
         self._coming = [(Nanos(at + later), count, act) for at, count, act in self._coming]
+        for run in self.host.machine.all_live():
+            # Who sleeps has no time to end in.
+            run.asked_at = None if run.asked_at is None else Nanos(run.asked_at + later)
+        self.host.busy_until = Nanos(self.host.busy_until + later)
 
     def reboot(self) -> None:
         """Restart the host: nothing runs, and what was remembered of slots means nothing."""
+        self._coming.clear()
+        self.now = START
         self.host.reboot()
         self.rules.reboot()
-        self.memory = replace(self.memory, slots={})
         self.kill_daemon()
 
     def lose_holder(self, *, seconds_long: float) -> None:
         """Cut the connection to the holder for a while."""
+        self.host.is_lost = True
         self.host.lose()
 
         def mend() -> None:
             self.host.is_lost = False
 
         self._later(seconds(seconds_long), mend)
+
+    def kill_holder(self, *, down_for: float = 0.0) -> None:
+        """Kill the holder; the daemon has a new one after a while."""
+        self.host.kill_holder()
+        self._later(seconds(down_for), self.host.begin_holder)
 
     def end(self, service: str, index: int = 0, *, code: int | None = None) -> None:
         """End a process from outside: with a code of its own, or by SIGKILL."""
@@ -150,15 +194,16 @@ class World:
     def calm(self) -> None:
         """Let nothing go wrong any more: every answer arrives, and programs behave."""
         self.mend()
-        self.host.programs = dict.fromkeys(self.host.programs, WELL_BEHAVED)
-        for run in self.host.runs.values():
-            run.program = WELL_BEHAVED
+        self.host.machine.behave(WELL_BEHAVED)
         self.pass_time(CALMING)
 
     def mend(self) -> None:
         """Let every answer arrive; programs go on as they are."""
-        host = self.host
+        host, self.doom = self.host, None
         host.is_lost = False
+        host.weather, host.dies_in_spawn, host.busy_until = None, "", Nanos(0)
+        host.begin_holder()
+        self.store.free()
         for faults in (host.loses_next, host.drops_next, host.doubles_next):
             faults.clear()
         host.delays.clear()
@@ -180,24 +225,72 @@ class World:
         events, self._inbox = self._inbox, []
         self.rules.before(events, self.now)
         decision = self.engine.step(events, self.now)
-        self.lives[-1][1].append((events, self.now, decision))
-        self._write_down(decision)
-        self._taken_in += events
-        if decision.may_acknowledge:
-            self.host.acknowledge(self._taken_in)
-            self._taken_in = []
-        self.story += in_words(events, decision, Nanos(self.now - START))
+        self.lives[-1][1].append(Step(events, self.now, decision))
+        self.decisions.append(decision)
+        self._notice_change(events, decision)
         try:
             self.rules.after(self.engine, decision, self.now)
+            self._carry_out(events, decision)
         except AssertionError as breach:
             breach.add_note(self.told())
             raise
-        for command in decision.commands:
+        return decision
+
+    def _carry_out(self, events: Iterable[Event], decision: Decision) -> None:
+        """Write down what was decided, then do it; a doomed daemon does not come to its end."""
+        doom = self._doom_of(decision)
+        if doom is not None and doom.point == "decided":
+            self.kill_daemon(down_for=doom.down_for)
+            return
+        is_written = self.store.record(decision, self.now, self.wall)
+        self.faults["disk full"] += not is_written
+        self.rules.recorded(decision, is_written=is_written)
+        if doom is not None and doom.point == "recorded":
+            self.kill_daemon(down_for=doom.down_for)
+            return
+        self._acknowledge(events, may=is_written and decision.may_acknowledge)
+        for number, command in enumerate(decision.commands):
+            if doom is not None and number >= doom.acts:
+                break
             self.host.perform(command)
         self._wake_at = decision.wake_at
         self.finished = self.finished or decision.finished
-        self.decisions.append(decision)
-        return decision
+        if doom is not None:
+            self.kill_daemon(down_for=doom.down_for)
+
+    def _doom_of(self, decision: Decision) -> Doom | None:
+        """Give the death that comes in this step: one with something to do, if any waits."""
+        doom = self.doom
+        is_busy = decision.commands or not decision.remembered.is_empty
+        if doom is None or not is_busy:
+            return None
+        self.doom = None
+        self.faults["daemon died in a step"] += 1
+        return doom
+
+    def _acknowledge(self, events: Iterable[Event], *, may: bool) -> None:
+        """Let the holder forget the ends that are on record, unless news of some waits unread."""
+        self._to_acknowledge |= any(isinstance(event, Exited | HostLooked) for event in events)
+        is_waiting = self.host.is_holding_back or any(
+            isinstance(event, Exited) for event in self._inbox
+        )
+        if self._to_acknowledge and may and not is_waiting:
+            self._to_acknowledge = False
+            self.rules.forgotten(self.host.acknowledge())
+
+    def _notice_change(self, events: Iterable[Event], decision: Decision) -> None:
+        """Count an event that changed anything in what the engine knows or does."""
+        slots = self.engine.situation(self.now).slots
+        seen = {
+            record.memory.slot: record for records in slots.values() for record in records.values()
+        }
+        is_same = len(seen) == len(self._seen) and all(
+            self._seen.get(slot) is record for slot, record in seen.items()
+        )
+        self._seen = seen
+        is_silent = not (decision.commands or decision.happenings or decision.transitions)
+        if events and not (is_same and is_silent and decision.remembered.is_empty):
+            self.events += 1
 
     def _next_moment(self) -> Nanos:
         moments = [self.now] if self._inbox else []
@@ -299,19 +392,44 @@ class World:
             if happening.kind == kind and (service is None or happening.service == service)
         ]
 
+    @property
+    def memory(self) -> Memory:
+        """Give what is written down."""
+        return self.store.memory()
+
+    @memory.setter
+    def memory(self, memory: Memory) -> None:
+        self.store.replace(memory)
+
+    @property
+    def story(self) -> list[str]:
+        """Give what happened, in words."""
+        return self._words([step for _, steps in self.lives for step in steps])
+
     def told(self, lines: int = 60) -> str:
         """Give the end of the story."""
-        return "\n".join(self.story[-lines:])
+        steps = [step for _, steps in self.lives[-3:] for step in steps]
+        return "\n".join(self._words(steps[-3 * lines :])[-lines:])
+
+    def _words(self, steps: Iterable[Step]) -> list[str]:
+        return [
+            line
+            for step in steps
+            for line in in_words(step.events, step.decision, Nanos(step.now - START))
+        ]
 
     # --- inside ----------------------------------------------------------------------------
 
     def _begin(self) -> None:
         """Begin a daemon's life with what an earlier one wrote down."""
-        self._life += 1
-        self.engine = Engine(self.memory, self.seed)
-        self.lives.append((self.memory, []))
-        self.rules.begin(self.memory)
-        self._wake_at = self.now
+        memory = self.store.load(self.host.machine.boot)
+        self._inbox.clear()
+        self.engine = Engine(memory, self.seed)
+        self.lives.append((memory, []))
+        self.host.reconnect()
+        self.rules.begin(memory)
+        self._wake_at, self._seen, self._to_acknowledge = self.now, {}, False
+        self.finished = False
         if self._read is not None:
             self.tell(ManifestsRead(manifests=self._read))
 
@@ -326,15 +444,3 @@ class World:
         """Give an answer to the daemon that asked; it may be dead by then."""
         life = self._life
         self._later(span, lambda: self.tell(answer) if life == self._life else None)
-
-    def _write_down(self, decision: Decision) -> None:
-        """Keep what must outlive the daemon, before anything is done."""
-        changed = decision.remembered
-        services: dict[ServiceName, object] = {**self.memory.services, **changed.services}
-        slots: dict[Slot, object] = {**self.memory.slots, **changed.slots}
-        self.memory = Memory(
-            boot=BOOT,
-            services={key: value for key, value in services.items() if value is not None},  # type: ignore[misc]  # None means forgotten
-            slots={key: value for key, value in slots.items() if value is not None},  # type: ignore[misc]  # None means forgotten
-            prune=changed.prune if changed.prune_changed else self.memory.prune,
-        )

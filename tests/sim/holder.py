@@ -1,0 +1,176 @@
+"""A simulated holder: the real ledger of the holder, kept over the processes of a machine.
+
+Its journal outlives it. A new holder takes over what lives, and of what ended meanwhile nobody
+can say how.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from reconciler.adapters.native.translate import exit_of, process_of, signal_number, tag_of
+from reconciler.holder.ledger import Ledger
+from reconciler.model.event import (
+    Event,
+    Exited,
+    Scope,
+    Signal,
+    SignalAnswered,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    TreeEmptied,
+)
+from reconciler.model.observed import Process, Slot
+from reconciler.model.units import RunId
+from tests.sim.machine import Machine, Run
+
+Entry = dict[str, Any]
+Tell = Callable[[int, Event], None]
+"""Takes the number of an event, and the event."""
+
+
+class Holder:
+    """The parent of all services."""
+
+    def __init__(self, machine: Machine, journal: list[Entry], tell: Tell) -> None:
+        self._machine = machine
+        self._tell = tell
+        self.ledger = Ledger()
+        for entry in journal:
+            self.ledger.apply(entry)
+        self.ledger.begin_boot(machine.boot)
+        self._journal = journal
+        self._journal[:] = list(self.ledger.entries())
+        self._adopted: set[str] = set()
+        machine.witness = self
+        self._recover()
+
+    # --- requests --------------------------------------------------------------------------
+
+    def spawn(self, command: Spawn, *, dies: str = "") -> Event | None:
+        """Start a process; `dies` says at which point of it the holder is killed."""
+        slot, spec = command.slot, command.spec
+        if self.ledger.holding(str(slot)) is not None:
+            text = "a process of its former run is still there"
+            return _refusal(command, "slot", errno.EBUSY, text, is_busy=True)
+        run_id = f"run-{len(self._machine.runs) + 1}"
+        entry = {"run": run_id, "slot": str(slot), "tag": tag_of(slot, spec.digest)}
+        self._record({"is": "spawning", "at": self._machine.now()} | entry)
+        if dies == "before the fork":
+            return None
+        program = self._machine.program(slot.service)
+        if program.cannot_run:
+            self._record({"is": "failed", "run": run_id})
+            return _refusal(command, "exec", errno.ENOENT, program.cannot_run)
+        run = self._machine.start(slot, spec.digest, program, is_oneshot=spec.is_oneshot)
+        assert run.id == run_id
+        if dies:
+            return None
+        self._charge(run)
+        return Spawned(serial=command.serial, process=self._process(run))
+
+    def take(self, run: Run) -> None:
+        """Take charge of a process that somebody else started."""
+        entry = {"run": run.id, "slot": str(run.slot), "tag": tag_of(run.slot, run.digest)}
+        self._record({"is": "spawning", "at": run.started} | entry)
+        self._charge(run)
+
+    def signal(self, command: Signal) -> Event:
+        """Send a signal to exactly the process that is meant."""
+        run, known = self._machine.runs.get(command.run), self.ledger.runs.get(command.run)
+        problem = ""
+        if run is None or known is None or run.is_empty or run.identity != command.target:
+            problem = f"process {command.target.pid} is not there any more"
+        elif run.exit is not None and command.scope is Scope.MAIN:
+            problem = f"nothing is left of process {command.target.pid}"
+        else:
+            is_tree = command.scope is Scope.TREE
+            self._machine.ask_to_end(run, command.signal, whole_tree=is_tree)
+        return SignalAnswered(serial=command.serial, slot=command.slot, problem=problem)
+
+    def listed(self) -> tuple[int, tuple[Process, ...]]:
+        """Give the number of the last event, and all runs that live or are not acknowledged."""
+        shown = (run.shown() for run in self.ledger.runs.values())
+        return self.ledger.seq, tuple(process_of(run, self._machine.boot) for run in shown)
+
+    def acknowledge(self, seq: int) -> set[RunId]:
+        """Forget the events up to a number; give the runs that this makes an end of."""
+        before = set(self.ledger.runs)
+        if seq > self.ledger.acked:
+            self._record({"is": "acked", "seq": seq})
+        return {RunId(run) for run in before.difference(self.ledger.runs)}
+
+    # --- what happens by itself ------------------------------------------------------------
+
+    def saw_exit(self, run: Run) -> None:
+        """Note how a main process ended, if it was our child."""
+        if run.id not in self.ledger.runs or run.exit is None:
+            return
+        is_unseen = run.id in self._adopted
+        end = run.exit
+        self._note_exit(run.slot, run.id, None if is_unseen else end.code, end.signal, is_unseen)
+
+    def saw_empty(self, run: Run) -> None:
+        """Note that nothing is left of a run."""
+        known = self.ledger.runs.get(run.id)
+        if known is not None and known.empty is None:
+            self._note_empty(run.slot, run.id)
+
+    def _recover(self) -> None:
+        for known in self.ledger.unfinished():
+            run = self._machine.runs.get(RunId(known.id))
+            slot = process_of(known.shown(), self._machine.boot).slot
+            is_alive = run is not None and run.exit is None and not run.is_empty
+            if run is not None and is_alive:
+                self._adopted.add(known.id)
+                self._charge(run)
+                continue
+            if known.exit is None:
+                self._note_exit(slot, RunId(known.id), None, None, is_unseen=True)
+            if run is None or run.is_empty:
+                self._note_empty(slot, RunId(known.id))
+
+    def _charge(self, run: Run) -> None:
+        who = {"run": run.id, "pid": run.pid, "born": run.identity.born}
+        self._record({"is": "spawned", "seen": self._machine.now()} | who)
+
+    def _process(self, run: Run) -> Process:
+        return process_of(self.ledger.runs[run.id].shown(), self._machine.boot)
+
+    def _note_exit(
+        self, slot: Slot, run: RunId, code: int | None, name: str | None, is_unseen: bool
+    ) -> None:
+        verdict = {
+            "seq": self.ledger.seq + 1,
+            "at": self._machine.now(),
+            "code": code,
+            "signal": None if is_unseen or name is None else signal_number(name),
+            "core": False,
+            "unknown": is_unseen,
+        }
+        self._record({"is": "exited", "run": run} | verdict)
+        self._tell(self.ledger.seq, Exited(slot=slot, run=run, exit=exit_of(verdict)))
+
+    def _note_empty(self, slot: Slot, run: RunId) -> None:
+        self._record({"is": "empty", "run": run, "seq": self.ledger.seq + 1})
+        self._tell(self.ledger.seq, TreeEmptied(slot=slot, run=run))
+
+    def _record(self, entry: Entry) -> None:
+        self._journal.append(entry)
+        self.ledger.apply(entry)
+
+
+def _refusal(
+    command: Spawn, step: str, number: int, text: str, *, is_busy: bool = False
+) -> SpawnFailed:
+    return SpawnFailed(
+        serial=command.serial,
+        slot=command.slot,
+        step=step,
+        errno=number,
+        because=text,
+        is_busy=is_busy,
+    )

@@ -1,0 +1,225 @@
+"""A simulated machine: its boots, its pids, and the processes that live on it, whoever knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reconciler.model.observed import Exit, Process, ProcessId, Slot
+from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName, seconds
+
+BOOT = "boot-1"
+PROMPT = Nanos(MILLISECOND)
+"""How long it takes what is quick: an answer, or to end when asked to."""
+PIDS = range(300, 348)
+"""Few, so that they are soon used again."""
+
+Later = Callable[[Nanos, Callable[[], None]], None]
+"""Have something done after a span of time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """How the processes of a service behave."""
+
+    cannot_run: str = ""
+    """Why its start fails; empty when it works."""
+    ready_after: Nanos | None = Nanos(0)
+    """When probes begin to pass; None: never."""
+    lives_for: Nanos | None = None
+    """When it ends by itself; None: never, unless it is a oneshot."""
+    oneshot_takes: Nanos | None = seconds(2)
+    """When it ends by itself if it is a oneshot."""
+    code: int = 0
+    """What it then exits with."""
+    ends_in: Nanos | None = PROMPT
+    """How long it takes to end when asked to; None: it ignores that."""
+    leaves_child: bool = False
+    """Whether a child outlives its main process, until it is asked to end as well."""
+    child_ignores: bool = False
+    """Whether that child has to be killed."""
+    unkillable: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One start of one slot: a main process, and perhaps a child that outlives it."""
+
+    slot: Slot
+    id: RunId
+    identity: ProcessId
+    digest: Digest
+    started: Nanos
+    program: Program
+    exit: Exit | None = None
+    """How its main process really ended."""
+    is_empty: bool = False
+    """Whether nothing of it is left."""
+    asked_at: Nanos | None = None
+    """When it was first asked to end."""
+    is_killed: bool = False
+    """Whether it was sent SIGKILL, be it in vain."""
+    is_by_hand: bool = False
+    """Whether somebody started it in our place."""
+
+    @property
+    def pid(self) -> int:
+        return self.identity.pid
+
+    def shown(self) -> Process:
+        """Give what a look at the host truly shows of it."""
+        return Process(
+            slot=self.slot,
+            id=self.identity,
+            run=self.id,
+            digest=self.digest,
+            started=self.started,
+            exit=self.exit,
+            tree_empty=self.is_empty,
+        )
+
+    def is_ready(self, now: Nanos) -> bool:
+        delay = self.program.ready_after
+        return delay is not None and now >= self.started + delay and self.exit is None
+
+
+class Witness(Protocol):
+    """Sees processes end: the holder."""
+
+    def saw_exit(self, run: Run) -> None: ...
+
+    def saw_empty(self, run: Run) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Machine:
+    """The truth about what runs."""
+
+    now: Callable[[], Nanos]
+    later: Later
+    programs: dict[ServiceName, Program] = field(default_factory=dict)
+    runs: dict[RunId, Run] = field(default_factory=dict)
+    """Every process that was ever started."""
+    by_slot: dict[Slot, list[Run]] = field(default_factory=dict)
+    alive: dict[Slot, list[Run]] = field(default_factory=dict)
+    """Those of which something lives."""
+    witness: Witness | None = None
+    boot: str = BOOT
+    _ticks: int = 0
+
+    def live(self, slot: Slot) -> list[Run]:
+        """Give the runs of a slot of which something lives."""
+        return self.alive.get(slot, [])
+
+    def of(self, slot: Slot) -> list[Run]:
+        """Give every process that a slot ever had, oldest first."""
+        return self.by_slot.get(slot, [])
+
+    def all_live(self) -> list[Run]:
+        """Give all runs of which something lives."""
+        return [run for runs in self.alive.values() for run in runs]
+
+    def program(self, service: ServiceName) -> Program:
+        """Give what a service's next process will be like."""
+        return self.programs.get(service, Program())
+
+    def start(
+        self,
+        slot: Slot,
+        digest: Digest,
+        program: Program,
+        *,
+        is_oneshot: bool = False,
+        is_by_hand: bool = False,
+    ) -> Run:
+        """Start a process, whoever wants it."""
+        self._ticks += 1
+        run = Run(
+            slot=slot,
+            id=RunId(f"run-{len(self.runs) + 1}"),
+            identity=ProcessId(boot=self.boot, pid=self._free_pid(), born=self._ticks),
+            digest=digest,
+            started=self.now(),
+            program=program,
+            is_by_hand=is_by_hand,
+        )
+        self.runs[run.id] = run
+        self.by_slot.setdefault(slot, []).append(run)
+        self.alive.setdefault(slot, []).append(run)
+        lives_for = program.lives_for
+        if lives_for is None and is_oneshot:
+            lives_for = program.oneshot_takes
+        if lives_for is not None:
+            self.later(lives_for, lambda: self.end(run, code=program.code))
+        return run
+
+    def _free_pid(self) -> int:
+        taken = {run.pid for run in self.all_live()}
+        count = len(self.runs)
+        return next(
+            pid for at in range(len(PIDS)) if (pid := PIDS[(count + at) % len(PIDS)]) not in taken
+        )
+
+    def end(
+        self,
+        run: Run,
+        *,
+        code: int | None = None,
+        signal: str | None = None,
+        leaves_child: bool | None = None,
+    ) -> None:
+        """End a main process, and with it its tree unless a child outlives it."""
+        if run.is_empty:
+            return
+        leaves_child = run.program.leaves_child if leaves_child is None else leaves_child
+        if run.exit is None:
+            run.exit = Exit(at=self.now(), code=code, signal=signal)
+            if self.witness is not None:
+                self.witness.saw_exit(run)
+        if not leaves_child:
+            self.empty(run)
+
+    def empty(self, run: Run) -> None:
+        """End what is left of a run."""
+        if run.is_empty:
+            return
+        run.is_empty = True
+        left = [other for other in self.alive[run.slot] if other is not run]
+        if left:
+            self.alive[run.slot] = left
+        else:
+            del self.alive[run.slot]
+        if self.witness is not None:
+            self.witness.saw_empty(run)
+
+    def ask_to_end(self, run: Run, signal: str, *, whole_tree: bool) -> None:
+        """Send a signal to a main process, or to what it left behind."""
+        if signal == "SIGKILL":
+            run.is_killed = True
+            if not run.program.unkillable:
+                self.later(PROMPT, lambda: self.end(run, signal="SIGKILL", leaves_child=False))
+            return
+        if run.asked_at is None:
+            run.asked_at = self.now()
+        if run.exit is None and run.program.ends_in is not None:
+            self.later(run.program.ends_in, lambda: self.end(run, signal=signal))
+        if run.exit is not None and whole_tree and not run.program.child_ignores:
+            self.later(PROMPT, lambda: self.empty(run))
+
+    def behave(self, program: Program) -> None:
+        """Let every process be like this from now on; what was killed in vain dies at last."""
+        self.programs = dict.fromkeys(self.programs, program)
+        for run in self.all_live():
+            run.program = program
+            if run.is_killed:
+                self.end(run, signal="SIGKILL", leaves_child=False)
+
+    def reboot(self) -> None:
+        """End everything without a word, and begin another boot."""
+        self.witness = None
+        for run in self.all_live():
+            self.empty(run)
+            run.exit = run.exit or Exit(at=Nanos(0), unknown=True)
+        number = int(self.boot.rpartition("-")[2]) + 1
+        self.boot, self._ticks = f"boot-{number}", 0

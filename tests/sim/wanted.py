@@ -1,0 +1,105 @@
+"""What is wanted, as the rules see it: restated from what the daemon was told, not asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconciler.model.desired import ManifestSet
+from reconciler.model.event import Operation, OperationKind
+from reconciler.model.record import Memory, ServiceMemory
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import ServiceName
+
+MAY_GO = 3
+"""Services that may be removed by one change, or a fifth of all if that is more."""
+
+
+class Wanted:
+    """The manifests as last told, the versions in force, and what may not be removed yet."""
+
+    def __init__(self) -> None:
+        self.is_told = False
+        """Whether the present daemon has read the manifests."""
+        self.is_shutting_down = False
+        self.is_hurried = False
+        self._manifests = ManifestSet()
+        self._in_force: dict[ServiceName, ServiceMemory] = {}
+        self._held: frozenset[ServiceName] = frozenset()
+        self._let_go: set[ServiceName] = set()
+        """What may be removed, since it was little, or somebody agreed."""
+
+    def begin(self, memory: Memory) -> None:
+        """Begin a daemon's life with what is on record."""
+        self.is_told = self.is_shutting_down = self.is_hurried = False
+        self._in_force = dict(memory.services)
+
+    def read(self, manifests: ManifestSet) -> None:
+        """Take in manifests as the daemon reads them."""
+        self.is_told = True
+        self._manifests = manifests
+        self._let_go = {name for name in self._let_go if self._is_gone(name)}
+        self._hold()
+
+    def asked(self, operation: Operation) -> None:
+        """Take in what somebody asked for."""
+        match operation.kind:
+            case OperationKind.SHUTDOWN:
+                self.is_shutting_down = True
+            case OperationKind.KILL:
+                self.is_shutting_down = self.is_hurried = True
+            case OperationKind.APPROVE_PRUNE:
+                # A yes names what it is a yes to; that it is the right one is its own test.
+                self._let_go |= self._held.union(operation.services)
+                self._hold()
+            case _:
+                pass
+
+    def put(self, name: ServiceName, memory: ServiceMemory | None) -> bool:
+        """Take in what comes into force; tell whether that is another version."""
+        before = self._in_force.pop(name, None)
+        if memory is not None:
+            self._in_force[name] = memory
+        return before is None or memory is None or before.spec != memory.spec
+
+    def in_force(self, name: ServiceName) -> ServiceSpec | None:
+        """Give the version of a service that is in force."""
+        memory = self._in_force.get(name)
+        return memory.spec if memory is not None else None
+
+    def width(self, name: ServiceName) -> int:
+        """Give how many processes a service should have."""
+        definition, spec = self._manifests.definitions.get(name), self.in_force(name)
+        if self.is_shutting_down:
+            return 0
+        if definition is not None:
+            spec = definition.spec
+        elif spec is None or not (self._is_frozen(name) or name in self._held):
+            return 0
+        return spec.instances if spec.wants_to_run else 0
+
+    def dependents(self, need: ServiceName) -> Iterable[ServiceName]:
+        """Give the services that need another one, in force as they are."""
+        return [
+            name
+            for name, memory in self._in_force.items()
+            if any(one.service == need for one in memory.spec.needs)
+        ]
+
+    def _is_frozen(self, name: ServiceName) -> bool:
+        found, memory = self._manifests, self._in_force.get(name)
+        if name in found.invalid:
+            return True
+        return memory is not None and memory.source.file in found.broken_files
+
+    def _is_gone(self, name: ServiceName) -> bool:
+        is_defined = name in self._manifests.definitions
+        return not is_defined and not self._is_frozen(name) and self.is_told
+
+    def _hold(self) -> None:
+        """Let a small removal go, and hold one that is too large."""
+        gone = {name for name in self._in_force if self._is_gone(name)} - self._let_go
+        owned = len(self._in_force.keys() - self._let_go)
+        is_large = len(gone) > max(MAY_GO, owned // 5) or len(gone) == owned
+        if gone and not is_large:
+            self._let_go |= gone
+        self._held = frozenset(gone) if is_large else frozenset()
