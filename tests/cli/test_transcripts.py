@@ -13,12 +13,15 @@ import pytest
 from tests.cli.transcript import Stage, parse, write
 
 FOLDER = Path(__file__).parents[1] / "transcripts"
+ENGINE = "engine-"
+"""How the stories of the engine begin, which tests/core plays."""
 
 
 def _cases() -> Sequence[object]:
     """Give every transcript; those that start processes are marked."""
     found = []
-    for path in sorted(FOLDER.glob("*.txt")):
+    files = [path for path in FOLDER.glob("*.txt") if not path.name.startswith(ENGINE)]
+    for path in sorted(files):
         is_real = "real" in path.read_text("utf-8").partition("\n")[0].split()
         marks = [pytest.mark.real] if is_real else [pytest.mark.slow]
         found.append(pytest.param(path, id=path.stem, marks=marks))

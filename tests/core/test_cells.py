@@ -1,6 +1,6 @@
 """Every kind of slot against every event: what becomes of it, as one table to be reviewed.
 
-`pytest tests/core/test_cells.py --rewrite` writes what really happens into transcripts/cells.txt.
+`pytest tests/core/test_cells.py --rewrite` writes what really happens into cells.txt.
 A cell gives the state afterwards, and what else is noteworthy; `.` is "nothing changes".
 """
 
@@ -29,7 +29,7 @@ from reconciler.model.units import RunId, Serial, seconds
 from tests.core.building import name, probed, slot
 from tests.core.situations import LATER, NOW, memory_of, process_in
 
-FILE = Path(__file__).parent / "transcripts" / "cells.txt"
+FILE = Path(__file__).with_name("cells.txt")
 WEB = probed("web")
 SLOT = slot("web")
 PROCESS = process_in(WEB, 0)

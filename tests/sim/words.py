@@ -42,8 +42,9 @@ def in_words(events: Iterable[Event], decision: Decision, now: Nanos) -> Iterato
         yield f"{time}    {transition.slot}: {change} ({transition.reason})"
     for happening in decision.happenings:
         if happening.kind not in _SILENT:
-            subject = happening.slot or happening.service or ""
-            yield f"{time}    * {happening.kind} {subject}: {happening.reason}"
+            subject = happening.slot or happening.service
+            what = f"{happening.kind} {subject}" if subject else happening.kind
+            yield f"{time}    * {what}: {happening.reason}"
     for command in decision.commands:
         yield f"{time}  > {_command(command)}"
     if decision.finished:
