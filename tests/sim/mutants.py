@@ -1,0 +1,45 @@
+"""The planted bugs: each is one changed line of the shipped source, under the rule it breaks.
+
+A simulation that cannot catch one of them could not catch its like either. `plant` puts one in
+force. Nothing of `reconciler` is imported here: that would be too early to plant anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.sim.planted import belief, liveness, timing
+from tests.sim.planting import CannotPlantError, Mutant, plant, planted_text
+
+__all__ = ["BY_RULE", "MUTANTS", "CannotPlantError", "Mutant", "named", "plant", "planted_text"]
+
+BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
+    "one live process for each slot": timing.ONE_PROCESS,
+    "nothing starts before what it needs": timing.NEEDS_FIRST,
+    "no need is stopped before its dependent": timing.DEPENDENTS_FIRST,
+    "a full stopTimeout before SIGKILL": timing.PATIENCE,
+    "time asleep or out of sight does not count": timing.TIME_ASIDE,
+    "back-off is kept": timing.BACK_OFF,
+    "nothing desired is removed, and nothing much unasked": belief.REMOVAL,
+    "the right process is signalled": belief.TARGET,
+    "what is not concerned is left alone": belief.UNRELATED,
+    "no action without a reason": belief.REASON,
+    "every exit is recorded once, as it was": belief.EXITS,
+    "no word is believed that is too old": belief.STALE,
+    "a oneshot that did its work is not run again": belief.ONESHOTS,
+    "it arrives": liveness.ARRIVAL,
+    "no moment is slept through": liveness.WAKING,
+    "it gives up, and only then": liveness.GIVING_UP,
+    "it comes to rest": liveness.REST,
+    "what people ask for is done": liveness.REQUESTS,
+    "a shutdown leaves nothing behind": liveness.SHUTDOWN,
+}
+MUTANTS: tuple[Mutant, ...] = tuple(one for planted in BY_RULE.values() for one in planted)
+
+
+def named(name: str) -> Mutant:
+    """Give the planted bug of a name."""
+    found = next((one for one in MUTANTS if one.name == name), None)
+    if found is None:
+        raise CannotPlantError(f"cannot plant {name}: no planted bug has this name")
+    return found

@@ -1,0 +1,285 @@
+"""Bugs that do harm by believing what is not so, or by meaning the wrong one."""
+
+from __future__ import annotations
+
+from tests.sim.planting import Mutant
+
+REMOVAL = (
+    Mutant(
+        name="empty-folder-removes-all",
+        module="reconciler/core/prune.py",
+        before="(len(asked) < len(owned) and len(asked) <= limit)",
+        after="(len(asked) <= len(owned) and len(asked) <= limit)",
+        story="A wrong checkout leaves the folder of manifests empty for a second, and the two"
+        " services of a small host are gone.",
+    ),
+    Mutant(
+        name="most-may-go-unasked",
+        module="reconciler/core/prune.py",
+        before="(len(asked) < len(owned) and len(asked) <= limit)",
+        after="(len(asked) < len(owned) or len(asked) <= limit)",
+        story="A bad merge deletes all manifests but one. The guard against mass removal only"
+        " knows the case in which not even that one is left.",
+    ),
+    Mutant(
+        name="held-counts-as-leaving",
+        module="reconciler/core/wants.py",
+        before="ledger.leaving.update((ledger.services.keys() - wanted.keys()).difference(held))",
+        after="ledger.leaving.update(ledger.services.keys() - wanted.keys())",
+        story="A mass removal is held, as it should be. With the next commit, of whatever kind, it"
+        " goes through without a yes.",
+    ),
+    Mutant(
+        name="a-yes-to-something-else",
+        module="reconciler/core/wants.py",
+        before="if prune is not None and prune.id == operation.prune_id:",
+        after="if prune is not None:",
+        story="Somebody agrees to a removal of four services. Another commit made it forty in the"
+        " meantime, and all forty go.",
+    ),
+    Mutant(
+        name="broken-file-counts-as-deleted",
+        module="reconciler/core/settle.py",
+        before="if broken and name not in services:",
+        after="if broken and name in services:",
+        story="A tab in a YAML file: what the file defined last is taken for deleted, and stopped.",
+    ),
+    Mutant(
+        name="a-move-of-a-manifest-goes-unnoticed",
+        module="reconciler/core/wants.py",
+        before="elif known.source != wanted.source:",
+        after="elif known.source.line != wanted.source.line:",
+        story="A manifest is renamed. Weeks later a typing error in the new file makes its service"
+        " disappear, because it is still looked for in the old one.",
+    ),
+    Mutant(
+        name="stopped-for-want-of-a-good-manifest",
+        module="reconciler/core/wishes.py",
+        before='spared="no good version of its manifest is known" if may_run and not spec else "",',
+        after='spared="",',
+        story="The record was lost, and one manifest cannot be used. Its service, which ran all"
+        " the while, is stopped.",
+    ),
+)
+
+TARGET = (
+    Mutant(
+        name="kills-the-good-one",
+        module="reconciler/core/issuing.py",
+        before='serial = _command(ledger, stray, "SIGKILL", Scope.TREE, action.because)',
+        after="target = record.process or stray\n"
+        '        serial = _command(ledger, target, "SIGKILL", Scope.TREE, action.because)',
+        story="A second process is found in a slot. The one that served all along is killed, and"
+        " the stranger stays.",
+    ),
+    Mutant(
+        name="end-of-an-older-run-ends-this-one",
+        module="reconciler/core/ends.py",
+        before="    if process is None or process.run != event.run:\n"
+        "        if event.run not in (record.memory.ended, record.memory.exited):",
+        after="    if process is None:\n"
+        "        if event.run not in (record.memory.ended, record.memory.exited):",
+        story="The end of the former process is told twice. The second time it is taken for the"
+        " end of its successor, which is swept away in good health.",
+    ),
+    Mutant(
+        name="left-overs-are-not-reached",
+        module="reconciler/core/issuing.py",
+        before="        scope = Scope.TREE\n",
+        after="        scope = Scope.MAIN\n",
+        story="A wrapper dies and leaves its server behind. The stop goes to the dead wrapper, so"
+        " the server never hears of it and is killed.",
+    ),
+)
+
+UNRELATED = (
+    Mutant(
+        name="restarts-with-every-need",
+        module="reconciler/core/replacing.py",
+        before="if need.on_restart is OnRestart.RESTART and _renewed(board, need, process, found):",
+        after="if _renewed(board, need, process, found):",
+        story="Services that asked not to be restarted with their needs are restarted with them,"
+        " and a small change of a database takes down the whole host for a minute.",
+    ),
+    Mutant(
+        name="ends-what-it-cannot-replace",
+        module="reconciler/core/replacing.py",
+        before="    waits = unmet(board, wish)\n",
+        after="    waits: tuple[Wait, ...] = ()\n",
+        story="A new version of the site is committed while the database is down for repair. The"
+        " old version, which served from its cache, is stopped, and the new one cannot start.",
+    ),
+    Mutant(
+        name="start-clock-runs-on-after-ready",
+        module="reconciler/core/answers.py",
+        before="deadline=record.deadline if is_oneshot else None,",
+        after="deadline=record.deadline,",
+        story="Each service runs for exactly its startTimeout and is then stopped, for not being"
+        " ready, which it was from its first second.",
+    ),
+)
+
+REASON = (
+    Mutant(
+        name="start-without-a-reason",
+        module="reconciler/core/upkeep.py",
+        before='return _CAUSES.get(record.cause, "not running")',
+        after='return _CAUSES.get(record.cause, "")',
+        story="`weaver events` shows starts, and nobody can say why.",
+    ),
+    Mutant(
+        name="restart-loses-its-reason",
+        module="reconciler/core/issuing.py",
+        before="_stop(ledger, action.slot, action.because, start_failed=False)",
+        after="_stop(ledger, action.slot, record.cause, start_failed=False)",
+        story="Every restart says only that it happened: the reason is read from a record that was"
+        " not given it yet.",
+    ),
+)
+
+EXITS = (
+    Mutant(
+        name="end-judged-by-each-daemon",
+        module="reconciler/core/ends.py",
+        before="memory = replace(record.memory, last_exit=end, exited=process.run)",
+        after="memory = replace(record.memory, last_exit=end)",
+        story="One crash with a child left behind counts once for each restart of the daemon, and"
+        " the service is given up though it failed once.",
+    ),
+    Mutant(
+        name="swept-run-comes-back-to-life",
+        module="reconciler/core/looking.py",
+        before="if record.memory.exited == run:",
+        after="if record.memory.ended == run:",
+        story="The main process died and its child lives; a new daemon shows the service as"
+        " running, and asks the child to end over and over.",
+    ),
+    Mutant(
+        name="end-while-nobody-listened",
+        module="reconciler/core/looking.py",
+        before="is_stale = process.started < memory.newest or",
+        after="is_stale = process.started <= memory.newest or",
+        story="A migration ends well while the daemon is restarted. Its end counts for nothing,"
+        " and it runs again.",
+    ),
+    Mutant(
+        name="end-in-a-look-is-overlooked",
+        module="reconciler/core/looking.py",
+        before="return process.exit is None and len(processes) == 1 and processes[0] == process",
+        after="return process.exit is None and len(processes) == 1",
+        story="A service dies while the holder cannot be reached. All later looks show that it is"
+        " dead, and it is shown as running until somebody complains.",
+    ),
+    Mutant(
+        name="the-dead-are-not-found",
+        module="reconciler/core/looking.py",
+        before="ours = next((process for process in processes if process.run == run), None)",
+        after="ours = next((one for one in processes if one.run == run and one.is_live), None)",
+        story="A job exits 0 while the holder cannot be reached. Its exit code is on record there,"
+        " and is taken as unknown: the job counts as failed.",
+    ),
+    Mutant(
+        name="early-exit-code-lost",
+        module="reconciler/core/ends.py",
+        before="end = end or (known.exit if known else None)",
+        after="end = end if end else None",
+        story="A job is over before the answer to its start arrives. How it ended is forgotten on"
+        " the way, so a job that succeeded is run again.",
+    ),
+    Mutant(
+        name="acknowledged-before-it-is-on-record",
+        module="reconciler/core/engine.py",
+        before="may_acknowledge=not ledger.early,",
+        after="may_acknowledge=True,",
+        story="The holder is told that it may forget an exit, and the daemon dies before it has"
+        " written it down: nobody will ever know how the process ended.",
+    ),
+    Mutant(
+        name="early-end-dropped-by-an-older-look",
+        module="reconciler/core/looking.py",
+        before="if early.slot in unclaimed or ledger.record(early.slot).pending is not None",
+        after="if early.slot in unclaimed",
+        story="A process ends before the answer to its start arrives, and a look comes between."
+        " The end is forgotten, and a dead process is shown as running.",
+    ),
+)
+
+STALE = (
+    Mutant(
+        name="stale-look-believed",
+        module="reconciler/core/looking.py",
+        before="if record.touched < look.serial and not _is_as_known(record, processes):",
+        after="if not _is_as_known(record, processes):",
+        story="On a busy machine a look takes a second. What was started since is missing in it,"
+        " counts as dead, and is started again.",
+    ),
+    Mutant(
+        name="look-from-before-the-loss-believed",
+        module="reconciler/core/looking.py",
+        before="ledger.newest_look = ledger.serial\n",
+        after="ledger.newest_look = Serial(ledger.serial - 1)\n",
+        story="The holder is gone, and its last look is still in the queue. It is believed, and"
+        " the daemon acts on a host that it cannot see.",
+    ),
+    Mutant(
+        name="any-answer-to-a-start-will-do",
+        module="reconciler/core/answers.py",
+        before="    if record.pending is not None and record.pending.serial == event.serial:\n"
+        "        settle_in(",
+        after="    if record.pending is not None:\n        settle_in(",
+        story="The late answer to an earlier start is taken for that to the present one: a process"
+        " that is long dead is shown as running.",
+    ),
+    Mutant(
+        name="any-failure-of-a-start-will-do",
+        module="reconciler/core/answers.py",
+        before="is_awaited = record.pending is not None and record.pending.serial == event.serial",
+        after="is_awaited = record.pending is not None",
+        story="The word that a start failed arrives a second time, during the next start. That one"
+        " counts as failed too, though it works, and is made once more.",
+    ),
+    Mutant(
+        name="a-forgotten-slot-forgets-its-commands",
+        module="reconciler/core/ledger.py",
+        before="self.dropped[slot] = self.serial",
+        after="self.dropped[slot] = Serial(0)",
+        story="A service was removed, and a look from before comes late: the service is there"
+        " again, running, with the pid of a dead process.",
+    ),
+    Mutant(
+        name="the-ended-are-adopted",
+        module="reconciler/core/looking.py",
+        before="(process for process in processes if process.run not in"
+        " (run, record.memory.ended)),",
+        after="(process for process in processes if process.run != run),",
+        story="A process ends while a look is under way that still shows it. It is adopted as if"
+        " it lived, and its place stays empty for half a minute.",
+    ),
+)
+
+ONESHOTS = (
+    Mutant(
+        name="oneshot-always-restarts",
+        module="reconciler/core/backoff.py",
+        before="if spec.is_oneshot and well:",
+        after="if spec.is_oneshot and well and spec.restart is RestartPolicy.NEVER:",
+        story="A migration with the default restart policy runs again and again, as if it were a"
+        " server that keeps ending.",
+    ),
+    Mutant(
+        name="killed-counts-as-done",
+        module="reconciler/core/backoff.py",
+        before="return end.signal in CLEAN_SIGNALS and not spec.is_oneshot",
+        after="return end.signal in CLEAN_SIGNALS or not spec.is_oneshot",
+        story="A service with `restart: on-failure` is killed for want of memory, counts as ended"
+        " well, and stays down.",
+    ),
+    Mutant(
+        name="changed-oneshot-counts-as-done",
+        module="reconciler/core/wishes.py",
+        before="if memory.done != spec.digest or memory.done_at is None:",
+        after="if memory.done is None or memory.done_at is None:",
+        story="A migration was changed and committed. It is never run, because another one of that"
+        " name was.",
+    ),
+)
