@@ -11,7 +11,8 @@ from reconciler.model.status import ServiceStatus
 INDENT = " " * 12
 """Lines that answer a question have no time."""
 _SAME_LOOKS = re.compile(
-    r"^(.{8})  > look\n.{8}  < looked: (.*)\n(?:.{8}  > look\n.{8}  < looked: \2\n)+",
+    r"^(.{8})  > look\n.{8}  < (looked|host lost)(: .*)\n"
+    r"(?:.{8}  > look\n.{8}  < \2\3\n)+",
     re.MULTILINE,
 )
 
@@ -20,7 +21,8 @@ def without_dull_looks(lines: Iterable[str]) -> list[str]:
     """Tell in one line of looks that find the same again and again."""
 
     def count(looks: re.Match[str]) -> str:
-        return f"{looks[1]}    {looks[0].count('> look')} looks, each time: {looks[2]}\n"
+        found = f"{looks[2]}{looks[3]}".removeprefix("looked: ")
+        return f"{looks[1]}    looks {looks[0].count('> look')} times, each time: {found}\n"
 
     return _SAME_LOOKS.sub(count, "".join(f"{line}\n" for line in lines)).splitlines()
 

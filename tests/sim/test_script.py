@@ -57,4 +57,4 @@ def test_a_broken_manifest_is_what_the_reader_says_of_it() -> None:
 def test_looks_that_find_the_same_are_counted() -> None:
     told = play("$ write web {}\n$ bring up\n$ pass 10m\n")
     assert told.count("look") == 1
-    assert "20 looks, each time: web-0 (run-1)" in told
+    assert "looks 20 times, each time: web-0 (run-1)" in told
