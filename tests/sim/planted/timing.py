@@ -67,11 +67,11 @@ NEEDS_FIRST = (
     ),
     Mutant(
         name="starts-do-not-wait",
-        module="reconciler/core/engine.py",
-        before="if isinstance(action, Update | Forget) or not action.after:",
-        after="if isinstance(action, Update | Forget | Start) or not action.after:",
-        story="The plan says what each start waits for, and the engine performs all of them at"
-        " once: after a power cut every service crashes into a database that is not up.",
+        module="reconciler/core/upkeep.py",
+        before="return Start(slot=slot, because=_why_start(wish.spec, record), after=waits)",
+        after="return Start(slot=slot, because=_why_start(wish.spec, record))",
+        story="After a power cut all services start at once, and crash into a database that is"
+        " not up.",
     ),
     Mutant(
         name="start-into-a-restart",
@@ -102,11 +102,20 @@ NEEDS_FIRST = (
 
 DEPENDENTS_FIRST = (
     Mutant(
-        name="stops-do-not-wait",
+        name="what-waits-is-done-at-once",
         module="reconciler/core/engine.py",
         before="if isinstance(action, Update | Forget) or not action.after:",
-        after="if isinstance(action, Update | Forget | Stop) or not action.after:",
-        story="A shutdown ends the database together with the services that still write to it.",
+        after="if isinstance(action, Update | Forget) or action.after is not None:",
+        story="The plan says what each step waits for, and the engine performs all of them at"
+        " once: a shutdown ends the database together with the services that still write to it.",
+    ),
+    Mutant(
+        name="stops-do-not-wait",
+        module="reconciler/core/upkeep.py",
+        before="after=() if wish.runs else _stopped_first(desk, wish.name),",
+        after="after=_stopped_first(desk, wish.name) if wish.runs else (),",
+        story="Both the site and its database are removed in one commit. The database goes first,"
+        " and what the site had in memory is lost.",
     ),
     Mutant(
         name="order-of-stops-upside-down",
