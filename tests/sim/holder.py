@@ -56,7 +56,7 @@ class Holder:
         if self.ledger.holding(str(slot)) is not None:
             text = "a process of its former run is still there"
             return _refusal(command, "slot", errno.EBUSY, text, is_busy=True)
-        run_id = f"run-{len(self._machine.runs) + 1}"
+        run_id = self._machine.next_run()
         entry = {"run": run_id, "slot": str(slot), "tag": tag_of(slot, spec.digest)}
         self._record({"is": "spawning", "at": self._machine.now()} | entry)
         if dies == "before the fork":
@@ -65,8 +65,9 @@ class Holder:
         if program.cannot_run:
             self._record({"is": "failed", "run": run_id})
             return _refusal(command, "exec", errno.ENOENT, program.cannot_run)
-        run = self._machine.start(slot, spec.digest, program, is_oneshot=spec.is_oneshot)
-        assert run.id == run_id
+        run = self._machine.start(
+            slot, spec.digest, program, run_id=run_id, is_oneshot=spec.is_oneshot
+        )
         if dies:
             return None
         self._charge(run)

@@ -148,6 +148,11 @@ class Host:
             self.holder = self.machine.witness = None
             self.lose()
 
+    def end_holder(self) -> None:
+        """Let the holder leave with the daemon, as it does once nothing runs."""
+        if not self.machine.all_live():
+            self.holder = self.machine.witness = None
+
     def lose(self) -> None:
         """Cut the connection; whoever waits for an answer hears so."""
         self._connection += 1

@@ -107,6 +107,7 @@ class Machine:
     witness: Witness | None = None
     boot: str = BOOT
     _ticks: int = 0
+    _named: int = 0
 
     def live(self, slot: Slot) -> list[Run]:
         """Give the runs of a slot of which something lives."""
@@ -130,6 +131,7 @@ class Machine:
         digest: Digest,
         program: Program,
         *,
+        run_id: RunId | None = None,
         is_oneshot: bool = False,
         is_by_hand: bool = False,
     ) -> Run:
@@ -137,7 +139,7 @@ class Machine:
         self._ticks += 1
         run = Run(
             slot=slot,
-            id=RunId(f"run-{len(self.runs) + 1}"),
+            id=run_id or self.next_run(),
             identity=ProcessId(boot=self.boot, pid=self._free_pid(), born=self._ticks),
             digest=digest,
             started=self.now(),
@@ -153,6 +155,11 @@ class Machine:
         if lives_for is not None:
             self.later(lives_for, lambda: self.end(run, code=program.code))
         return run
+
+    def next_run(self) -> RunId:
+        """Give a name for a run that none ever had."""
+        self._named += 1
+        return RunId(f"run-{self._named}")
 
     def _free_pid(self) -> int:
         taken = {run.pid for run in self.all_live()}

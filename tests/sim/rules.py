@@ -152,7 +152,9 @@ class Rules:
 
     def _hear(self, run_id: RunId, end: Exit, now: Nanos) -> None:
         self._ended.setdefault(run_id, end)
-        run = self._host.runs[run_id]
+        run = self._host.runs.get(run_id)
+        if run is None:
+            return  # a start that the holder did not live to make
         is_of_today = run.identity.boot == self._host.machine.boot
         if run_id not in self._judged and run.asked_at is None and is_of_today:
             self._judge_end(run, end, now)
@@ -445,7 +447,9 @@ class Rules:
     def forgotten(self, runs: Iterable[RunId]) -> None:
         """See that the holder forgets no end that is not on record."""
         for run_id in runs:
-            run = self._host.runs[run_id]
+            run = self._host.runs.get(run_id)
+            if run is None:
+                continue
             is_ours = run.slot.index < self.wanted.width(run.slot.service)
             is_of_today = run.identity.boot == self._host.machine.boot
             is_stray = any(other.is_by_hand for other in self._host.machine.of(run.slot))

@@ -30,9 +30,10 @@ from reconciler.model.observed import Slot, State
 from reconciler.model.record import Memory, SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
-from reconciler.model.units import Nanos, minutes, seconds
+from reconciler.model.units import Nanos, milliseconds, minutes, seconds
 from tests.core.building import manifests, name, slot
 from tests.sim.host import Host, Program, Run
+from tests.sim.repository import Repository
 from tests.sim.rules import Rules
 from tests.sim.store import Store
 from tests.sim.words import in_words
@@ -40,6 +41,7 @@ from tests.sim.words import in_words
 MANY_STEPS = 5_000
 """More than any of the small worlds here can need to come to rest."""
 START = seconds(100)
+READING_TAKES = milliseconds(20)
 CALMING = 30
 """Seconds after which the last fault has had its last effect."""
 WELL_BEHAVED = Program()
@@ -86,6 +88,9 @@ class World:
         self.lives: list[tuple[Memory, list[Step]]] = []
         """What each daemon began with, and every step of it."""
         self.rules = Rules(self.host)
+        self.repository = Repository()
+        self.up_again_after: float | None = None
+        """Seconds after which a daemon that was shut down is started again; None: never."""
         self.doom: Doom | None = None
         self._wake_at: Nanos | None = None
         self._read: ManifestSet | None = None
@@ -113,6 +118,25 @@ class World:
         """Have a set of manifests read, now and after every restart of the daemon."""
         self._read = found
         self.tell(ManifestsRead(manifests=found))
+
+    def follow(self, repository: Repository) -> None:
+        """Follow a repository from now on, whatever is saved there."""
+        self.repository = repository
+        self.look_at_repository()
+
+    def look_at_repository(self) -> None:
+        """Have the manifests read in a moment, as the watch on their folder does."""
+        repository, life = self.repository, self._life
+
+        def read() -> None:
+            if life != self._life:
+                return
+            if repository.is_held:
+                self.tell(ManifestsHeld(because="a rebase is in progress"))
+            else:
+                self.tell(ManifestsRead(manifests=repository.read()))
+
+        self._later(READING_TAKES, read)
 
     def hold(self, because: str) -> None:
         """Keep the manifests from being trusted."""
@@ -257,6 +281,10 @@ class World:
         self.finished = self.finished or decision.finished
         if doom is not None:
             self.kill_daemon(down_for=doom.down_for)
+        elif decision.finished and self.up_again_after is not None:
+            again, self.up_again_after = self.up_again_after, None
+            self.host.end_holder()
+            self.kill_daemon(down_for=again)
 
     def _doom_of(self, decision: Decision) -> Doom | None:
         """Give the death that comes in this step: one with something to do, if any waits."""
@@ -332,6 +360,11 @@ class World:
         return True
 
     # --- what can be seen of it ------------------------------------------------------------
+
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether a shutdown is under way."""
+        return self.rules.wanted.is_shutting_down
 
     @property
     def picture(self) -> Picture:
@@ -432,6 +465,8 @@ class World:
         self.finished = False
         if self._read is not None:
             self.tell(ManifestsRead(manifests=self._read))
+        if self.repository.commits:
+            self.look_at_repository()
 
     def _later(self, span: Nanos, act: Callable[[], None]) -> None:
         heapq.heappush(self._coming, (Nanos(self.now + span), next(self._count), act))

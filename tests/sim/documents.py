@@ -1,0 +1,90 @@
+"""Made-up services: manifests of a few that need each other, and programs that misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from reconciler.model.units import Nanos, milliseconds, seconds
+from tests.sim.machine import Program
+
+NAMES = ("a", "b", "c", "d", "e", "f", "g")
+BYSTANDER = "z"
+"""A service that nobody needs, changes or disturbs: it must never notice anything."""
+
+GOOD = Program()
+PROGRAMS = (
+    GOOD,
+    Program(lives_for=seconds(2)),
+    Program(ready_after=None),
+    Program(ready_after=seconds(2)),
+    Program(ready_after=seconds(20)),
+    Program(cannot_run="no such file"),
+    Program(lives_for=Nanos(0), code=1),
+    Program(lives_for=milliseconds(1), code=0),
+    Program(lives_for=seconds(3), code=2),
+    Program(ends_in=None),
+    Program(ends_in=seconds(2)),
+    Program(ends_in=seconds(2), code=3, lives_for=seconds(5)),
+    Program(leaves_child=True),
+    Program(leaves_child=True, child_ignores=True),
+    Program(leaves_child=True, child_ignores=True, lives_for=seconds(4)),
+    Program(ends_in=None, unkillable=True),
+)
+"""Well-behaved; done at once; never ready; slow; not to be run; crashing; deaf; with children."""
+
+FIELDS: dict[str, Sequence[Any]] = {
+    "command": (["run", "1"], ["run", "2"]),
+    "description": ("old words", "new words"),
+    "instances": (1, 1, 2),
+    "state": ("running", "running", "stopped"),
+    "restart": ("always", "always", "on-failure", "never"),
+    "maxRestarts": (0, 2, 10, "unlimited"),
+    "stopTimeout": ("1s", "4s"),
+    "startTimeout": ("3s", "20s"),
+    "stopSignal": ("SIGTERM", "SIGINT"),
+    "backoff": (
+        {"initial": "1s", "jitter": "0s"},
+        {"initial": "1s", "jitter": "1s", "max": "8s"},
+        {"initial": "100ms", "jitter": "0s", "resetAfter": "10s"},
+    ),
+}
+"""What may be changed in a manifest, and to what."""
+
+
+def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
+    """Make up the manifest of a service, which may need others."""
+    made: dict[str, Any] = {"name": name, "command": luck.choice(FIELDS["command"])}
+    needed = luck.sample(others, min(len(others), luck.choice((0, 0, 1, 1, 2))))
+    if needed:
+        made["dependsOn"] = {one: need(luck) for one in sorted(needed)}
+    for field in ("instances", "restart", "maxRestarts", "stopTimeout", "backoff"):
+        if luck.random() < 0.5:
+            made[field] = luck.choice(FIELDS[field])
+    if luck.random() < 0.2:
+        made |= {"type": "oneshot", "restart": "on-failure"}
+    elif luck.random() < 0.5:
+        made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
+        made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
+    return made
+
+
+def need(luck: Random) -> dict[str, str]:
+    """Make up what one service asks of another."""
+    return {
+        "condition": luck.choice(("ready", "ready", "started", "completed")),
+        "onRestart": luck.choice(("none", "none", "restart")),
+    }
+
+
+def documents(luck: Random) -> list[dict[str, Any]]:
+    """Make up a few services without a cycle, and the bystander."""
+    names = sorted(luck.sample(NAMES, luck.randint(2, len(NAMES))))
+    made = [document(luck, name, names[:at]) for at, name in enumerate(names)]
+    oneshots = {one["name"] for one in made if one.get("type") == "oneshot"}
+    for one in made:
+        for other, wish in one.get("dependsOn", {}).items():
+            if other not in oneshots and wish["condition"] == "completed":
+                wish["condition"] = "ready"
+    return [*made, {"name": BYSTANDER, "command": ["run", "1"]}]

@@ -1,0 +1,179 @@
+"""One episode: a made-up host lives through what a seed has in store, and comes to rest twice.
+
+Each episode has its own choice of faults (a swarm): some kinds are off, the others come more or
+less often. So rare things meet each other, which they never would if everything happened always.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import msgspec
+
+from reconciler.model.event import LookAtHost
+from tests.sim.documents import documents
+from tests.sim.faults import KINDS, SPANS, Deed
+from tests.sim.world import World
+
+EVENTS = 300
+"""Events that change something before the faults of a round stop."""
+ROUNDS = 2
+DEEDS = 400
+"""More deeds than a round needs, unless its world is dead."""
+CALM = "calm"
+ARRIVAL_TAKES = 1200
+"""Seconds within which all is as wanted once the faults have stopped."""
+QUIET = 600
+ACTIONS_A_SLOT = 8
+"""Commands that each slot may take to arrive: a stop, a kill, starts; with room for back-off."""
+
+
+class BreachError(Exception):
+    """A rule was broken; `history` is what was done until then, to a world of this seed."""
+
+    def __init__(self, text: str, history: list[Deed], seed: int) -> None:
+        super().__init__(text)
+        self.history = history
+        self.seed = seed
+
+
+@dataclass(slots=True)
+class Toll:
+    """What a simulation went through."""
+
+    episodes: int = 0
+    events: int = 0
+    """Events that changed something."""
+    steps: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Toll) -> None:
+        """Add what another simulation went through."""
+        self.episodes += other.episodes
+        self.events += other.events
+        self.steps += other.steps
+        self.faults.update(other.faults)
+
+
+def play(seed: int, number: int, digest: Any = None) -> Toll:
+    """Play one episode of a seed. Raises BreachError where a rule is broken."""
+    luck = Random(f"weaver {seed} {number}")
+    world = World(seed=luck.randrange(1000))
+    history: list[Deed] = []
+    try:
+        for deed in _story(luck, world):
+            history.append(deed)
+            do(world, deed)
+    except Exception as why:
+        notes = getattr(why, "__notes__", None) or [world.told()]
+        text = "\n".join([*notes, "", f"{type(why).__name__}: {why}"])
+        raise BreachError(text, history, world.seed) from why
+    if digest is not None:
+        _sum_up(world, digest)
+    return Toll(1, world.events, len(world.decisions), Counter(world.faults))
+
+
+def replay(history: Iterable[Deed], seed: int = 0) -> World:
+    """Do to a new world what was done to another."""
+    world = World(seed=seed)
+    for deed in history:
+        do(world, deed)
+    return world
+
+
+def do(world: World, deed: Deed) -> None:
+    """Do one thing to a world, and see that it takes it."""
+    if deed.kind == CALM:
+        come_to_rest(world, *deed.args)
+    else:
+        deed(world)
+
+
+def _story(luck: Random, world: World) -> Iterator[Deed]:
+    """Make up one deed after another."""
+    kinds, weights = swarm(luck)
+    yield Deed("save-all", (luck.randrange(100_000),))
+    for _ in range(ROUNDS):
+        enough = world.events + EVENTS
+        for _ in range(DEEDS):
+            if world.events >= enough:
+                break
+            kind = luck.choices(kinds, weights)[0]
+            yield Deed(kind, KINDS[kind].draw(luck))
+            yield Deed("pass", (luck.choice(SPANS),))
+        yield Deed(CALM, (luck.random() < 0.5, luck.randrange(100_000)))
+
+
+def swarm(luck: Random) -> tuple[list[str], list[int]]:
+    """Choose which kinds of faults there are in one episode, and how often."""
+    kinds = [kind for kind in sorted(KINDS) if KINDS[kind].weight and luck.random() < 0.5]
+    kinds = kinds or ["end"]
+    return kinds, [KINDS[kind].weight * luck.randint(1, 4) for kind in kinds]
+
+
+def come_to_rest(world: World, is_mended: bool, seed: int) -> None:
+    """Let all faults stop, and see that everything arrives where it is wanted, and stays there.
+
+    Where the manifests are not mended, what is wrong with them goes on; the rest arrives.
+    """
+    repository = world.repository
+    world.up_again_after = world.up_again_after if world.is_ending else None
+    world.calm()
+    if is_mended:
+        repository.is_held = False
+        repository.save(documents(Random(seed)))
+        world.look_at_repository()
+        world.pass_time(1)
+        world.let_go()
+    elif repository.is_held:
+        repository.is_held = False
+        world.look_at_repository()
+    since = len(world.decisions)
+    world.settle(within=ARRIVAL_TAKES)
+    taken = _actions(world, since)
+    may_take = ACTIONS_A_SLOT * (len(world.picture.services) * 2 + 2)
+    assert taken <= may_take, f"{taken} actions to arrive"
+    since = len(world.decisions)
+    world.pass_time(QUIET)
+    assert _actions(world, since) == 0, "it does not stay quiet"
+    if is_mended:
+        _is_as_wanted(world)
+
+
+def _actions(world: World, since: int) -> int:
+    return sum(
+        not isinstance(command, LookAtHost)
+        for decision in world.decisions[since:]
+        for command in decision.commands
+    )
+
+
+def _is_as_wanted(world: World) -> None:
+    """See that exactly what the manifests say runs, and nothing else."""
+    found = world.repository.read()
+    for name, definition in found.definitions.items():
+        spec = definition.spec
+        is_up = all(found.definitions[need.service].spec.wants_to_run for need in spec.needs)
+        if is_up:
+            assert world.is_as_wanted(spec), f"{name} is not as wanted: {world.status(name)}"
+    left = [
+        run for run in world.host.machine.all_live() if run.slot.service not in found.definitions
+    ]
+    assert left == [], f"{left[0].slot} is not wanted and runs"
+
+
+def _sum_up(world: World, digest: Any) -> None:
+    """Add every step of a world to a digest."""
+    for _, steps in world.lives:
+        for step in steps:
+            digest.update(msgspec.msgpack.encode((step.now, step.events, step.decision)))
+
+
+def new_digest() -> Any:
+    """Begin a digest of what happens."""
+    return hashlib.blake2b(digest_size=16)

@@ -1,0 +1,438 @@
+"""Everything that can happen to a host, by name; each deed is plain data that can be replayed.
+
+A deed says what is done, not what it leads to: on another history the same deed does the same, or
+nothing at all. What went wrong is counted in `World.faults` when it really did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
+from reconciler.model.event import OperationKind
+from reconciler.model.units import Digest, Nanos, ServiceName, seconds
+from tests.core.building import slot
+from tests.sim import documents as made_up
+from tests.sim.host import Weather
+from tests.sim.machine import Run
+from tests.sim.repository import path_of, text_of
+from tests.sim.world import Doom, World
+
+SYNTAX = b"  - [\n"
+UNKNOWN_KEY = b"restrat: always\n"
+SPANS = (0.0, 0.001, 0.05, 0.5, 3.0, 15.0)
+JUMPS = (60.0, 3600.0, 30_000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """One thing that is done to a world."""
+
+    kind: str
+    args: tuple[Any, ...] = ()
+
+    def __call__(self, world: World) -> None:
+        KINDS[self.kind].act(world, *self.args)
+
+    def __repr__(self) -> str:
+        return f"Deed({self.kind!r}, {self.args!r})" if self.args else f"Deed({self.kind!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way to disturb a world: how its details are chosen, and what is done."""
+
+    draw: Callable[[Random], tuple[Any, ...]]
+    act: Callable[..., None]
+    weight: int = 1
+
+
+def nothing(_: Random) -> tuple[Any, ...]:
+    """Choose no details, since there are none."""
+    return ()
+
+
+def choose(*choices: Any) -> Callable[[Random], tuple[Any, ...]]:
+    """Choose one of several details."""
+    return lambda luck: (luck.choice(choices),)
+
+
+def a_name(luck: Random) -> str:
+    return luck.choice(made_up.NAMES)
+
+
+def _count(world: World, name: str, did: object = True) -> None:
+    world.faults[name] += bool(did)
+
+
+# --- time ------------------------------------------------------------------------------------
+
+
+def pass_time(world: World, span: float) -> None:
+    world.pass_time(span)
+
+
+def stall(world: World, span: float) -> None:
+    world.stall(span)
+    _count(world, "daemon stalled")
+
+
+def sleep(world: World, span: float) -> None:
+    world.sleep(span)
+    _count(world, "host slept")
+
+
+def set_wall(world: World, by: float) -> None:
+    world.wall += by
+    _count(world, "wall clock stepped")
+
+
+# --- processes -------------------------------------------------------------------------------
+
+
+def behave(world: World, name: str, program: int) -> None:
+    """Let the next processes of a service be like one of the programs there are."""
+    world.become(**{name: made_up.PROGRAMS[program]})
+    _count(world, "program replaced", program)
+
+
+def _pick(world: World, which: int) -> Run | None:
+    """Give one of the processes that run, never the bystander's."""
+    runs = [
+        run
+        for run in world.host.machine.all_live()
+        if run.exit is None and run.slot.service != made_up.BYSTANDER
+    ]
+    return runs[which % len(runs)] if runs else None
+
+
+def end(world: World, which: int, code: int | None) -> None:
+    run = _pick(world, which)
+    if run is not None:
+        world.host.end(run, code=code, signal="SIGKILL" if code is None else None)
+        _count(world, "process ended" if code == 0 else "process crashed")
+
+
+def change(world: World, which: int, program: int) -> None:
+    """Let a process that runs behave otherwise from now on: deaf, unkillable, slow to end."""
+    run = _pick(world, which)
+    if run is not None:
+        run.program = made_up.PROGRAMS[program]
+        _count(world, "process changed its ways", program)
+
+
+def start_by_hand(world: World, name: str) -> None:
+    """Start a process in a slot by hand, beside what Weaver started there."""
+    taken = slot(name)
+    if world.host.holder is not None and len(world.host.live(taken)) == 1:
+        world.host.start(taken, Digest("by hand"), made_up.GOOD)
+        _count(world, "started by hand")
+
+
+# --- holder and messages ---------------------------------------------------------------------
+
+
+def lose_holder(world: World, span: float) -> None:
+    world.lose_holder(seconds_long=span)
+    _count(world, "connection cut")
+
+
+def kill_holder(world: World, down_for: float) -> None:
+    if world.host.holder is not None:
+        world.kill_holder(down_for=down_for)
+        _count(world, "holder killed")
+
+
+def kill_holder_in_spawn(world: World, point: str) -> None:
+    world.host.dies_in_spawn = point
+
+    def mend() -> None:
+        world.host.begin_holder()
+
+    world.host.later(seconds(4), mend)
+
+
+def slow_holder(world: World, span: float) -> None:
+    world.host.busy_until = Nanos(world.now + seconds(span))
+
+
+def change_weather(
+    world: World, salt: int, never: float, twice: float, late: float, held: float
+) -> None:
+    world.host.weather = Weather(salt=salt, never=never, twice=twice, late=late, held=held)
+
+
+def draw_weather(luck: Random) -> tuple[Any, ...]:
+    rates = [luck.choice((0.0, 0.0, 0.05, 0.2)) for _ in range(4)]
+    return (luck.randrange(1000), *rates)
+
+
+def lose_next(world: World, kind: str) -> None:
+    world.host.loses_next.add(kind)
+
+
+def double_next(world: World, kind: str) -> None:
+    world.host.doubles_next.add(kind)
+
+
+COMMANDS = choose("Spawn", "Signal", "LookAtHost", "Probe", "acknowledge")
+
+
+# --- daemon and host -------------------------------------------------------------------------
+
+
+def kill_daemon(world: World, down_for: float) -> None:
+    world.kill_daemon(down_for=down_for)
+    _count(world, "daemon killed")
+
+
+def doom_daemon(world: World, point: str, acts: int, down_for: float) -> None:
+    world.doom = Doom(point, acts, down_for)
+
+
+def draw_doom(luck: Random) -> tuple[Any, ...]:
+    point = luck.choice(("decided", "recorded", "acting"))
+    return (point, luck.randrange(3), luck.choice((0.0, 0.5, 10.0)))
+
+
+def kill_both(world: World, down_for: float) -> None:
+    world.host.kill_holder()
+    world.kill_daemon(down_for=down_for)
+    _count(world, "daemon and holder killed")
+
+
+def reboot(world: World) -> None:
+    world.reboot()
+    _count(world, "host rebooted")
+
+
+def fill_disk(world: World) -> None:
+    world.store.fill()
+
+
+def free_disk(world: World) -> None:
+    world.store.free()
+
+
+# --- people ----------------------------------------------------------------------------------
+
+
+def ask(world: World, kind: str, name: str) -> None:
+    world.ask(OperationKind(kind), name)
+
+
+def approve(world: World) -> None:
+    """Agree to the removal that is held, if there is one."""
+    prune = world.picture.prune
+    if prune is not None and not prune.approved:
+        world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune.id)
+
+
+def shut_down(world: World, kind: str, again: float) -> None:
+    world.up_again_after = again
+    world.ask(OperationKind(kind))
+    _count(world, "shut down")
+
+
+# --- manifests -------------------------------------------------------------------------------
+
+
+def save_all(world: World, seed: int) -> None:
+    """Save another set of services."""
+    world.repository.save(made_up.documents(Random(seed)))
+    world.look_at_repository()
+
+
+def edit(world: World, name: str, field: str, value: Any) -> None:
+    """Change one field of a service, by an editor."""
+    _write(world, SetField(service=ServiceName(name), path=(field,), value=_yaml(value)))
+
+
+def draw_edit(luck: Random) -> tuple[Any, ...]:
+    field = luck.choice(sorted(made_up.FIELDS))
+    return (a_name(luck), field, luck.choice(made_up.FIELDS[field]))
+
+
+def add(world: World, seed: int) -> None:
+    """Save one service that may need others, be there others or not."""
+    luck = Random(seed)
+    name = a_name(luck)
+    others = [other for other in made_up.NAMES if other < name]
+    world.repository.put(made_up.document(luck, name, others[-2:]))
+    world.look_at_repository()
+
+
+def add_need(world: World, name: str, other: str) -> None:
+    """Let one service need another: perhaps one that is not there, or that needs it as well."""
+    path = ("dependsOn", other)
+    intent = SetField(service=ServiceName(name), path=path, value="{condition: ready}")
+    _count(world, "need added", _write(world, intent))
+
+
+def drop_needs(world: World, name: str) -> None:
+    _write(world, RemoveField(service=ServiceName(name), path=("dependsOn",)))
+
+
+def _write(world: World, intent: Intent) -> bool:
+    drafted = world.repository.draft([intent])
+    did = drafted is not None and world.repository.commit(drafted)
+    world.look_at_repository()
+    return did
+
+
+def _yaml(value: Any) -> str:
+    return text_of({"x": value}).decode()[3:-1]
+
+
+def write_back(world: World, name: str, field: str, value: Any, takes: float) -> None:
+    """Have Weaver commit a change, which somebody's push may overtake."""
+    intent = SetField(service=ServiceName(name), path=(field,), value=_yaml(value))
+    repository = world.repository
+    drafted, base = repository.draft([intent]), repository.commits
+
+    def finish() -> None:
+        mine = drafted
+        if repository.commits != base:
+            _count(world, "commit lost its race")
+            mine = repository.draft([intent])
+        if mine is not None and repository.commit(mine):
+            world.look_at_repository()
+
+    world.host.later(seconds(takes), finish)
+
+
+def draw_write_back(luck: Random) -> tuple[Any, ...]:
+    return (*draw_edit(luck), luck.choice((0.05, 0.5, 3.0)))
+
+
+def remove(world: World, name: str) -> None:
+    _count(world, "manifest removed", world.repository.remove(name))
+    world.look_at_repository()
+
+
+def unregister(world: World, name: str) -> None:
+    """Remove a service by name, which is a yes to its removal."""
+    if _write(world, RemoveService(service=ServiceName(name))):
+        world.ask(OperationKind.APPROVE_PRUNE, name)
+
+
+def vanish(world: World) -> None:
+    """Let every manifest be gone at once."""
+    _count(world, "manifests vanished", world.repository.files)
+    world.repository.save([])
+    world.look_at_repository()
+
+
+def spoil(world: World, name: str, garbage: bytes) -> None:
+    _count(world, "manifest broken", world.repository.break_file(name, garbage))
+    world.look_at_repository()
+
+
+def mend(world: World) -> None:
+    world.repository.mend()
+    world.look_at_repository()
+
+
+def move(world: World, name: str) -> None:
+    to = f"services.d/moved/{name}.yaml"
+    _count(world, "file renamed", world.repository.move(name, to))
+    world.look_at_repository()
+
+
+def rename(world: World, name: str, to: str) -> None:
+    _count(world, "service renamed", world.repository.rename(name, to))
+    world.look_at_repository()
+
+
+def duplicate(world: World, name: str) -> None:
+    to = path_of(f"copy-of-{name}")
+    _count(world, "name defined twice", world.repository.copy(name, to))
+    world.look_at_repository()
+
+
+def remove_duplicate(world: World, name: str) -> None:
+    world.repository.remove(f"copy-of-{name}")
+    world.look_at_repository()
+
+
+def put_verbatim(world: World, seed: int) -> None:
+    """Have Weaver apply a file: `weaver apply -f`."""
+    luck = Random(seed)
+    name = a_name(luck)
+    text = text_of(made_up.document(luck, name, ())).decode()
+    _write(world, PutService(service=ServiceName(name), text=text))
+
+
+def hold_source(world: World, is_held: bool) -> None:
+    world.repository.is_held = is_held
+    _count(world, "manifests held", is_held)
+    world.look_at_repository()
+
+
+def _two_names(luck: Random) -> tuple[Any, ...]:
+    return (a_name(luck), a_name(luck))
+
+
+def _named(luck: Random) -> tuple[Any, ...]:
+    return (a_name(luck),)
+
+
+def _seeded(luck: Random) -> tuple[Any, ...]:
+    return (luck.randrange(100_000),)
+
+
+def _which(*choices: Any) -> Callable[[Random], tuple[Any, ...]]:
+    return lambda luck: (luck.randrange(100), luck.choice(choices))
+
+
+_ANY_PROGRAM = tuple(range(len(made_up.PROGRAMS)))
+
+KINDS: Mapping[str, Kind] = {
+    "pass": Kind(choose(*SPANS), pass_time, 0),
+    "stall": Kind(choose(0.01, 1.0, 12.0), stall),
+    "sleep": Kind(choose(*JUMPS), sleep),
+    "wall": Kind(choose(-86_400.0, -3600.0, 3600.0), set_wall),
+    "behave": Kind(lambda luck: (a_name(luck), luck.choice(_ANY_PROGRAM)), behave, 4),
+    "end": Kind(_which(None, None, 0, 1), end, 6),
+    "change": Kind(_which(*_ANY_PROGRAM), change, 2),
+    "by-hand": Kind(_named, start_by_hand),
+    "lose-holder": Kind(choose(0.1, 3.0, 20.0), lose_holder, 2),
+    "kill-holder": Kind(choose(0.0, 0.1, 3.0, 20.0), kill_holder, 2),
+    "kill-holder-in-spawn": Kind(choose("before the fork", "after it"), kill_holder_in_spawn),
+    "slow-holder": Kind(choose(0.05, 2.0, 12.0), slow_holder),
+    "weather": Kind(draw_weather, change_weather, 2),
+    "lose-next": Kind(COMMANDS, lose_next, 2),
+    "double-next": Kind(COMMANDS, double_next),
+    "kill-daemon": Kind(choose(0.0, 0.5, 10.0), kill_daemon, 2),
+    "doom-daemon": Kind(draw_doom, doom_daemon, 3),
+    "kill-both": Kind(choose(0.0, 2.0, 15.0), kill_both),
+    "reboot": Kind(nothing, reboot),
+    "fill-disk": Kind(nothing, fill_disk),
+    "free-disk": Kind(nothing, free_disk, 2),
+    "ask": Kind(lambda luck: (luck.choice(("restart", "start")), a_name(luck)), ask, 2),
+    "approve": Kind(nothing, approve, 2),
+    "shut-down": Kind(
+        lambda luck: (luck.choice(("shutdown", "kill")), luck.choice((0.0, 5.0))), shut_down
+    ),
+    "save-all": Kind(_seeded, save_all, 2),
+    "edit": Kind(draw_edit, edit, 6),
+    "add": Kind(_seeded, add, 2),
+    "add-need": Kind(_two_names, add_need, 2),
+    "drop-needs": Kind(_named, drop_needs),
+    "write-back": Kind(draw_write_back, write_back, 2),
+    "remove": Kind(_named, remove, 2),
+    "unregister": Kind(_named, unregister),
+    "vanish": Kind(nothing, vanish),
+    "spoil": Kind(lambda luck: (a_name(luck), luck.choice((SYNTAX, UNKNOWN_KEY))), spoil, 2),
+    "mend": Kind(nothing, mend, 2),
+    "move": Kind(_named, move),
+    "rename": Kind(_two_names, rename),
+    "duplicate": Kind(_named, duplicate),
+    "remove-duplicate": Kind(_named, remove_duplicate),
+    "apply": Kind(_seeded, put_verbatim),
+    "hold": Kind(choose(True, False, False), hold_source),
+}
+"""Every deed there is; `weight` says how often it is chosen beside the others."""
