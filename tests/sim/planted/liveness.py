@@ -53,6 +53,14 @@ ARRIVAL = (
         " other to end, which is for ever.",
     ),
     Mutant(
+        name="waits-for-what-never-ran",
+        module="reconciler/core/upkeep.py",
+        before="if any(record.state is State.STOPPING for record in records):",
+        after="if all(record.state is State.STOPPING for record in records):",
+        story="A service is to be stopped that another one would need which never ran. Nothing of"
+        " the other counts as on its way out, so the stop waits for it for ever.",
+    ),
+    Mutant(
         name="what-is-left-of-a-crash-stays",
         module="reconciler/core/upkeep.py",
         before="    if record.process.exit is not None:\n        return Stop(",

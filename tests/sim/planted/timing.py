@@ -133,14 +133,6 @@ DEPENDENTS_FIRST = (
         " They end in any order, and the one behind loses what it had not flushed.",
     ),
     Mutant(
-        name="half-stopped-counts-as-stopped",
-        module="reconciler/core/upkeep.py",
-        before="if any(record.state is State.STOPPING for record in records):",
-        after="if records and all(record.state is State.STOPPING for record in records):",
-        story="Of two workers one has stopped and one still drains; the queue that both need is"
-        " restarted under the second one.",
-    ),
-    Mutant(
         name="restart-does-not-wait-for-dependents",
         module="reconciler/core/upkeep.py",
         before="after = _stopped_first(desk, wish.name)",
