@@ -57,8 +57,8 @@ ARRIVAL = (
         module="reconciler/core/upkeep.py",
         before="if any(record.state is State.STOPPING for record in records):",
         after="if all(record.state is State.STOPPING for record in records):",
-        story="A service is to be stopped that another one would need which never ran. Nothing of"
-        " the other counts as on its way out, so the stop waits for it for ever.",
+        story="A service is to be stopped; another one that needs it has never run. Where there is"
+        " no process, all of them count as stopping, and the stop waits for them for ever.",
     ),
     Mutant(
         name="what-is-left-of-a-crash-stays",
