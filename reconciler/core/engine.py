@@ -159,11 +159,17 @@ class Engine:
         for action in self._plan.actions:
             if isinstance(action, Update | Forget) or not action.after:
                 issue(ledger, action)
-        if any(isinstance(action, Forget) for action in self._plan.actions):
-            guard_removals(ledger)
+        self._settle_removals()
         if ledger.transitions:
             situation = self._present(ledger.now)
             tell_of_needs(ledger, arrange(situation, self._laid_out(situation)))
+
+    def _settle_removals(self) -> None:
+        """Drop from the plan what is forgotten by now: nothing more will be heard of it."""
+        actions = tuple(one for one in self._plan.actions if not isinstance(one, Forget))
+        if len(actions) < len(self._plan.actions):
+            self._plan = replace(self._plan, actions=actions)
+            guard_removals(self._ledger)
 
     def _judged(self, situation: Situation) -> Plan:
         """Plan, and hold back what the judge refuses."""

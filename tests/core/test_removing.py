@@ -201,3 +201,13 @@ def test_a_service_that_comes_back_while_it_is_on_its_way_out_is_started_again()
     world.settle()
     assert world.state("web") is State.RUNNING
     assert len(world.runs("web")) == 2
+
+
+def test_a_removal_is_over_as_soon_as_the_service_is_gone() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    begun = world.now
+    world.save(service("web"))
+    world.settle()
+    assert world.now - begun < seconds(1)
+    assert world.picture.converged
