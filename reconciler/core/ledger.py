@@ -76,8 +76,6 @@ class Ledger:
     prune: PruneHold | None = None
     released: set[ServiceName] = field(default_factory=set)
     """Services whose removal was asked for by name."""
-    leaving: set[ServiceName] = field(default_factory=set)
-    """Services whose removal was let pass and is under way."""
     strays: tuple[Process, ...] = ()
     host_seen: bool = False
     host_lost: str = "the host was not looked at yet"
@@ -237,7 +235,7 @@ class Ledger:
         self.services.pop(name, None)
         self.changed_services[name] = None
         self.missing.pop(name, None)
-        for names in (self.released, self.leaving, self.to_restart):
+        for names in (self.released, self.to_restart):
             names.discard(name)
         for index in list(self.slots.get(name, {})):
             self.drop(Slot(service=name, index=index))

@@ -16,29 +16,41 @@ MAY_GO_SHARE = 5
 def guard(
     owned: Collection[ServiceName],
     wanted: Collection[ServiceName],
-    released: Collection[ServiceName],
+    leaving: Collection[ServiceName],
     before: PruneHold | None,
 ) -> PruneHold | None:
     """Give the hold on a removal that is too large, or None.
 
-    More than max(3, 20 %) of the owned services, or all of them, wait for a yes. `released` were
-    removed by name, which is a yes. An approved hold stays until what it names is gone; it is no
-    yes to anything else.
+    One change may take away three of the services we own, or a fifth of them if that is more, but
+    never the last: anything larger waits for a yes. What is `leaving`, because it was let go
+    before or is removed by name, counts neither as removed nor as owned, however long its end
+    takes. What comes with a change counts as owned.
+
+    While a removal waits, whatever else is removed waits with it; and putting some of it back
+    lets nothing go. It waits until somebody agrees, or until all of it is wanted again. A hold
+    that was agreed to is kept until what it names is gone; it is no yes to anything else.
 
     >>> guard(["a", "b"], ["a"], [], None) is None
     True
     >>> guard(["a", "b"], [], [], None).because
     'all 2 services would be removed'
+    >>> guard(["a", "b"], [], ["a"], None).because
+    'the only service would be removed'
     """
-    removed = set(owned).difference(wanted, released)
-    agreed = removed.intersection(before.services) if before and before.approved else set()
-    asked = tuple(sorted(removed - agreed))
-    limit = max(MAY_GO_UNASKED, len(owned) // MAY_GO_SHARE)
-    if not asked or (len(asked) < len(owned) and len(asked) <= limit):
-        return before if agreed else None
-    if before is not None and before.services == asked:
-        return before
-    return PruneHold(id=_id_of(asked), services=asked, because=_words(asked, len(owned)))
+    gone = set(owned).difference(wanted)
+    asked = tuple(sorted(gone.difference(leaving)))
+    count = len(owned) - len(gone) + len(asked)
+    is_large = len(asked) == count or len(asked) > max(MAY_GO_UNASKED, count // MAY_GO_SHARE)
+    waiting = before.services if before is not None and not before.approved else ()
+    if asked and (is_large or not set(asked).isdisjoint(waiting)):
+        if before is not None and before.services == asked:
+            return before
+        rest = "" if is_large else ", the rest of a larger removal"
+        because = _words(len(asked), count) + rest
+        return PruneHold(id=_id_of(asked), services=asked, because=because)
+    if before is None or not before.approved or gone.isdisjoint(before.services):
+        return None
+    return before
 
 
 def _id_of(removed: Iterable[ServiceName]) -> str:
@@ -46,11 +58,8 @@ def _id_of(removed: Iterable[ServiceName]) -> str:
     return f"{fingerprint(' '.join(removed)) >> 40:06x}"
 
 
-def _words(removed: tuple[ServiceName, ...], owned: int) -> str:
-    if len(removed) == owned:
-        return (
-            f"all {owned} services would be removed"
-            if owned > 1
-            else "the only service would be removed"
-        )
-    return f"{len(removed)} of {owned} services would be removed"
+def _words(removed: int, owned: int) -> str:
+    if removed < owned:
+        return f"{removed} of {owned} services would be removed"
+    who = f"all {owned} services" if owned > 1 else "the only service"
+    return f"{who} would be removed"

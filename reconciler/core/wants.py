@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.core.ledger import Ledger
@@ -36,27 +37,39 @@ def manifests_held(ledger: Ledger, event: ManifestsHeld) -> None:
 
 
 def guard_removals(ledger: Ledger) -> None:
-    """Hold a removal that is too large, or let it go when it no longer is.
-
-    What was let go before and is still on its way out counts no more: it would be started again.
-    """
+    """Hold a removal that is too large; let go whatever else is wanted no more."""
     if not ledger.manifests_seen:
         return
-    wanted = ledger.desired.services
-    ledger.leaving.difference_update(wanted)
-    before = ledger.prune
-    agreed = before.services if before is not None and before.approved else ()
-    let_go = ledger.released.union(ledger.leaving.difference(agreed))
-    hold = guard(ledger.services, wanted, let_go, before)
+    wanted, before = ledger.desired.services, ledger.prune
+    _call_back(ledger)
+    leaving = {name for name, memory in ledger.services.items() if memory.leaving}
+    hold = guard(ledger.services, wanted, leaving | ledger.released, before)
     ledger.set_prune(hold)
     held = hold.services if hold is not None and not hold.approved else ()
-    ledger.leaving.update((ledger.services.keys() - wanted.keys()).difference(held))
+    _let_go(ledger, (ledger.services.keys() - wanted.keys()).difference(held))
     if hold is not None and not hold.approved and hold != before:
         ledger.tell(
             "prune.held",
             reason=f"{hold.because}; to agree: weaver prune approve {hold.id}",
             data={"id": hold.id},
         )
+
+
+def _let_go(ledger: Ledger, names: Iterable[ServiceName]) -> None:
+    """Note whose removal is under way, for this daemon and the next."""
+    for name in sorted(names):
+        memory = ledger.services.get(name)
+        if memory is not None and not memory.leaving:
+            ledger.put_service(replace(memory, leaving=True))
+
+
+def _call_back(ledger: Ledger) -> None:
+    """Take what is wanted again for what it was before: its next removal is another one."""
+    for name in ledger.desired.services:
+        memory = ledger.services.get(name)
+        if memory is not None and memory.leaving:
+            ledger.put_service(replace(memory, leaving=False))
+            ledger.released.discard(name)
 
 
 def asked(ledger: Ledger, event: Asked) -> None:
@@ -103,6 +116,7 @@ def _approve(ledger: Ledger, operation: Operation) -> None:
     prune = ledger.prune
     if prune is not None and prune.id == operation.prune_id:
         ledger.set_prune(replace(prune, approved=True))
+        _let_go(ledger, prune.services)
         ledger.tell(
             "prune.approved", reason=prune.because, actor=operation.actor, data={"id": prune.id}
         )

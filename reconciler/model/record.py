@@ -104,6 +104,8 @@ class ServiceMemory:
     restart_before: Nanos | None = None
     """Replace every process started before this: a restart somebody asked for."""
     restart_reason: str = ""
+    leaving: bool = False
+    """Its removal was let go and is under way: it was small, or somebody agreed to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from reconciler.model.change import ServiceChange, Verb
 from reconciler.model.desired import Desired, ManifestSet
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.plan import Situation
+from reconciler.model.record import PruneHold
 from reconciler.model.units import ServiceName
 from reconciler.ports import Draft
 from reconciler.runtime.messages import FileChange, Preview
@@ -37,11 +38,7 @@ def drafted(
 ) -> Preview:
     """Say what a change would do that is not written yet."""
     desired = settle(draft.manifests, situation.services)
-    supposed = replace(
-        situation,
-        desired=desired,
-        prune=guard(situation.services, desired.services, released, situation.prune),
-    )
+    supposed = replace(situation, desired=desired, prune=_guard(situation, desired, released))
     compared = _compare(supposed, language)
     under_way = {change.service: change for change in _compare(situation, language).changes}
     return Preview(
@@ -61,6 +58,16 @@ def drafted(
         ),
         unchanged=compared.unchanged,
     )
+
+
+def _guard(
+    situation: Situation, desired: Desired, released: frozenset[ServiceName]
+) -> PruneHold | None:
+    """Give the hold that a change would meet, or what is left of the present one."""
+    known = situation.services
+    owned = {*known, *(name for name, wanted in desired.services.items() if wanted.spec)}
+    leaving = {name for name in known.keys() - desired.services.keys() if known[name].leaving}
+    return guard(owned, desired.services, leaving | released, situation.prune)
 
 
 def _essence(change: ServiceChange | None) -> tuple[object, ...]:

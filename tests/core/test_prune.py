@@ -72,12 +72,41 @@ def test_the_same_removal_keeps_its_hold_and_a_yes_lasts_until_it_is_done() -> N
 
 
 def test_a_yes_covers_nothing_else() -> None:
-    agreed = PruneHold(id="a", services=tuple(names(20)[12:]), because="", approved=True)
-    hold = guard(names(20), names(6), [], agreed)
+    going = tuple(names(20)[12:])
+    agreed = PruneHold(id="a", services=going, because="", approved=True)
+    hold = guard(names(20), names(6), going, agreed)
     assert hold is not None
     assert not hold.approved
     assert hold.services == tuple(names(12)[6:])
-    assert guard(names(20), names(9), [], agreed) is agreed
+    assert guard(names(20), names(9), going, agreed) is agreed
+
+
+def test_what_is_on_its_way_out_counts_neither_as_removed_nor_as_owned() -> None:
+    last = guard(names(4), [], names(3), None)
+    assert last is not None
+    assert last.services == tuple(names(4)[3:])
+    assert last.because == "the only service would be removed"
+    assert guard(names(25), names(16), names(25)[20:], None) is None
+    assert guard(names(25), names(15), names(25)[20:], None) is not None
+
+
+def test_a_removal_that_waits_is_let_go_by_a_yes_only() -> None:
+    first = guard(names(5), names(1), [], None)
+    assert first is not None
+    rest = guard(names(5), names(4), [], first)
+    assert rest is not None
+    assert rest.services == (names(5)[4],)
+    assert rest.id != first.id
+    assert rest.because == "1 of 5 services would be removed, the rest of a larger removal"
+    assert guard(names(500), names(5), [], rest) is not None
+    assert guard(names(5), names(5), [], rest) is None
+
+
+def test_what_is_removed_while_a_removal_waits_waits_with_it() -> None:
+    first = guard(names(10), names(5), [], None)
+    more = guard(names(10), names(4), [], first)
+    assert more is not None
+    assert more.services == tuple(names(10)[4:])
 
 
 sets = st.sets(st.sampled_from(names(30)))
@@ -85,12 +114,12 @@ sets = st.sets(st.sampled_from(names(30)))
 
 @given(sets, sets, sets)
 def test_what_is_let_go_without_a_question_is_never_much(
-    owned: set[ServiceName], wanted: set[ServiceName], released: set[ServiceName]
+    owned: set[ServiceName], wanted: set[ServiceName], leaving: set[ServiceName]
 ) -> None:
-    hold = guard(owned, wanted, released, None)
-    gone = owned - wanted - released
+    hold = guard(owned, wanted, leaving, None)
+    gone = owned - wanted - leaving
     if hold is None:
         assert len(gone) <= max(3, len(owned) // 5)
-        assert not gone or gone < owned
+        assert not gone or owned & wanted
     else:
         assert set(hold.services) == gone

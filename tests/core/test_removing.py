@@ -211,3 +211,73 @@ def test_a_removal_is_over_as_soon_as_the_service_is_gone() -> None:
     world.settle()
     assert world.now - begun < seconds(1)
     assert world.picture.converged
+
+
+def test_the_last_service_waits_for_a_yes_while_the_others_are_still_on_their_way_out() -> None:
+    specs = many(4)
+    world = World(*specs)
+    world.become(**{str(spec.name): SLOW for spec in specs})
+    world.settle()
+    world.save(specs[0])
+    world.pass_time(1)
+    world.save()
+    world.settle()
+    assert world.states() == {"s00": "running"}
+    prune = world.picture.prune
+    assert prune is not None
+    assert prune.because == "the only service would be removed"
+
+
+def test_a_removal_that_waits_goes_on_waiting_when_some_of_it_comes_back() -> None:
+    specs = many(5)
+    world = World(*specs)
+    world.settle()
+    world.save(specs[0])
+    world.settle()
+    first = prune_id(world)
+    world.save(*specs[:4])
+    world.settle()
+    assert len(world.pids()) == 5
+    assert world.reason("s04").startswith(
+        "removed from the manifests, but 1 of 5 services would be removed, "
+        "the rest of a larger removal; to agree: weaver prune approve "
+    )
+    assert prune_id(world) != first
+    world.kill_daemon()
+    world.settle()
+    assert len(world.pids()) == 5
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune_id(world))
+    world.settle()
+    assert list(world.states()) == ["s00", "s01", "s02", "s03"]
+    assert world.picture.prune is None
+
+
+def test_what_is_on_its_way_out_stays_so_though_the_daemon_dies() -> None:
+    specs = many(9)
+    world = World(*specs)
+    world.become(**{str(spec.name): SLOW for spec in specs})
+    world.settle()
+    world.save(*specs[3:])
+    world.pass_time(1)
+    world.save(*specs[7:])
+    world.step()
+    held = prune_id(world)
+    world.kill_daemon()
+    world.settle()
+    assert prune_id(world) == held
+    assert list(world.states()) == [f"s{index:02}" for index in range(3, 9)]
+    assert all(len(world.runs(str(spec.name))) == 1 for spec in specs)
+
+
+def test_what_came_back_and_is_removed_again_is_another_removal() -> None:
+    world = World(service("web"), web=SLOW)
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, "web")
+    world.save()
+    world.pass_time(1)
+    world.save(service("web"))
+    world.settle()
+    world.save()
+    world.settle()
+    assert world.states() == {"web": "running"}
+    assert world.picture.prune is not None

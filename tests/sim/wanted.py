@@ -10,8 +10,8 @@ from reconciler.model.record import Memory, ServiceMemory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 
-MAY_GO = 3
-"""Services that may be removed by one change, or a fifth of all if that is more."""
+MAY_GO, MAY_GO_PERCENT = 3, 20
+"""Services that one change may remove unasked: so many, or so much of all if that is more."""
 
 
 class Wanted:
@@ -26,18 +26,26 @@ class Wanted:
         self._in_force: dict[ServiceName, ServiceMemory] = {}
         self._held: frozenset[ServiceName] = frozenset()
         self._let_go: set[ServiceName] = set()
-        """What may be removed, since it was little, or somebody agreed."""
+        """What is gone and may be removed, since it was little, or somebody agreed."""
+        self._unregistered: set[ServiceName] = set()
+        """What somebody asked to remove by name, gone or still to go."""
 
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life with what is on record."""
         self.is_told = self.is_shutting_down = self.is_hurried = False
         self._in_force = dict(memory.services)
+        self._let_go = {name for name, kept in memory.services.items() if kept.leaving}
+        self._unregistered.clear()
+        waits = memory.prune is not None and not memory.prune.approved
+        self._held = frozenset(memory.prune.services if memory.prune and waits else ())
 
     def read(self, manifests: ManifestSet) -> None:
         """Take in manifests as the daemon reads them."""
         self.is_told = True
         self._manifests = manifests
-        self._let_go = {name for name in self._let_go if self._is_gone(name)}
+        back = {name for name in self._let_go if not self._is_gone(name)}
+        self._let_go -= back
+        self._unregistered -= back
         self._hold()
 
     def asked(self, operation: Operation) -> None:
@@ -49,7 +57,8 @@ class Wanted:
                 self.is_shutting_down = self.is_hurried = True
             case OperationKind.APPROVE_PRUNE:
                 # A yes names what it is a yes to; that it is the right one is its own test.
-                self._let_go |= self._held.union(operation.services)
+                self._let_go |= self._held if operation.prune_id else set()
+                self._unregistered.update(operation.services)
                 self._hold()
             case _:
                 pass
@@ -96,10 +105,17 @@ class Wanted:
         return not is_defined and not self._is_frozen(name) and self.is_told
 
     def _hold(self) -> None:
-        """Let a small removal go, and hold one that is too large."""
-        gone = {name for name in self._in_force if self._is_gone(name)} - self._let_go
-        owned = len(self._in_force.keys() - self._let_go)
-        is_large = len(gone) > max(MAY_GO, owned // 5) or len(gone) == owned
-        if gone and not is_large:
-            self._let_go |= gone
-        self._held = frozenset(gone) if is_large else frozenset()
+        """Let go what is little; hold what is too much, and what was held and is not back."""
+        if not self.is_told:
+            return
+        gone = {name for name in self._in_force if self._is_gone(name)}
+        self._let_go |= gone & self._unregistered
+        in_question = gone - self._let_go
+        stays = (self._in_force.keys() | self._manifests.definitions.keys()) - gone
+        percent = 100 * len(in_question) / max(1, len(stays) + len(in_question))
+        is_little = len(in_question) <= MAY_GO or percent <= MAY_GO_PERCENT
+        if stays and is_little and not in_question & self._held:
+            self._let_go |= in_question
+            self._held = frozenset()
+        else:
+            self._held = frozenset(in_question)

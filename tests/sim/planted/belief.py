@@ -8,24 +8,24 @@ REMOVAL = (
     Mutant(
         name="empty-folder-removes-all",
         module="reconciler/core/prune.py",
-        before="(len(asked) < len(owned) and len(asked) <= limit)",
-        after="(len(asked) <= len(owned) and len(asked) <= limit)",
+        before="is_large = len(asked) == count or len(asked)",
+        after="is_large = len(asked)",
         story="A wrong checkout leaves the folder of manifests empty for a second, and the two"
         " services of a small host are gone.",
     ),
     Mutant(
         name="most-may-go-unasked",
         module="reconciler/core/prune.py",
-        before="(len(asked) < len(owned) and len(asked) <= limit)",
-        after="(len(asked) < len(owned) or len(asked) <= limit)",
+        before="or len(asked) > max(MAY_GO_UNASKED, count // MAY_GO_SHARE)",
+        after="and MAY_GO_UNASKED < MAY_GO_SHARE",
         story="A bad merge deletes all manifests but one. The guard against mass removal only"
         " knows the case in which not even that one is left.",
     ),
     Mutant(
         name="held-counts-as-leaving",
         module="reconciler/core/wants.py",
-        before="ledger.leaving.update((ledger.services.keys() - wanted.keys()).difference(held))",
-        after="ledger.leaving.update(ledger.services.keys() - wanted.keys())",
+        before="_let_go(ledger, (ledger.services.keys() - wanted.keys()).difference(held))",
+        after="_let_go(ledger, ledger.services.keys() - wanted.keys())",
         story="A mass removal is held, as it should be. With the next commit, of whatever kind, it"
         " goes through without a yes.",
     ),
