@@ -139,22 +139,6 @@ REASON = (
 
 EXITS = (
     Mutant(
-        name="end-judged-by-each-daemon",
-        module="reconciler/core/ends.py",
-        before="memory = replace(record.memory, last_exit=end, exited=process.run)",
-        after="memory = replace(record.memory, last_exit=end)",
-        story="One crash with a child left behind counts once for each restart of the daemon, and"
-        " the service is given up though it failed once.",
-    ),
-    Mutant(
-        name="swept-run-comes-back-to-life",
-        module="reconciler/core/looking.py",
-        before="if record.memory.exited == run:",
-        after="if record.memory.ended == run:",
-        story="The main process died and its child lives; a new daemon shows the service as"
-        " running, and asks the child to end over and over.",
-    ),
-    Mutant(
         name="end-while-nobody-listened",
         module="reconciler/core/looking.py",
         before="is_stale = process.started < memory.newest or",
@@ -217,7 +201,7 @@ STALE = (
         name="look-from-before-the-loss-believed",
         module="reconciler/core/looking.py",
         before="ledger.newest_look = ledger.serial\n",
-        after="ledger.newest_look = Serial(ledger.serial - 1)\n",
+        after="ledger.look_again = True\n",
         story="The holder is gone, and its last look is still in the queue. It is believed, and"
         " the daemon acts on a host that it cannot see.",
     ),

@@ -70,6 +70,14 @@ ARRIVAL = (
         " nor replaced.",
     ),
     Mutant(
+        name="swept-run-comes-back-to-life",
+        module="reconciler/core/looking.py",
+        before="if record.memory.exited == run:",
+        after="if record.memory.ended == run:",
+        story="A server crashed and left a worker behind that ignores SIGTERM. A new daemon takes"
+        " the dead server for one that stops, without a limit, and never kills what is left.",
+    ),
+    Mutant(
         name="seen-again-and-still-unknown",
         module="reconciler/core/passing.py",
         before="lost = replace(record, lost_in=record.state)",
