@@ -8,8 +8,8 @@ ONE_PROCESS = (
     Mutant(
         name="act-before-the-first-look",
         module="reconciler/core/engine.py",
-        before="if ledger.host_seen and (ledger.manifests_seen or ledger.shutting_down):",
-        after="if ledger.manifests_seen or ledger.shutting_down:",
+        before="ledger.host_seen and (ledger.manifests_seen or ledger.shutting_down)",
+        after="(ledger.manifests_seen or ledger.shutting_down)",
         story="After an upgrade the daemon starts every service a second time, before it has"
         " seen that they all run. The second ones fail on their ports, or corrupt shared files.",
     ),
