@@ -20,7 +20,7 @@ from reconciler.core.looking import claim, host_looked, host_lost, look_is_due
 from reconciler.core.missing import tell_of_needs
 from reconciler.core.passing import let_time_pass, next_wake
 from reconciler.core.planner import plan
-from reconciler.core.status import picture
+from reconciler.core.status import Sight, picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
 from reconciler.core.wants import asked, guard_removals, manifests_held, manifests_read
 from reconciler.core.wishes import Layout, arrange, lay_out
@@ -77,14 +77,13 @@ class Engine:
     def picture(self, now: Nanos) -> Picture:
         """Give what people are shown."""
         ledger, situation = self._ledger, self._present(now)
-        return picture(
-            situation,
-            self._plan,
-            layout=self._laid_out(situation),
+        sight = Sight(
             source_held=ledger.source_held,
             host_unseen="" if ledger.host_seen else ledger.host_lost,
-            is_read=ledger.manifests_seen,
+            is_read=ledger.manifests_seen or ledger.shutting_down,
+            is_looked_at=ledger.looked_at is not None,
         )
+        return picture(situation, self._plan, sight, self._laid_out(situation))
 
     def _present(self, now: Nanos) -> Situation:
         """Give the situation as the ledger has it, which goes on changing."""

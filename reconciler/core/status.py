@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from reconciler.core.conditions import describe, hopeless, may_come, unmet
 from reconciler.core.missing import runs_without
 from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up
@@ -52,25 +54,45 @@ _AT_REST = (
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What is in sight of the manifests and the host."""
+
+    source_held: str = ""
+    """Why the manifests are not followed just now; empty when they are."""
+    host_unseen: str = ""
+    """Why the host is out of sight; empty when it is not."""
+    is_read: bool = True
+    """Whether this daemon has read the manifests, ever."""
+    is_looked_at: bool = True
+    """Whether this daemon has looked at the host, ever."""
+
+    @property
+    def unread(self) -> str:
+        """Say that nobody knows yet what is wanted; empty when the manifests were read."""
+        if self.is_read:
+            return ""
+        held = self.source_held
+        return f"waiting for the manifests: {held}" if held else "waiting for the manifests"
+
+    @property
+    def is_clear(self) -> bool:
+        """Tell whether nothing is out of sight."""
+        return self.is_read and not (self.source_held or self.host_unseen)
+
+
 def picture(
-    situation: Situation,
-    plan: Plan,
-    *,
-    source_held: str,
-    host_unseen: str,
-    is_read: bool,
-    layout: Layout | None = None,
+    situation: Situation, plan: Plan, sight: Sight, layout: Layout | None = None
 ) -> Picture:
     """Draw everything that status shows."""
     board = arrange(situation, layout)
     holds = _by_service(plan)
     acting = _acting(plan)
     services = {
-        name: _service(board, name, holds.get(name, []), acting.get(name), host_unseen)
+        name: _service(board, name, holds.get(name, []), acting.get(name), sight)
         for name in board.layout.order
         if not _is_over(board, name)
     }
-    is_blind = bool(source_held or host_unseen) or not is_read
     return Picture(
         now=situation.now,
         revision=situation.desired.revision,
@@ -78,9 +100,9 @@ def picture(
         diagnostics=situation.desired.diagnostics,
         holds=plan.holds,
         prune=situation.prune,
-        source_held=source_held,
-        host_unseen=host_unseen,
-        converged=not is_blind and _is_converged(board, plan),
+        source_held=sight.source_held,
+        host_unseen=sight.host_unseen,
+        converged=sight.is_clear and _is_converged(board, plan),
     )
 
 
@@ -141,27 +163,29 @@ def _may_pass(board: Board, hold: Hold, lost: frozenset[ServiceName]) -> bool:
 
 
 def _service(
-    board: Board, name: ServiceName, holds: list[Hold], action: Action | None, host_unseen: str
+    board: Board, name: ServiceName, holds: list[Hold], action: Action | None, sight: Sight
 ) -> ServiceStatus:
     wish = board.wishes[name]
     wanted = board.situation.desired.services.get(name)
     memory = board.situation.services.get(name)
     records = _shown_records(board, wish)
+    if not sight.is_looked_at:
+        # What ran under an earlier daemon may run on, and what did not may run by now.
+        records = [replace(record, state=State.UNKNOWN) for record in records]
     hold = _telling(holds)
     waiting = _waiting_for(holds, action)
     source = wanted.source if wanted else memory.source if memory else Source(file="")
     state = _state(wish, records)
-    sync = _sync(wish, hold, action, host_unseen)
     return ServiceStatus(
         name=name,
         spec=wish.spec,
         source=source,
         desired=_desired(wish),
         state=state,
-        sync=sync,
-        health=_health(wish, state, records, hold, host_unseen, is_acting=action is not None),
-        reason=host_unseen or _reason(board, wish, records, hold, action),
-        reason_code=HoldCode.HOST_UNSEEN if host_unseen else _code(hold, waiting),
+        sync=_sync(wish, hold, action, sight),
+        health=_health(wish, state, records, hold, sight, is_acting=action is not None),
+        reason=_blind_reason(records, sight) or _reason(board, wish, records, hold, action),
+        reason_code=_code(hold, waiting, sight),
         waiting_for=waiting,
         # A slot that was never used has waited since nobody knows when.
         waiting_since=min((r.since for r in records if r.since), default=None) if waiting else None,
@@ -217,8 +241,8 @@ def _state(wish: Wish, records: list[SlotRecord]) -> State:
     return next(state for state in _WORST if state in states)
 
 
-def _sync(wish: Wish, hold: Hold | None, action: Action | None, host_unseen: str) -> Sync:
-    if host_unseen:
+def _sync(wish: Wish, hold: Hold | None, action: Action | None, sight: Sight) -> Sync:
+    if sight.host_unseen or sight.unread:
         return Sync.UNKNOWN
     if wish.is_invalid:
         return Sync.INVALID
@@ -233,11 +257,11 @@ def _health(
     state: State,
     records: list[SlotRecord],
     hold: Hold | None,
-    host_unseen: str,
+    sight: Sight,
     *,
     is_acting: bool,
 ) -> Health:
-    if host_unseen or state is State.UNKNOWN:
+    if sight.host_unseen or state is State.UNKNOWN:
         return Health.UNKNOWN
     if not wish.runs:
         return Health.STOPPED if state is State.STOPPED else Health.PROGRESSING
@@ -261,10 +285,22 @@ def _health(
             return Health.PROGRESSING if is_acting else Health.MISSING
 
 
-def _code(hold: Hold | None, waiting: tuple[Wait, ...]) -> str:
+def _code(hold: Hold | None, waiting: tuple[Wait, ...], sight: Sight) -> str:
+    if sight.host_unseen:
+        return HoldCode.HOST_UNSEEN.value
+    if sight.unread:
+        return HoldCode.SOURCE_HELD.value
     if hold is not None:
         return hold.code.value
     return HoldCode.DEPENDENCY_NOT_READY.value if waiting else ""
+
+
+def _blind_reason(records: list[SlotRecord], sight: Sight) -> str:
+    """Say what keeps us from knowing more; empty when all is in sight."""
+    if sight.host_unseen or not sight.unread:
+        return sight.host_unseen
+    crashed = (record.reason for record in records if record.state is State.CRASHED)
+    return "; ".join([*filter(None, list(crashed)[:1]), sight.unread])
 
 
 def _reason(

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.core.planner import plan
 from reconciler.core.settle import settle
-from reconciler.core.status import picture
+from reconciler.core.status import Sight, picture
 from reconciler.model.observed import State
 from reconciler.model.plan import Hold, HoldCode, Plan, Situation
 from reconciler.model.record import SlotRecord, Trouble
@@ -20,13 +20,8 @@ from tests.sim.world import World
 
 
 def shown(situation: Situation, *, host_unseen: str = "", source_held: str = "") -> Picture:
-    return picture(
-        situation,
-        plan(situation),
-        source_held=source_held,
-        host_unseen=host_unseen,
-        is_read=True,
-    )
+    sight = Sight(source_held=source_held, host_unseen=host_unseen)
+    return picture(situation, plan(situation), sight)
 
 
 def record_in(state: State, index: int) -> SlotRecord:
@@ -154,7 +149,7 @@ def test_a_plan_that_the_judge_refused_is_said_to_be_a_defect_of_ours() -> None:
     # No plan of ours is refused, so the refusal itself is made here.
     situation = converged(service("web"))
     hold = Hold(service=name("web"), code=HoldCode.JUDGE_REFUSED, because="the judge refused")
-    drawn = picture(situation, Plan(holds=(hold,)), source_held="", host_unseen="", is_read=True)
+    drawn = picture(situation, Plan(holds=(hold,)), Sight())
     found = drawn.services[name("web")]
     assert (found.sync, found.reason) == (Sync.HELD, "the judge refused")
 
@@ -174,3 +169,31 @@ def test_a_oneshot_at_work_has_not_converged() -> None:
     world.pass_time(5)
     assert world.state("prepare") is State.RUNNING
     assert not world.picture.converged
+
+
+def test_before_the_manifests_are_read_nobody_says_that_all_is_as_wanted() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    world.forget_manifests()
+    world.kill_daemon()
+    world.hold("services.d cannot be read")
+    world.step()
+    world.step()
+    world.end("web", code=1)
+    world.step()
+    web, db = world.status("web"), world.status("db")
+    waits = "waiting for the manifests: services.d cannot be read"
+    assert (web.state, web.health, web.sync) == (State.CRASHED, Health.DEGRADED, Sync.UNKNOWN)
+    assert (web.reason, web.reason_code) == (f"exited with 1; {waits}", "SourceHeld")
+    assert (db.state, db.health, db.sync) == (State.RUNNING, Health.HEALTHY, Sync.UNKNOWN)
+    assert db.reason == waits
+
+
+def test_before_the_first_look_nobody_says_what_runs() -> None:
+    world = World(service("web"), service("job", state=STOPPED))
+    world.settle()
+    world.kill_daemon()
+    assert world.states() == {"job": "unknown", "web": "unknown"}
+    assert world.status("web").slots[0].state is State.UNKNOWN
+    world.settle()
+    assert world.states() == {"job": "stopped", "web": "running"}
