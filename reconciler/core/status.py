@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.conditions import describe, hopeless, may_come, unmet
 from reconciler.core.missing import runs_without
-from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up
+from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up, left_behind
 from reconciler.model.diagnostic import Source
-from reconciler.model.observed import State
+from reconciler.model.observed import Slot, State
 from reconciler.model.plan import (
     Action,
     Forget,
@@ -269,8 +269,9 @@ def _health(
         return Health.DEGRADED
     if hold is not None and hold.code in (HoldCode.COMPLETED, HoldCode.EXITED):
         return Health.HEALTHY
-    if hold is not None and hold.code is HoldCode.BACKING_OFF:
-        return Health.PROGRESSING
+    if hold is not None and hold.code in (HoldCode.BACKING_OFF, HoldCode.STOPPING):
+        gave_up = any(record.memory.trouble.gave_up for record in records)
+        return Health.DEGRADED if gave_up else Health.PROGRESSING
     match state:
         case State.RUNNING:
             return Health.HEALTHY
@@ -308,13 +309,15 @@ def _reason(
 ) -> str:
     """Say in one sentence why a service is as it is; empty when all is as wanted."""
     if hold is not None and hold.code is not HoldCode.STOPPING:
-        return _counted(records, hold.because)
+        return _counted(records, hold.because, hold.slot)
     if isinstance(action, Start | Stop | Restart | Kill) and action.after:
         what = " and ".join(describe(board, wait) for wait in action.after)
         return f"waiting for {what}"
     if hold is not None:
         return hold.because
     for record in records:
+        if left := left_behind(record):
+            return _counted(records, left, record.memory.slot)
         if record.state in (State.STARTING, State.STOPPING) and (
             record.probe_said or record.reason
         ):
@@ -325,15 +328,16 @@ def _reason(
             return runs_without(board, missing)
     if not wish.runs and wish.spec is not None and not wish.is_gone:
         return "its manifest says stopped" if not wish.spec.wants_to_run else "shutting down"
-    return _counted(records, "")
+    return _counted(records, "", None)
 
 
-def _counted(records: list[SlotRecord], because: str) -> str:
-    """Put in front how many slots run, when only some of them do."""
+def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:
+    """Put in front how many slots run, when only some of them do, and which one is meant."""
     up = sum(is_up(record) for record in records)
-    if 0 < up < len(records):
-        return f"{up} of {len(records)} running" + (f"; {because}" if because else "")
-    return because
+    if not 0 < up < len(records):
+        return because
+    who = f"{slot}: " if slot is not None else ""
+    return f"{up} of {len(records)} running" + (f"; {who}{because}" if because else "")
 
 
 def _slot(record: SlotRecord) -> SlotStatus:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reconciler.core.conditions import describe, hopeless, may_come, need_restarted, unmet
 from reconciler.core.replacing import Replacement, replacements
-from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live
+from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live, left_behind
 from reconciler.model.observed import State
 from reconciler.model.plan import Action, Hold, HoldCode, Kill, Restart, Start, Stop, Wait
 from reconciler.model.record import SlotRecord
@@ -139,7 +139,8 @@ def _going(now: Nanos, service: ServiceName, record: SlotRecord) -> Step:
         return None
     if record.deadline is not None and record.deadline <= now and not record.killed:
         return _kill(record, "it did not end within its stopTimeout")
-    because = "killed, waiting for its end" if record.killed else record.reason or "stopping"
+    asked = "killed, waiting for its end" if record.killed else record.reason or "stopping"
+    because = left_behind(record) or asked
     return Hold(
         service=service, slot=slot, code=HoldCode.STOPPING, because=because, until=record.deadline
     )

@@ -186,6 +186,16 @@ def is_up(record: SlotRecord) -> bool:
     return record.state in _UP and record.process is not None
 
 
+def left_behind(record: SlotRecord) -> str:
+    """Say that something outlives a main process which ended by itself; empty when not so."""
+    process = record.process
+    is_left = process is not None and process.exit is not None
+    if not is_left or record.state not in (State.STOPPED, State.CRASHED):
+        return ""
+    fate = "was killed" if record.killed else "must end first"
+    return f"{record.reason or 'ended'}; what it left behind {fate}"
+
+
 def is_done(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> bool:
     """Tell whether a slot ended well with this very spec and need not run again."""
     memory = record.memory

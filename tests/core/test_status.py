@@ -12,6 +12,7 @@ from reconciler.core.status import Sight, picture
 from reconciler.model.observed import State
 from reconciler.model.plan import Hold, HoldCode, Plan, Situation
 from reconciler.model.record import SlotRecord, Trouble
+from reconciler.model.spec import RestartPolicy
 from reconciler.model.status import Health, Picture, ServiceStatus, Sync
 from tests.core.building import STOPPED, manifests, name, oneshot, service, slot
 from tests.core.situations import LATER, as_wanted, converged, memory_of
@@ -66,7 +67,9 @@ def test_a_service_is_folded_out_of_its_slots(first: State, second: State, folde
 
 def test_of_several_slots_the_reason_counts_those_that_run() -> None:
     found = web_with(State.RUNNING, State.CRASHED)
-    assert found.reason == "1 of 2 running; it died; failure 1, waiting before the next start"
+    assert found.reason == (
+        "1 of 2 running; web-1: it died; failure 1, waiting before the next start"
+    )
     assert found.reason_code == "BackingOff"
 
 
@@ -197,3 +200,20 @@ def test_before_the_first_look_nobody_says_what_runs() -> None:
     assert world.status("web").slots[0].state is State.UNKNOWN
     world.settle()
     assert world.states() == {"job": "stopped", "web": "running"}
+
+
+def test_what_a_main_process_left_behind_is_on_its_way_out() -> None:
+    stays = Program(leaves_child=True, child_ignores=True)
+    world = World(service("web"), service("once", restart=RestartPolicy.NEVER))
+    world.become(web=stays, once=stays)
+    world.settle()
+    world.end("web", code=3)
+    world.end("once", code=3)
+    world.step()
+    asked = world.status("web")
+    world.pass_time(1)
+    for web in (asked, world.status("web")):
+        assert (web.state, web.health) == (State.CRASHED, Health.PROGRESSING)
+        assert web.reason == "exited with 3; what it left behind must end first"
+    # It will not be started again, whatever becomes of its children.
+    assert world.status("once").health is Health.DEGRADED
