@@ -25,7 +25,7 @@ _DOING = {
     "update": ("updating", "updated"),
 }
 
-_OBVIOUS = frozenset({"", "not running"})
+_OBVIOUS = frozenset({"", "its manifest says running"})
 """Reasons that tell nobody anything."""
 
 

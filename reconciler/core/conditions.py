@@ -46,14 +46,17 @@ def unmet(board: Board, wish: Wish) -> tuple[Wait, ...]:
     )
 
 
-def need_restarted(board: Board, spec: ServiceSpec, since: Nanos) -> bool:
-    """Tell whether a need with `onRestart: restart` was restarted after `since`."""
-    return any(
-        (record.memory.last_restart or Nanos(0)) > since
+def restarted_needs(board: Board, spec: ServiceSpec, since: Nanos) -> list[ServiceName]:
+    """Give the needs with `onRestart: restart` that were restarted after `since`."""
+    return [
+        need.service
         for need in spec.needs
         if need.on_restart is OnRestart.RESTART
-        for record in board.slots(need.service).values()
-    )
+        and any(
+            (record.memory.last_restart or Nanos(0)) > since
+            for record in board.slots(need.service).values()
+        )
+    ]
 
 
 def hopeless(board: Board, names: Iterable[ServiceName]) -> frozenset[ServiceName]:

@@ -316,12 +316,8 @@ def _reason(
     if hold is not None:
         return hold.because
     for record in records:
-        if left := left_behind(record):
-            return _counted(records, left, record.memory.slot)
-        if record.state in (State.STARTING, State.STOPPING) and (
-            record.probe_said or record.reason
-        ):
-            return record.probe_said or record.reason
+        if doing := _doing(record):
+            return _counted(records, doing, record.memory.slot)
     if wish.runs:
         missing = unmet(board, wish)
         if missing and records and all(map(is_up, records)):
@@ -329,6 +325,18 @@ def _reason(
     if not wish.runs and wish.spec is not None and not wish.is_gone:
         return "its manifest says stopped" if not wish.spec.wants_to_run else "shutting down"
     return _counted(records, "", None)
+
+
+def _doing(record: SlotRecord) -> str:
+    """Say what keeps a slot from being where it is going; empty when it is there."""
+    match record.state:
+        case State.STARTING:
+            why = f" ({record.reason})" if record.reason else ""
+            return record.probe_said or f"not ready yet{why}"
+        case State.STOPPING:
+            return record.reason
+        case _:
+            return left_behind(record)
 
 
 def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:

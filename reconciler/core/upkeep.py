@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.core.conditions import describe, hopeless, may_come, need_restarted, unmet
+from reconciler.core.conditions import describe, hopeless, may_come, restarted_needs, unmet
 from reconciler.core.replacing import Replacement, replacements
 from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live, left_behind
 from reconciler.model.observed import State
@@ -15,12 +15,6 @@ from reconciler.model.spec import RestartPolicy, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
 Step = Action | Hold | None
-_CAUSES = {
-    "change": "its manifest changed",
-    "manual": "a restart was asked for",
-    "dependency": "something it needs was restarted",
-}
-"""Why a slot that a restart has emptied is filled again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +230,7 @@ def _start(desk: Desk, wish: Wish, record: SlotRecord) -> Action | Hold:
             because=f"waiting for {what}",
             waiting_for=waits,
         )
-    return Start(slot=slot, because=_why_start(wish.spec, record), after=waits)
+    return Start(slot=slot, because=_why_start(desk.board, wish, wish.spec, record), after=waits)
 
 
 def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> Hold | None:
@@ -244,7 +238,7 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     slot, memory = record.memory.slot, record.memory
     trouble = memory.trouble
     is_over = is_done(record, spec, board.restart_before(wish.name))
-    if is_over and not need_restarted(board, spec, memory.done_at or Nanos(0)):
+    if is_over and not restarted_needs(board, spec, memory.done_at or Nanos(0)):
         code = HoldCode.COMPLETED if spec.is_oneshot else HoldCode.EXITED
         because = record.reason or "ended well"
         return Hold(service=wish.name, slot=slot, code=code, because=because)
@@ -273,7 +267,7 @@ def _why_given_up(spec: ServiceSpec) -> str:
         return "restart is `never`"
     if not spec.max_restarts:
         return "maxRestarts is 0"
-    return f"gave up after {spec.max_restarts} restarts"
+    return f"gave up after {spec.max_restarts} restart{'' if spec.max_restarts == 1 else 's'}"
 
 
 def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
@@ -287,14 +281,30 @@ def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
     return tuple(waits)
 
 
-def _why_start(spec: ServiceSpec, record: SlotRecord) -> str:
+def _why_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> str:
+    """Say what an empty slot is started for; what went wrong before was told when it did."""
     memory = record.memory
     if memory.tried is not None and memory.tried != spec.digest:
         return "its manifest changed"
     failures = memory.trouble.failures
-    if record.state is not State.CRASHED or not failures:
-        return _CAUSES.get(record.cause, "not running")
-    # What went wrong was told when it did.
-    return (
-        f"try {failures}" if spec.max_restarts is None else f"try {failures} of {spec.max_restarts}"
-    )
+    if record.state is State.CRASHED and failures:
+        most = spec.max_restarts
+        return f"try {failures}" if most is None else f"try {failures} of {most}"
+    owned = board.situation.services.get(wish.name)
+    if owned is not None and memory.newest < board.restart_before(wish.name):
+        return owned.restart_reason or "a restart was asked for"
+    restarted = restarted_needs(board, spec, memory.newest) if memory.tried is not None else []
+    if restarted and (record.cause == "dependency" or memory.done is not None):
+        return f"needs {' and '.join(restarted)}, restarted just now (onRestart: restart)"
+    if record.cause == "manual":
+        return "a start was asked for"
+    # Its failures count no more, since a new version came into force.
+    is_forgiven = record.state is State.CRASHED
+    return "its manifest changed" if is_forgiven or record.cause == "change" else _why_runs(wish)
+
+
+def _why_runs(wish: Wish) -> str:
+    """Say who wants a service to run."""
+    if wish.prune_held:
+        return "it runs on until its removal is agreed to"
+    return "its last good manifest says running" if wish.is_invalid else "its manifest says running"

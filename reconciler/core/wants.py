@@ -8,6 +8,7 @@ from dataclasses import replace
 from reconciler.core.ledger import Ledger
 from reconciler.core.prune import guard
 from reconciler.core.settle import settle
+from reconciler.core.wishes import is_live
 from reconciler.model.event import Asked, ManifestsHeld, ManifestsRead, Operation, OperationKind
 from reconciler.model.record import ServiceMemory, Trouble
 from reconciler.model.units import ServiceName
@@ -104,11 +105,14 @@ def _clear_trouble(ledger: Ledger, name: ServiceName, *, also_done: bool) -> Non
     """Let a service start now, whatever it went through."""
     remembered = [slot for slot in ledger.remembered_slots if slot.service == name]
     records = [*ledger.slots.get(name, {}).values(), *map(ledger.record, remembered)]
+    spec = ledger.spec(name)
     for record in records:
-        memory = replace(record.memory, trouble=Trouble())
+        memory, cause = replace(record.memory, trouble=Trouble()), record.cause
         if also_done:
             memory = replace(memory, done=None, done_at=None)
-        ledger.put(replace(record, memory=memory))
+            is_as_before = spec is not None and memory.tried == spec.digest
+            cause = "manual" if is_as_before and not is_live(record) else cause
+        ledger.put(replace(record, memory=memory, cause=cause))
 
 
 def _approve(ledger: Ledger, operation: Operation) -> None:

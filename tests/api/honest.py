@@ -70,7 +70,7 @@ def event(seq: int, kind: str, service: str = "", **rest: str) -> EventRecord:
 def some_events() -> list[EventRecord]:
     return [
         event(1, "service.registered", "db", reason="services.d/db.yaml"),
-        event(2, "service.starting", "db", reason="not running"),
+        event(2, "service.starting", "db", reason="its manifest says running"),
         event(3, "service.ready", "db", reason="127.0.0.1:5432 accepts connections"),
         event(4, "service.crashed", "mailer", reason="exited with 1"),
         event(5, "service.gave-up", "mailer", reason="10 restarts in a row"),

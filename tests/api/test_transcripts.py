@@ -179,7 +179,7 @@ def live_preview() -> Preview:
         service=name("db"),
         verbs=(Verb.START,),
         order=1,
-        reason="not running",
+        reason="its manifest says running",
         fields=(
             FieldChange(path="env.A", before=None, after="1", effect=Effect.RESTART),
             FieldChange(path="labels.x", before="1", after=None, effect=Effect.METADATA),
@@ -220,7 +220,7 @@ def history() -> str:
         History(
             service=name("worker"),
             transitions=[
-                turned(9, "stopped", "starting", "not running", 0),
+                turned(9, "stopped", "starting", "its manifest says running", 0),
                 turned(5, "running", "stopping", "restart", 1),
                 turned(2, "starting", "running", "ready after 1 s", 0),
                 turned(1, "stopped", "running", "adopted, running", 1),

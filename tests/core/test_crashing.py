@@ -49,7 +49,7 @@ def test_the_wait_grows_with_every_failure_until_it_gives_up() -> None:
     assert gaps(world, "web") == [pytest.approx(wait, abs=0.01) for wait in waits]
     assert world.happened("service.gave-up") == ["exited with 1 before it was ready"]
     tries = [f"try {number} of 10" for number in range(1, 11)]
-    assert world.happened("service.starting") == ["not running", *tries]
+    assert world.happened("service.starting") == ["its manifest says running", *tries]
     web = world.status("web")
     assert (web.state, web.health, web.reason_code) == (State.CRASHED, Health.DEGRADED, "GaveUp")
     assert web.reason == (
@@ -78,7 +78,7 @@ def test_without_a_limit_tries_are_only_counted() -> None:
     world.settle()
     world.end("web", code=1)
     world.settle()
-    assert world.happened("service.starting") == ["not running", "try 1"]
+    assert world.happened("service.starting") == ["its manifest says running", "try 1"]
 
 
 def test_max_restarts_zero_never_restarts() -> None:

@@ -123,8 +123,8 @@ REASON = (
     Mutant(
         name="start-without-a-reason",
         module="reconciler/core/upkeep.py",
-        before='return _CAUSES.get(record.cause, "not running")',
-        after='return _CAUSES.get(record.cause, "")',
+        before='if wish.is_invalid else "its manifest says running"',
+        after='if wish.is_invalid else ""',
         story="`weaver events` shows starts, and nobody can say why.",
     ),
     Mutant(

@@ -68,8 +68,8 @@ NEEDS_FIRST = (
     Mutant(
         name="starts-do-not-wait",
         module="reconciler/core/upkeep.py",
-        before="return Start(slot=slot, because=_why_start(wish.spec, record), after=waits)",
-        after="return Start(slot=slot, because=_why_start(wish.spec, record))",
+        before="_why_start(desk.board, wish, wish.spec, record), after=waits)",
+        after="_why_start(desk.board, wish, wish.spec, record))",
         story="After a power cut all services start at once, and crash into a database that is"
         " not up.",
     ),
