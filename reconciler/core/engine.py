@@ -159,9 +159,10 @@ class Engine:
             if isinstance(action, Update | Forget) or not action.after:
                 issue(ledger, action)
         self._settle_removals()
-        if ledger.transitions:
+        if ledger.transitions or updates:
             situation = self._present(ledger.now)
-            tell_of_needs(ledger, arrange(situation, self._laid_out(situation)))
+            board = arrange(situation, self._laid_out(situation))
+            tell_of_needs(ledger, board, [update.service for update in updates])
 
     def _settle_removals(self) -> None:
         """Drop from the plan what is forgotten by now: nothing more will be heard of it."""

@@ -92,6 +92,8 @@ class Ledger:
     dropped: dict[Slot, Serial] = field(default_factory=dict)
     """Slots just forgotten, and the last command by then: an older look may still show them."""
     early: dict[RunId, EarlyEnd] = field(default_factory=dict)
+    had: dict[ServiceName, frozenset[ServiceName]] = field(default_factory=dict)
+    """What running services had of what they need, when that was last looked at."""
     missing: dict[ServiceName, frozenset[ServiceName]] = field(default_factory=dict)
     """What running services were told to be without."""
     shutting_down: bool = False
@@ -234,6 +236,7 @@ class Ledger:
         """Forget a service and its slots."""
         self.services.pop(name, None)
         self.changed_services[name] = None
+        self.had.pop(name, None)
         self.missing.pop(name, None)
         for names in (self.released, self.to_restart):
             names.discard(name)

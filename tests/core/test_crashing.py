@@ -9,7 +9,7 @@ from reconciler.model.observed import State
 from reconciler.model.spec import Backoff, RestartPolicy
 from reconciler.model.status import Health
 from reconciler.model.units import Nanos, minutes, seconds
-from tests.core.building import STEADY, STOPPED, TCP, follows, probed, service
+from tests.core.building import STEADY, STOPPED, TCP, follows, oneshot, probed, service
 from tests.sim.host import Program
 from tests.sim.world import World
 
@@ -293,6 +293,35 @@ def test_a_need_that_crashes_leaves_its_dependents_running_and_they_say_so() -> 
     assert world.run_of("web") is web
     assert world.reason("web") == ""
     assert world.happened("dependency.back", "web") == ["db is there again"]
+
+
+def test_a_oneshot_that_runs_again_is_lost_only_if_it_fails() -> None:
+    world = World(service("web", "job"), oneshot("job", restart=RestartPolicy.NEVER))
+    world.settle()
+    world.ask(OperationKind.RESTART, "job")
+    world.settle()
+    assert world.happened("dependency.lost") == []
+    assert world.happened("dependency.back") == []
+    world.pass_time(1)
+    world.ask(OperationKind.RESTART, "job")
+    world.until(lambda: world.state("job") is State.RUNNING)
+    world.end("job", code=1)
+    world.settle()
+    assert world.happened("dependency.lost", "web") == ["runs without job (gave up: exited with 1)"]
+
+
+def test_a_need_that_was_never_there_cannot_be_lost() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    world.become(cache=Program(ready_after=None))
+    world.save(service("web", "db", "cache"), service("db"), probed("cache"))
+    world.pass_time(5)
+    assert world.reason("web").startswith("runs without cache (starting")
+    assert world.happened("dependency.lost") == []
+    world.end("db")
+    world.pass_time(5)
+    assert world.happened("dependency.lost") == ["runs without db (crashed: killed by SIGKILL)"]
+    assert world.happened("dependency.back") == ["db is there again"]
 
 
 def test_a_dependent_that_follows_restarts_once_its_need_is_ready_again() -> None:
