@@ -101,7 +101,6 @@ def became_ready(ledger: Ledger, record: SlotRecord) -> None:
         return
     memory = replace(record.memory, ready_run=process.run)
     is_oneshot = spec is not None and spec.is_oneshot
-    took = in_seconds(Nanos(max(0, ledger.now - process.started)))
     record = replace(
         record,
         memory=memory,
@@ -110,8 +109,15 @@ def became_ready(ledger: Ledger, record: SlotRecord) -> None:
         probe_said="",
         deadline=record.deadline if is_oneshot else None,
     )
-    reason = "at work" if is_oneshot else f"ready after {took:.1f} s"
+    reason = "at work" if is_oneshot else _ready_after(ledger, process)
     ledger.move(record, Signal.READY, reason, data={"pid": process.id.pid})
+
+
+def _ready_after(ledger: Ledger, process: Process) -> str:
+    """Say how long a process took to be ready, where the clock can tell."""
+    if process.started < ledger.slept_at:
+        return "ready; the host slept meanwhile"
+    return f"ready after {in_seconds(Nanos(max(0, ledger.now - process.started))):.1f} s"
 
 
 def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:

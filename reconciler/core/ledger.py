@@ -98,6 +98,8 @@ class Ledger:
     """What running services were told to be without."""
     shutting_down: bool = False
     hurry: bool = False
+    slept_at: Nanos = Nanos(0)
+    """When a sleep of the host was last made up for."""
     stepped_at: Nanos = Nanos(0)
     """When the last step was made."""
     wake_at: Nanos | None = None

@@ -40,6 +40,7 @@ def _make_up_for_sleep(ledger: Ledger) -> None:
     """Put off the deadlines of processes by the time in which they perhaps stood still as well."""
     if ledger.wake_at is not None and ledger.now - ledger.wake_at >= OVERSLEPT:
         put_off(ledger, Nanos(ledger.now - ledger.stepped_at))
+        ledger.slept_at = ledger.now
 
 
 def _look_for_readiness(ledger: Ledger, record: SlotRecord) -> None:
