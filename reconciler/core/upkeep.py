@@ -295,7 +295,7 @@ def _why_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) 
         return owned.restart_reason or "a restart was asked for"
     restarted = restarted_needs(board, spec, memory.newest) if memory.tried is not None else []
     if restarted and (record.cause == "dependency" or memory.done is not None):
-        return f"needs {' and '.join(restarted)}, restarted just now (onRestart: restart)"
+        return f"needs {' and '.join(restarted)}, which restarted (onRestart: restart)"
     if record.cause == "manual":
         return "a start was asked for"
     # Its failures count no more, since a new version came into force.
