@@ -24,6 +24,8 @@ def manifests_read(ledger: Ledger, event: ManifestsRead) -> None:
         if wanted.invalid or wanted.spec is None:
             continue
         if known is None:
+            # A yes to the removal of one that had this name before is none to this one's.
+            ledger.released.discard(name)
             ledger.put_service(ServiceMemory(spec=wanted.spec, source=wanted.source))
             reason = f"defined in {wanted.source.file}"
             ledger.tell("service.registered", service=name, reason=reason)

@@ -281,3 +281,16 @@ def test_what_came_back_and_is_removed_again_is_another_removal() -> None:
     world.settle()
     assert world.states() == {"web": "running"}
     assert world.picture.prune is not None
+
+
+def test_a_yes_to_the_removal_of_what_is_gone_already_is_none_to_its_successor() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    world.save(service("db"))
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, "web")
+    world.save(service("web"))
+    world.settle()
+    world.save()
+    world.settle()
+    assert "web" in world.states()

@@ -45,7 +45,7 @@ class Wanted:
         self._manifests = manifests
         back = {name for name in self._let_go if not self._is_gone(name)}
         self._let_go -= back
-        self._unregistered -= back
+        self._unregistered -= back | (manifests.definitions.keys() - self._in_force.keys())
         self._hold()
 
     def asked(self, operation: Operation) -> None:
