@@ -46,8 +46,8 @@ such as "1 of 2 running"; else it has the worst of `crashed`, `unknown`, `starti
 | `Synced` | what runs is what the manifest says |
 | `OutOfSync` | it is not yet |
 | `Invalid` | the manifest has faults; the last good one stays in force |
-| `Held` | something is deliberately not done: a large removal, git at work in the checkout |
-| `Unknown` | it cannot be verified |
+| `Held` | something is deliberately not done: a large removal that waits for a yes |
+| `Unknown` | it cannot be verified, or the manifests were not read yet |
 
 ## After a crash
 
