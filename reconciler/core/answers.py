@@ -160,7 +160,14 @@ def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
         overdue_at = Nanos(min(pending.overdue_at, ledger.now + UNDELIVERED_RETRY))
         ledger.put(replace(record, pending=Pending(serial=event.serial, overdue_at=overdue_at)))
     else:
-        ledger.put(replace(record, pending=None))
+        ledger.put(
+            replace(record, pending=None, deadline=_from_now(ledger, record.deadline, pending))
+        )
+
+
+def _from_now(ledger: Ledger, deadline: Nanos | None, pending: Pending) -> Nanos | None:
+    """Count the time to end from when the signal was delivered, however long that took."""
+    return None if deadline is None else Nanos(deadline + ledger.waited(pending))
 
 
 def probe_answered(ledger: Ledger, event: ProbeAnswered) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.core.backoff import after_failure, end_in_words, ended_well, wants_restart
-from reconciler.core.ledger import EARLY_ENDS_KEPT, EarlyEnd, Ledger
+from reconciler.core.ledger import EARLY_ENDS_KEPT, NOTHING, Data, EarlyEnd, Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.model.event import Exited, TreeEmptied
-from reconciler.model.observed import Exit, Slot, State
+from reconciler.model.observed import Exit, Process, Slot, State
 from reconciler.model.record import SlotRecord, Trouble
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, RunId
@@ -53,6 +53,7 @@ def _keep_early(
 ) -> None:
     known = ledger.early.get(run)
     end = end or (known.exit if known else None)
+    is_empty = is_empty or (known is not None and known.is_empty)
     ledger.early[run] = EarlyEnd(slot=slot, exit=end, is_empty=is_empty)
     while len(ledger.early) > EARLY_ENDS_KEPT:
         del ledger.early[next(iter(ledger.early))]
@@ -83,9 +84,6 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     """Note the end of a slot's main process, and judge it unless we asked for it."""
     process = record.process
     assert process is not None
-    if record.memory.asked == process.run:
-        # Perhaps by an earlier daemon, so that the slot does not look like it.
-        record = ledger.move(record, Signal.STOP, "it was asked to end")
     memory = replace(record.memory, last_exit=end, exited=process.run)
     is_known = record.memory.exited == process.run
     record = replace(
@@ -120,7 +118,7 @@ def _died(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
         failed,
         Signal.DIED,
         because,
-        {"code": end.code, "signal": end.signal, "pid": process.id.pid},
+        _how(process, end),
     )
     tell_if_given_up(ledger, moved)
 
@@ -136,14 +134,16 @@ def _done(ledger: Ledger, record: SlotRecord, spec: ServiceSpec, end: Exit) -> N
     )
     reason = end_in_words(spec, end)
     kind = "service.completed" if spec.is_oneshot else "service.stopped"
-    data = {"code": end.code, "signal": end.signal}
+    data = _how(record.process, end)
     ledger.tell(kind, slot=record.memory.slot, reason=reason, data=data)
     ledger.move(replace(record, memory=memory), Signal.EXITED_WELL, reason)
 
 
 def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
     """Empty a slot: its whole tree is gone."""
-    end = record.process.exit if record.process else None
+    process = record.process
+    end = process.exit if process is not None else None
+    how = _how(process, end) if process is not None and end is not None else NOTHING
     start_failed = record.after_stop is State.CRASHED
     record = replace(
         record,
@@ -158,12 +158,18 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
     if start_failed and record.state in (State.STOPPING, State.UNKNOWN):
         trouble = one_more_failure(ledger, record, record.reason, uptime=Nanos(0))
         failed = replace(record, memory=replace(record.memory, trouble=trouble))
-        moved = ledger.move(failed, Signal.TREE_EMPTY_AFTER_TIMEOUT, record.reason)
+        moved = ledger.move(failed, Signal.TREE_EMPTY_AFTER_TIMEOUT, record.reason, how)
         tell_if_given_up(ledger, moved)
         return
+    # The end of what died by itself was told when it did.
     is_telling = record.state is State.STOPPING and end is not None
     reason = f"{record.reason}; {end}" if is_telling else record.reason
-    ledger.move(record, Signal.TREE_EMPTY, reason)
+    ledger.move(record, Signal.TREE_EMPTY, reason, how if is_telling else NOTHING)
+
+
+def _how(process: Process, end: Exit) -> Data:
+    """Give how a process ended, as the data of an event."""
+    return {"code": end.code, "signal": end.signal, "pid": process.id.pid, "run": process.run}
 
 
 def one_more_failure(ledger: Ledger, record: SlotRecord, because: str, uptime: Nanos) -> Trouble:

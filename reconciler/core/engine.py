@@ -18,7 +18,7 @@ from reconciler.core.judge import Fault, judge, without_faults
 from reconciler.core.ledger import Ledger
 from reconciler.core.looking import claim, host_looked, host_lost, look_is_due
 from reconciler.core.missing import tell_of_needs
-from reconciler.core.passing import let_time_pass, next_wake
+from reconciler.core.passing import let_time_pass, make_up_for_sleep, next_wake
 from reconciler.core.planner import plan
 from reconciler.core.status import Sight, picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
@@ -60,11 +60,15 @@ class Engine:
         """Take in events, in order, and give all that follows from them at this moment."""
         ledger = self._ledger
         ledger.now = max(now, ledger.now)
+        make_up_for_sleep(ledger)
         for event in events:
             self._take(event)
+        may_decide = ledger.host_seen and (ledger.manifests_seen or ledger.shutting_down)
+        if may_decide:
+            claim(ledger)
         let_time_pass(ledger)
         self._look_if_due()
-        if ledger.host_seen and (ledger.manifests_seen or ledger.shutting_down):
+        if may_decide:
             self._decide()
         return self._decision()
 
@@ -146,7 +150,6 @@ class Engine:
 
     def _decide(self) -> None:
         ledger = self._ledger
-        claim(ledger)
         tidy(ledger)
         self._plan = self._judged(self._present(ledger.now))
         updates = [action for action in self._plan.actions if isinstance(action, Update)]
@@ -202,7 +205,7 @@ class Engine:
             transitions=tuple(ledger.transitions),
             remembered=ledger.take_remembered(),
             wake_at=ledger.wake_at,
-            may_acknowledge=not ledger.early,
+            may_acknowledge=not ledger.early and ledger.unclaimed is None,
             finished=is_over,
         )
         ledger.commands, ledger.happenings, ledger.transitions = [], [], []

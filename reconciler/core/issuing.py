@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from reconciler.core.answers import await_ready, run_limit
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Slot, State
 from reconciler.model.plan import Action, Forget, Kill, Restart, Start, Stop, Update
 from reconciler.model.record import SlotRecord, Trouble
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
 UNKILLABLE_AFTER = seconds(5)
@@ -114,7 +115,7 @@ def sweep(ledger: Ledger, record: SlotRecord) -> None:
     process, deadline = record.process, record.deadline
     if process is not None:
         sent = _send(ledger, replace(record, swept=True), process, "it outlived its main process")
-        ledger.put(replace(sent, deadline=deadline))
+        ledger.put(sent if deadline is None else replace(sent, deadline=deadline))
 
 
 def say_again(ledger: Ledger, record: SlotRecord) -> None:
@@ -136,7 +137,8 @@ def _kill(ledger: Ledger, action: Kill) -> None:
     process = record.process
     if process is None:
         return
-    record = _send(ledger, replace(record, killed=True), process, action.because)
+    killed = replace(record, killed=True, next_probe=None, probing=None)
+    record = _send(ledger, killed, process, action.because)
     ledger.tell(
         "service.killed", slot=action.slot, reason=action.because, data={"pid": process.id.pid}
     )
@@ -185,6 +187,24 @@ def _command(ledger: Ledger, process: Process, name: str, scope: Scope, because:
     return serial
 
 
+def _follow_limits(
+    ledger: Ledger, record: SlotRecord, before: ServiceSpec, spec: ServiceSpec
+) -> None:
+    """Let the times that a new version gives hold for a process that goes on."""
+    process = record.process
+    if process is None or process.exit is not None or process.digest != spec.digest:
+        return
+    if record.state is State.RUNNING:
+        ledger.put(replace(record, deadline=run_limit(spec, process)))
+    elif record.state is State.STARTING and (before.ready, before.start_timeout) != (
+        spec.ready,
+        spec.start_timeout,
+    ):
+        may_take = before.start_timeout or DEFAULT_START_TIMEOUT
+        since = process.started if record.deadline is None else Nanos(record.deadline - may_take)
+        await_ready(ledger, record, since)
+
+
 def _update(ledger: Ledger, action: Update) -> None:
     """Put a new version of a manifest into force."""
     wanted = ledger.desired.services.get(action.service)
@@ -192,6 +212,8 @@ def _update(ledger: Ledger, action: Update) -> None:
     if wanted is None or wanted.spec is None or memory is None:
         return
     ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source))
+    for record in list(ledger.slots.get(action.service, {}).values()):
+        _follow_limits(ledger, record, memory.spec, wanted.spec)
     ledger.tell(
         "config.changed",
         service=action.service,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from reconciler.model.observed import ProcessId, Slot, State
+from reconciler.model.observed import Exit, ProcessId, Slot, State
 from reconciler.model.plan import (
     Forget,
     Kill,
@@ -22,8 +22,10 @@ from reconciler.model.plan import (
     Update,
 )
 from reconciler.model.record import SlotMemory, SlotRecord
-from reconciler.model.spec import Condition, Need, OnRestart, ServiceSpec
+from reconciler.model.spec import Condition, Need, OnRestart, RestartPolicy, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
+
+_ASKED_TO_END = ("SIGHUP", "SIGINT", "SIGPIPE", "SIGTERM")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,8 +312,19 @@ class _Court:
         alive = record.process is not None and record.process.exit is None
         return done or (alive and record.state not in (State.STOPPING, State.UNKNOWN))
 
+    def _is_well(self, spec: ServiceSpec, end: Exit | None) -> bool:
+        """Tell whether an end needs no other try, by today's policy."""
+        if end is None or spec.restart is RestartPolicy.NEVER:
+            return True
+        if end.code is not None:
+            return end.code == 0 or end.code in spec.success_exit_codes
+        return end.signal in _ASKED_TO_END and not spec.is_oneshot
+
     def _is_done(self, spec: ServiceSpec, record: SlotRecord) -> bool:
         memory = record.memory
         if memory.done != spec.digest or memory.done_at is None:
+            return False
+        is_again = spec.restart is RestartPolicy.ALWAYS and not spec.is_oneshot
+        if is_again or not self._is_well(spec, memory.last_exit):
             return False
         return memory.done_at >= self.restart_asked(spec.name)

@@ -91,6 +91,8 @@ class Ledger:
     """A look that shows services which the manifests, not read yet, may define."""
     dropped: dict[Slot, Serial] = field(default_factory=dict)
     """Slots just forgotten, and the last command by then: an older look may still show them."""
+    forgotten: dict[Slot, Nanos] = field(default_factory=dict)
+    """Since when runs of a forgotten slot are news; the host may still tell of older ones."""
     early: dict[RunId, EarlyEnd] = field(default_factory=dict)
     had: dict[ServiceName, frozenset[ServiceName]] = field(default_factory=dict)
     """What running services had of what they need, when that was last looked at."""
@@ -147,7 +149,11 @@ class Ledger:
         memory = self.remembered_slots.get(slot)
         if memory is not None:
             return recall(memory, self.spec(slot.service))
-        return replace(unused(slot), touched=self.dropped.get(slot, Serial(0)))
+        fresh = replace(unused(slot), touched=self.dropped.get(slot, Serial(0)))
+        newest = self.forgotten.get(slot)
+        return (
+            fresh if newest is None else replace(fresh, memory=replace(fresh.memory, newest=newest))
+        )
 
     def records(self) -> list[SlotRecord]:
         """Give every record, in the order in which their slots came."""
@@ -185,6 +191,10 @@ class Ledger:
         """Note that a command waits for its answer."""
         return Pending(serial=serial, overdue_at=Nanos(self.now + ANSWER_OVERDUE))
 
+    def waited(self, pending: Pending) -> Nanos:
+        """Give how long a command has been waiting for its answer."""
+        return Nanos(self.now - (pending.overdue_at - ANSWER_OVERDUE))
+
     def put(self, record: SlotRecord) -> SlotRecord:
         """Keep a slot's record; remember what must outlive the daemon."""
         slot = record.memory.slot
@@ -218,7 +228,9 @@ class Ledger:
     def drop(self, slot: Slot) -> None:
         """Forget a slot that is wanted no more and empty."""
         records = self.slots.get(slot.service, {})
-        records.pop(slot.index, None)
+        record = records.pop(slot.index, None)
+        if record is not None and record.memory.newest:
+            self.forgotten[slot] = Nanos(record.memory.newest + 1)
         if not records:
             self.slots.pop(slot.service, None)
         self.remembered_slots.pop(slot, None)

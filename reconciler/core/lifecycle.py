@@ -72,6 +72,7 @@ NEXT: Mapping[tuple[State, Signal], State] = (
     # A process may be found in a slot that was believed to be empty.
     | {(state, Signal.FOUND_RUNNING): State.RUNNING for state in _EMPTY}
     | {(state, Signal.FOUND_STARTING): State.STARTING for state in _EMPTY}
+    | {(state, Signal.FOUND_STOPPING): State.STOPPING for state in _EMPTY}
 )
 
 

@@ -13,6 +13,7 @@ from reconciler.core.answers import (
     settle_in,
     spawn_failed,
 )
+from reconciler.core.backoff import ended_well
 from reconciler.core.ends import catch_up, exited, found_again, tree_emptied
 from reconciler.core.issuing import say_again
 from reconciler.core.ledger import Ledger
@@ -62,6 +63,8 @@ def put_off(ledger: Ledger, span: Nanos) -> None:
     for record in ledger.timed_records():
         if record.deadline is not None:
             ledger.put(replace(record, deadline=Nanos(record.deadline + span)))
+    if ledger.lost_at is not None:
+        ledger.lost_at = Nanos(ledger.lost_at + span)
 
 
 def host_looked(ledger: Ledger, event: HostLooked) -> None:
@@ -72,11 +75,13 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     _see(ledger, look.serial)
     known = dict.fromkeys(record.memory.slot for record in ledger.records())
     known |= dict.fromkeys(ledger.remembered_slots)
-    fresh = {process.slot for process in look.processes}.difference(known)
+    shown = {process.slot for process in look.processes}
+    fresh = shown.difference(known)
     unclaimed = {slot for slot in fresh if ledger.spec(slot.service) is None}
     rest = tuple(process for process in look.processes if process.slot in unclaimed)
     ledger.unclaimed = replace(look, processes=rest) if rest else None
     ledger.strays = _compare_all(ledger, look, [*known, *sorted(fresh - unclaimed)])
+    ledger.forgotten = {slot: at for slot, at in ledger.forgotten.items() if slot in shown}
     ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
     # All other runs would have been met in this look.
     ledger.early = {
@@ -144,16 +149,33 @@ def _compare(
         _still_there(ledger, record, ours)
     elif record.process is not None:
         _vanished(ledger, slot, record.process)
-    for process in others:
-        if not process.is_live:
-            _hear_of_the_dead(ledger, slot, process)
     live = [process for process in others if process.is_live]
+    adopted = _most_likely_ours(record, live)
+    for process in others:
+        # What came after one that lives on never was the slot's own process.
+        is_own = adopted is None or process.started < adopted.started
+        if not process.is_live and is_own:
+            _hear_of_the_dead(ledger, slot, process)
     record = ledger.record(slot)
-    if live and record.process is None:
-        _adopt(ledger, record, live.pop())
+    if adopted is not None and record.process is None:
+        live.remove(adopted)
+        _adopt(ledger, record, adopted)
     elif record.process is None:
         _unanswered(ledger, record, serial)
     return live
+
+
+def _most_likely_ours(record: SlotRecord, live: list[Process]) -> Process | None:
+    """Give, of several live processes in one slot, the one we know; else the newest."""
+    if not live:
+        return None
+    memory = record.memory
+    known = (
+        process
+        for process in live
+        if process.run == memory.ready_run or process.started == memory.newest
+    )
+    return next(known, live[-1])
 
 
 def _still_there(ledger: Ledger, record: SlotRecord, found: Process) -> None:
@@ -188,11 +210,22 @@ def _adopt(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     alive = replace(process, exit=None, tree_empty=False)
     if record.pending is not None and record.state is State.STARTING:
         settle_in(ledger, record, alive)
+    elif record.memory.asked == run:
+        _go_on_stopping(ledger, record, alive, is_over=process.exit is not None)
     else:
         _continue(ledger, record, alive, until=process.exit.at if process.exit else ledger.now)
     if process.exit is not None:
         exited(ledger, Exited(slot=slot, run=run, exit=process.exit))
     catch_up(ledger, slot, run)
+
+
+def _go_on_stopping(ledger: Ledger, record: SlotRecord, process: Process, *, is_over: bool) -> None:
+    """Bring to its end what an earlier daemon decided to stop; it may not have come to ask it."""
+    found = replace(record, process=process, pending=None, swept=False, killed=False)
+    data = {"pid": process.id.pid}
+    moved = ledger.move(found, Signal.FOUND_STOPPING, "adopted, stopping", data=data)
+    if not is_over:
+        say_again(ledger, moved)
 
 
 def _continue(ledger: Ledger, record: SlotRecord, process: Process, until: Nanos) -> None:
@@ -233,6 +266,13 @@ def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:
     # A run without a time is of an earlier boot of the host, which ended everything.
     if is_stale or process.started <= 0:
         return
+    # What we did not start, or have forgotten, is no failure of ours; work that is done is done.
+    end = process.exit
+    is_work = spec.is_oneshot and process.digest == spec.digest
+    is_done = is_work and end is not None and ended_well(spec, end)
+    is_ours = process.digest == memory.tried or process.run == memory.asked
+    if not (is_ours or is_done):
+        return
     _adopt(ledger, record, process)
     tree_emptied(ledger, TreeEmptied(slot=slot, run=process.run))
 
@@ -245,8 +285,9 @@ def _unanswered(ledger: Ledger, record: SlotRecord, serial: Serial) -> None:
     if record.state is not State.STARTING:
         ledger.put(replace(record, pending=None))
         return
-    run = next((run for run, early in ledger.early.items() if early.slot == slot), None)
-    if run is not None:
+    runs = [run for run, early in ledger.early.items() if early.slot == slot]
+    if runs:
+        run = runs[-1]
         # Its end was told and its start was not: it was there, and the host has forgotten it.
         gone = Process(
             slot=slot,

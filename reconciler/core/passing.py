@@ -25,7 +25,6 @@ OVERSLEPT = seconds(2)
 
 def let_time_pass(ledger: Ledger) -> None:
     """Do what became due without any event."""
-    _make_up_for_sleep(ledger)
     if not ledger.host_seen:
         _lose_the_unseen(ledger)
         return
@@ -36,7 +35,7 @@ def let_time_pass(ledger: Ledger) -> None:
             _see_it_end(ledger, record)
 
 
-def _make_up_for_sleep(ledger: Ledger) -> None:
+def make_up_for_sleep(ledger: Ledger) -> None:
     """Put off the deadlines of processes by the time in which they perhaps stood still as well."""
     if ledger.wake_at is not None and ledger.now - ledger.wake_at >= OVERSLEPT:
         put_off(ledger, Nanos(ledger.now - ledger.stepped_at))
@@ -113,14 +112,16 @@ def _moments(ledger: Ledger) -> Iterator[Nanos]:
     if not ledger.host_seen and ledger.lost_at is not None:
         yield Nanos(ledger.lost_at + LOST_AFTER)
     for record in ledger.timed_records():
-        yield from _moments_of(record)
+        yield from _moments_of(ledger, record)
 
 
-def _moments_of(record: SlotRecord) -> Iterator[Nanos]:
+def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
     if record.deadline is not None:
         yield record.deadline
-    if record.next_probe is not None:
-        yield record.next_probe
+    is_probed = record.state is State.STARTING and ledger.host_seen
+    if record.next_probe is not None and is_probed:
+        # It may have become due after this step had looked for what is due.
+        yield Nanos(max(record.next_probe, ledger.now + 1))
     if record.pending is not None:
         yield record.pending.overdue_at
     if record.process is None and record.memory.trouble.retry_at is not None:

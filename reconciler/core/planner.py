@@ -64,8 +64,13 @@ def _service_steps(desk: Desk, name: ServiceName) -> Iterator[Action | Hold]:
         *(bring_down(desk, wish, record) for index, record in records if index >= wish.instances),
         *(keep_up(desk, wish, record) for record in board.wanted_records(wish)),
     ):
-        if step is not None:
+        if step is not None and _may_come_now(board, step):
             yield step
+
+
+def _may_come_now(board: Board, step: Action | Hold) -> bool:
+    """Tell whether a step can be done beside the end of a second process in the same slot."""
+    return isinstance(step, Hold | Kill | Update | Forget) or not board.is_haunted(step.slot)
 
 
 def _may_be_forgotten(board: Board, wish: Wish) -> bool:

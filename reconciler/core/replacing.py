@@ -51,16 +51,19 @@ def _reasons(
         return []
     reasons = []
     for record in board.wanted_records(wish):
-        process = _replaceable(record)
+        process = _replaceable(board, record)
         because = process and _why(board, wish, process, found)
         if because:
             reasons.append((record.memory.slot.index, because))
     return reasons
 
 
-def _replaceable(record: SlotRecord) -> Process | None:
-    """Give the slot's process if it is up and about: nothing pending, not ending."""
+def _replaceable(board: Board, record: SlotRecord) -> Process | None:
+    """Give the slot's process if it is up and about: nothing pending, not ending, in time."""
     process = record.process
+    is_late = record.deadline is not None and record.deadline <= board.situation.now
+    if is_late or board.is_haunted(record.memory.slot):
+        return None
     if process is None or process.exit is not None or record.pending is not None:
         return None
     return process if record.state in _REPLACEABLE else None

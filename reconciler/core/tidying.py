@@ -70,6 +70,7 @@ def release_at_end(ledger: Ledger) -> None:
             slot=memory.slot,
             last_exit=memory.last_exit,
             newest=memory.newest,
+            asked=memory.asked,
             exited=memory.exited,
             ended=memory.ended,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reconciler.core.backoff import ended_well, wants_restart
 from reconciler.core.graph import reverse, topological
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Slot, State
@@ -160,6 +161,10 @@ class Board:
         """Give the records of the slots a service is wanted to have."""
         return [self.record(wish.name, index) for index in range(wish.instances)]
 
+    def is_haunted(self, slot: Slot) -> bool:
+        """Tell whether a second process lives in a slot, which has to end first."""
+        return any(stray.slot == slot and stray.is_live for stray in self.situation.strays)
+
     def restart_before(self, name: ServiceName) -> Nanos:
         """Give the moment before which started processes are to be replaced; 0 for none."""
         memory = self.situation.services.get(name)
@@ -197,9 +202,14 @@ def left_behind(record: SlotRecord) -> str:
 
 
 def is_done(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> bool:
-    """Tell whether a slot ended well with this very spec and need not run again."""
-    memory = record.memory
+    """Tell whether a slot ended well with this very spec and need not run again.
+
+    What counts as well, and whether it then runs again, is for today's policy to say.
+    """
+    memory, end = record.memory, record.memory.last_exit
     if memory.done != spec.digest or memory.done_at is None:
+        return False
+    if end is not None and wants_restart(spec, well=ended_well(spec, end)):
         return False
     return memory.done_at >= restart_before
 

@@ -22,6 +22,7 @@ from reconciler.model.event import (
     HostLooked,
     Operation,
     OperationKind,
+    TreeEmptied,
 )
 from reconciler.model.observed import Slot
 from reconciler.model.plan import Situation
@@ -227,7 +228,7 @@ class Daemon:
         answers, self._answers = self._answers, []
         if answers:
             await self.journal.answered(answers)
-        self._to_acknowledge |= any(isinstance(event, Exited | HostLooked) for event in events)
+        self._to_acknowledge |= any(isinstance(event, _ENDS) for event in events)
         # Every exit told so far is acknowledged at once, so none may be waiting unread.
         is_waiting = self._is_holding() or _has_ends(self._inbox)
         is_on_record = is_written and decision.may_acknowledge
@@ -289,6 +290,10 @@ class Daemon:
                 log.exception("the %s ended", name)
                 self.problem = f"the {name} ended: {type(why).__name__}: {why}"
             await asyncio.sleep(CALM_S)
+
+
+_ENDS = (Exited, TreeEmptied, HostLooked)
+"""Events after which the holder may have something to forget."""
 
 
 def _has_ends(events: Iterable[Event]) -> bool:

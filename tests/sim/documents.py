@@ -67,6 +67,9 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
     elif luck.random() < 0.5:
         made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
         made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
+    if made.get("restart") == "never":
+        for field in ("backoff", "maxRestarts"):
+            made.pop(field, None)
     return made
 
 

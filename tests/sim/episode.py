@@ -161,9 +161,8 @@ def _is_as_wanted(world: World) -> None:
         is_up = all(found.definitions[need.service].spec.wants_to_run for need in spec.needs)
         if is_up:
             assert world.is_as_wanted(spec), f"{name} is not as wanted: {world.status(name)}"
-    left = [
-        run for run in world.host.machine.all_live() if run.slot.service not in found.definitions
-    ]
+    known = {*found.definitions, *found.invalid}
+    left = [run for run in world.host.machine.all_live() if run.slot.service not in known]
     assert left == [], f"{left[0].slot} is not wanted and runs"
 
 

@@ -83,7 +83,8 @@ class Holder:
         """Send a signal to exactly the process that is meant."""
         run, known = self._machine.runs.get(command.run), self.ledger.runs.get(command.run)
         problem = ""
-        if run is None or known is None or run.is_empty or run.identity != command.target:
+        who = (command.target.pid or None, command.target.born or None)
+        if run is None or known is None or run.is_empty or (known.pid, known.born) != who:
             problem = f"process {command.target.pid} is not there any more"
         elif run.exit is not None and command.scope is Scope.MAIN:
             problem = f"nothing is left of process {command.target.pid}"

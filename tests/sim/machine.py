@@ -117,6 +117,12 @@ class Machine:
         """Give every process that a slot ever had, oldest first."""
         return self.by_slot.get(slot, [])
 
+    def of_service(self, service: ServiceName) -> list[Run]:
+        """Give every process that a service ever had."""
+        return [
+            run for slot, runs in self.by_slot.items() if slot.service == service for run in runs
+        ]
+
     def all_live(self) -> list[Run]:
         """Give all runs of which something lives."""
         return [run for runs in self.alive.values() for run in runs]

@@ -41,6 +41,7 @@ from tests.sim.host import Host, Run
 from tests.sim.wanted import Wanted
 
 CLEAN = ("SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE")
+ENDS = ("service.crashed", "service.completed", "service.stopped")
 LOOKS_EVERY = 8
 """Steps between two looks at what costs the most: the next plan, and what is shown."""
 START_TIMEOUT = seconds(60)
@@ -66,6 +67,8 @@ class Rules:
         """When each start was asked for, by serial; until it is known to have failed."""
         # What any daemon was told.
         self._judged: set[RunId] = set()
+        self._asked: set[RunId] = set()
+        """Of which it was decided that they have to end, be the signal sent or not."""
         self._ready: set[RunId] = set()
         self._failures: dict[Slot, int] = {}
         self._failed_at: dict[Slot, Nanos] = {}
@@ -73,17 +76,24 @@ class Rules:
         """The version of a oneshot that completed."""
         self._restart_asked: dict[ServiceName, Nanos] = {}
         self._patience: dict[RunId, Nanos] = {}
+        self._stop_timeouts: dict[ServiceName, Nanos] = {}
+        """What held before this step, of services that have a new version since."""
         # What is on record.
         self._exits: Counter[RunId] = Counter()
-        self._crashes: Counter[tuple[Slot, int, Nanos]] = Counter()
+        self._told_ends: Counter[RunId] = Counter()
         self._unwritten: list[Decision] = []
+        self._lost: set[RunId] = set()
+        """Runs of which a daemon knew that could not write it down."""
 
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life: it starts counting, and was told nothing."""
+        self._asked |= {one.asked for one in memory.slots.values() if one.asked is not None}
         self._serial = self._blind_until = 0
         self._live, self._ended, self._starts = set(), {}, {}
         self._has_looked = False
         if self._unwritten:
+            self._lost.update(self._host.runs)
+            self._ready.clear()
             # What was never written down is nobody's to know.
             self._unwritten.clear()
             self._failures.clear()
@@ -134,6 +144,8 @@ class Rules:
     def _note(self, operation: Operation, now: Nanos) -> None:
         self.wanted.asked(operation)
         match operation.kind:
+            case OperationKind.SHUTDOWN | OperationKind.KILL:
+                self._failures.clear()
             case OperationKind.START:
                 self._forgive(operation.services)
             case OperationKind.RESTART:
@@ -145,6 +157,10 @@ class Rules:
     def _see(self, process: Process, now: Nanos) -> None:
         if process.exit is not None:
             self._hear(process.run, process.exit, now)
+        run = self._host.runs.get(process.run)
+        if run is not None and run.is_by_hand:
+            # Whoever starts a process by hand has taken the matter into theirs.
+            self._forgive([run.slot.service])
         if process.tree_empty:
             self._live.discard(process.run)
         elif process.run not in self._ended:
@@ -156,7 +172,11 @@ class Rules:
         if run is None:
             return  # a start that the holder did not live to make
         is_of_today = run.identity.boot == self._host.machine.boot
-        if run_id not in self._judged and run.asked_at is None and is_of_today:
+        if run.is_by_hand or run_id in self._lost:
+            return
+        is_by_itself = run.asked_at is None and not run.is_killed and run_id not in self._asked
+        is_by_itself = is_by_itself and not self.wanted.is_shutting_down
+        if run_id not in self._judged and is_by_itself and is_of_today:
             self._judge_end(run, end, now)
         self._judged.add(run_id)
 
@@ -194,7 +214,11 @@ class Rules:
     def after(self, engine: Engine, decision: Decision, now: Nanos) -> None:
         """Look whether everything that was decided may be done."""
         self._steps += 1
+        self._stop_timeouts.clear()
         for name, memory in decision.remembered.services.items():
+            before = self.wanted.in_force(name)
+            if before is not None:
+                self._stop_timeouts[name] = before.stop_timeout
             if self.wanted.put(name, memory):
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
@@ -202,6 +226,9 @@ class Rules:
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for command in decision.commands:
             self._may_do(command, now)
+        for record in decision.remembered.slots.values():
+            if record is not None and record.asked is not None:
+                self._asked.add(record.asked)
         self._ends_one_by_one(decision)
         if decision.finished:
             self._failures.clear()
@@ -249,8 +276,11 @@ class Rules:
     def _may_act(self, command: Spawn | Signal) -> None:
         assert command.because, f"{command.slot}: a command without a reason"
         assert self._has_looked or self.is_lenient, f"{command.slot}: the host was not looked at"
-        is_told = self.wanted.is_told or self.wanted.is_shutting_down
-        assert is_told, f"{command.slot}: the manifests were not read"
+        run = self._host.runs.get(command.run) if isinstance(command, Signal) else None
+        # What an earlier daemon has begun to stop may be brought to its end.
+        is_begun = run is not None and (run.asked_at is not None or run.id in self._asked)
+        may = self.wanted.is_told or self.wanted.is_shutting_down or is_begun
+        assert may, f"{command.slot}: the manifests were not read"
 
     def _may_try_again(self, slot: Slot, spec: ServiceSpec, now: Nanos) -> None:
         """See that back-off is kept, that who gave up stays so, and that work is done once."""
@@ -277,7 +307,9 @@ class Rules:
 
     def _slot_serves(self, condition: Condition, spec: ServiceSpec, slot: Slot) -> bool:
         is_done = any(
-            run.exit is not None and run.exit.code == 0 and run.digest == spec.digest
+            run.exit is not None
+            and (run.exit.code == 0 or run.exit.signal in CLEAN)
+            and run.digest == spec.digest
             for run in self._host.machine.of(slot)
         )
         is_up = any(run.id not in self._ended for run in self._host.live(slot))
@@ -297,7 +329,9 @@ class Rules:
     def _may_signal(self, order: Signal, now: Nanos) -> None:
         run = self._host.runs[order.run]
         assert order.slot == run.slot, "a signal for another slot"
-        assert order.target == run.identity, "a signal for another process"
+        # Of a start that was cut off nobody may know the pid.
+        is_meant = order.target == run.identity or order.target.pid == 0
+        assert is_meant, "a signal for another process"
         self._may_act(order)
         spec = self.wanted.in_force(run.slot.service)
         if order.signal == "SIGKILL":
@@ -305,11 +339,11 @@ class Rules:
             return
         if spec is not None:
             # Asked again by a later daemon, it has the time that the manifest then gives.
-            known = self._patience.get(run.id, spec.stop_timeout)
-            self._patience[run.id] = min(known, spec.stop_timeout)
+            may_take = min(spec.stop_timeout, self._stop_timeouts.get(spec.name, spec.stop_timeout))
+            self._patience[run.id] = min(self._patience.get(run.id, may_take), may_take)
         reasons = list(self._reasons_to_end(run, spec, now))
         assert reasons or self.is_lenient, f"{run.slot} is stopped without a reason"
-        if reasons == ["unwanted"]:
+        if reasons == ["unwanted"] and not self.wanted.width(run.slot.service):
             self._ends_in_order(run.slot.service)
 
     def _may_kill(self, run: Run, now: Nanos) -> None:
@@ -324,7 +358,7 @@ class Rules:
         """Give every reason there is to end a process."""
         if run.slot.index >= self.wanted.width(run.slot.service):
             yield "unwanted"
-        if run.asked_at is not None:
+        if run.asked_at is not None or run.id in self._asked:
             yield "asked before"
         if run.id in self._ended:
             yield "left behind"
@@ -352,11 +386,7 @@ class Rules:
         if need.on_restart is not OnRestart.RESTART:
             return False
         name, spec = need.service, self.wanted.in_force(need.service)
-        runs = [
-            other
-            for index in range(spec.instances if spec else 0)
-            for other in self._host.machine.of(Slot(service=name, index=index))
-        ]
+        runs = self._host.machine.of_service(name)
         if any(other.started > run.started for other in runs):
             return True
         return spec is not None and any(
@@ -372,7 +402,7 @@ class Rules:
         for name in self.wanted.dependents(need):
             if self.wanted.width(name):
                 continue
-            left = [run.slot for run in self._running(name)]
+            left = [run.slot for run in self._running(name) if not run.is_killed]
             assert left == [], f"{need} is stopped before {left[0]}"
 
     def _running(self, name: ServiceName) -> Iterator[Run]:
@@ -399,7 +429,8 @@ class Rules:
         spec = self.wanted.in_force(run.slot.service)
         if run_id in self._ended or run.asked_at is not None or spec is None:
             return False
-        return run.digest != spec.digest or not self.wanted.width(run.slot.service)
+        width = self.wanted.width(run.slot.service)
+        return not width or (run.digest != spec.digest and run.slot.index < width)
 
     def _may_probe(self, command: Probe) -> None:
         assert self._host.runs[command.run].slot == command.slot, "a probe of another slot"
@@ -434,15 +465,13 @@ class Rules:
                 said = (end.code, end.signal)
                 assert said == (truth.code, truth.signal), f"{run.id} did not end like that"
         for told in decision.happenings:
-            if told.kind == "service.crashed" and told.slot is not None and "pid" in told.data:
-                self._count_crash(told.slot, told.data["pid"])
+            if told.kind in ENDS and "run" in told.data:
+                self._count_end(RunId(str(told.data["run"])))
 
-    def _count_crash(self, slot: Slot, pid: object) -> None:
-        runs = [run for run in self._host.machine.of(slot) if run.pid == pid and run.exit]
-        if runs:
-            key = (slot, runs[-1].identity.born, runs[-1].started)
-            self._crashes[key] += 1
-            assert self._crashes[key] == 1, f"the end of {runs[-1].id} is told twice"
+    def _count_end(self, run: RunId) -> None:
+        self._told_ends[run] += 1
+        is_first = self._told_ends[run] == 1 or run in self._lost
+        assert is_first, f"the end of {run} is told twice"
 
     def forgotten(self, runs: Iterable[RunId]) -> None:
         """See that the holder forgets no end that is not on record."""
@@ -454,7 +483,8 @@ class Rules:
             is_of_today = run.identity.boot == self._host.machine.boot
             is_stray = any(other.is_by_hand for other in self._host.machine.of(run.slot))
             if is_ours and is_of_today and not is_stray:
-                assert self._exits[run_id], f"the end of {run_id} is forgotten, not on record"
+                is_known = run_id in self._lost or self._exits[run_id] or self._told_ends[run_id]
+                assert is_known, f"the end of {run_id} is forgotten, not on record"
 
 
 def _id(run: Run) -> RunId:

@@ -25,6 +25,7 @@ from reconciler.model.event import (
     ManifestsRead,
     Operation,
     OperationKind,
+    TreeEmptied,
 )
 from reconciler.model.observed import Slot, State
 from reconciler.model.record import Memory, SlotRecord
@@ -41,6 +42,8 @@ from tests.sim.words import in_words
 MANY_STEPS = 5_000
 """More than any of the small worlds here can need to come to rest."""
 START = seconds(100)
+ENDS = (Exited, TreeEmptied, HostLooked)
+"""Events after which the holder may have something to forget."""
 READING_TAKES = milliseconds(20)
 CALMING = 30
 """Seconds after which the last fault has had its last effect."""
@@ -298,7 +301,9 @@ class World:
 
     def _acknowledge(self, events: Iterable[Event], *, may: bool) -> None:
         """Let the holder forget the ends that are on record, unless news of some waits unread."""
-        self._to_acknowledge |= any(isinstance(event, Exited | HostLooked) for event in events)
+        self._to_acknowledge |= any(
+            isinstance(event, Exited | TreeEmptied | HostLooked) for event in events
+        )
         is_waiting = self.host.is_holding_back or any(
             isinstance(event, Exited) for event in self._inbox
         )

@@ -209,8 +209,8 @@ REST = (
     Mutant(
         name="kills-with-a-question",
         module="reconciler/core/issuing.py",
-        before="record = _send(ledger, replace(record, killed=True), process, action.because)",
-        after="record = _send(ledger, record, process, action.because)",
+        before="killed = replace(record, killed=True, next_probe=None, probing=None)",
+        after="killed = replace(record, next_probe=None, probing=None)",
         story="Whoever ignores SIGTERM gets it every ten seconds instead of SIGKILL, and its new"
         " version never starts.",
     ),
