@@ -35,6 +35,10 @@ __all__ = ["BOOT", "PROMPT", "Host", "Program", "Run", "Weather"]
 
 GONE = "the holder has left"
 LATE = (Nanos(20 * MILLISECOND), Nanos(300 * MILLISECOND), seconds(2), seconds(12))
+LOOK_PATIENCE = seconds(5)
+"""How long a look waits for a holder that is out of reach."""
+CONNECTING = seconds(0.25)
+"""Between two attempts to reach it."""
 LOOK_GIVEN_UP = seconds(15)
 """After which a look without an answer means that the host cannot be seen."""
 PROBE_GIVEN_UP = seconds(6)
@@ -97,6 +101,8 @@ class Host:
         """What went wrong, by its name."""
         self._messages = 0
         self._connection = 0
+        self._asker = 0
+        """Counts the daemons: what one asked is not answered to the next."""
         self._waiting: dict[int, Command] = {}
         """What the present daemon asked and was not answered, by serial."""
         self._told_seq: int | None = None
@@ -167,6 +173,7 @@ class Host:
     def reconnect(self) -> None:
         """Begin a daemon's connection: what the last one waited for is nobody's any more."""
         self._connection += 1
+        self._asker += 1
         self._told_seq = None
         self._held = 0
         self._waiting.clear()
@@ -237,7 +244,7 @@ class Host:
             span = Nanos(self.busy_until - self.now())
             self.later(span, lambda: self._do(command, connection))
 
-    def _do(self, command: Command, connection: int) -> None:
+    def _do(self, command: Command, connection: int, waited: Nanos = Nanos(0)) -> None:
         kind = type(command).__name__
         if kind in self.drops_next:
             self.drops_next.discard(kind)
@@ -245,6 +252,17 @@ class Host:
             return
         if connection != self._connection and (self.is_cut or self._luck() < 0.5):
             # A holder drops what a former connection still had to say.
+            return
+        if isinstance(command, LookAtHost) and self.is_cut and waited < LOOK_PATIENCE:
+            # A look waits for a connection that is being made.
+            longer = Nanos(waited + CONNECTING)
+            asker = self._asker
+
+            def ask_again() -> None:
+                if asker == self._asker:
+                    self._do(command, self._connection, longer)
+
+            self.later(CONNECTING, ask_again)
             return
         answer = self._answer(command)
         if answer is None or connection != self._connection:

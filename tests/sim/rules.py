@@ -222,6 +222,9 @@ class Rules:
             if self.wanted.put(name, memory):
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
+        for told in decision.happenings:
+            if told.kind == "prune.held":
+                self.wanted.told_to_hold(str(told.data["id"]))
         refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for command in decision.commands:
@@ -233,9 +236,8 @@ class Rules:
         if decision.finished:
             self._failures.clear()
             self._done.clear()
-        if decision.commands or self._steps % LOOKS_EVERY == 0:
-            self._is_judged_well(engine, now)
         if self._steps % LOOKS_EVERY == 0:
+            self._is_judged_well(engine, now)
             self._tells_the_truth(engine, now)
 
     def _may_do(self, command: Command, now: Nanos) -> None:

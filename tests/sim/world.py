@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from reconciler.adapters.sqlite.backlog import is_worth_writing
 from reconciler.core.engine import Engine
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import (
@@ -270,7 +271,8 @@ class World:
             self.kill_daemon(down_for=doom.down_for)
             return
         is_written = self.store.record(decision, self.now, self.wall)
-        self.faults["disk full"] += not is_written
+        if not is_written and is_worth_writing(decision):
+            self.faults["disk full"] += 1
         self.rules.recorded(decision, is_written=is_written)
         if doom is not None and doom.point == "recorded":
             self.kill_daemon(down_for=doom.down_for)
