@@ -41,8 +41,9 @@ bench: ## Print the benchmark table
 	@$(BOOTSTRAP) check
 	$(VENV)/python -m benchmarks $(ARGS)
 
-soak: ## Run the long test of endurance
+soak: ## Simulate, then really run, for as long as told: make soak ARGS="--minutes 30"
 	@$(BOOTSTRAP) check
+	$(VENV)/python -m tests.sim soak $(ARGS)
 	$(VENV)/python -m benchmarks.soak $(ARGS)
 
 lock: ## Pin the newest versions that pyproject.toml allows, by hash, in requirements*.txt

@@ -8,6 +8,8 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
+from tests.sim.covered import COVERED
+
 # Machines differ in speed and examples in size, so no single example has a deadline; every test
 # has one. A failure prints the line that replays it.
 hypothesis.settings.register_profile("weaver", deadline=None, print_blob=True)
@@ -25,6 +27,14 @@ def pytest_configure() -> None:
         del os.environ[name]
     os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
     os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how much the simulator went through."""
+    for sentence in config.stash.get(COVERED, []):
+        terminalreporter.write_line(sentence)
 
 
 @pytest.hookimpl(wrapper=True)

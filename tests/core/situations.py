@@ -20,7 +20,7 @@ from reconciler.model.record import (
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, seconds
 from tests.core.building import manifests, place, slot
-from tests.sim.strategies import manifest_sets, some_of
+from tests.core.strategies import manifest_sets, some_of
 
 NOW = seconds(1000)
 EARLIER, LATER = seconds(900), seconds(1100)

@@ -17,7 +17,7 @@ from reconciler.model.plan import HoldCode
 from reconciler.model.spec import ServiceSpec
 from tests.core.building import STOPPED, follows, manifests, name, oneshot, service
 from tests.core.situations import converged
-from tests.sim.strategies import manifest_sets
+from tests.core.strategies import manifest_sets
 
 EFFECTS = {
     "digest": Effect.RESTART,

@@ -14,8 +14,10 @@ from reconciler.model.plan import Plan, Situation, Start, Stop
 from reconciler.model.record import Memory
 from reconciler.model.units import seconds
 from tests.core.building import name, probed, service
+from tests.sim.episode import do
+from tests.sim.faults import Deed
+from tests.sim.histories import histories
 from tests.sim.host import BOOT, Program
-from tests.sim.strategies import Deed, histories
 from tests.sim.world import World
 
 
@@ -23,8 +25,9 @@ from tests.sim.world import World
 @given(histories())
 def test_the_same_events_at_the_same_times_give_the_same_decisions(history: list[Deed]) -> None:
     world = World(seed=5)
+    do(world, Deed("save-all", (5,)))
     for deed in history:
-        deed.act(world)
+        do(world, deed)
         world.step()
     lived = world.lives
     for memory, steps in lived:

@@ -33,7 +33,7 @@ from reconciler.model.units import Digest, ServiceName
 from tests.core.building import manifests, oneshot, service
 from tests.core.effects import in_rounds
 from tests.core.situations import converged, memory_of, situations
-from tests.sim.strategies import manifest_sets
+from tests.core.strategies import manifest_sets
 
 slowly = settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 

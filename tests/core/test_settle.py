@@ -14,7 +14,7 @@ from reconciler.model.record import ServiceMemory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 from tests.core.building import fault, manifests, name, place, service
-from tests.sim.strategies import NAMES, manifest_sets
+from tests.core.strategies import NAMES, manifest_sets
 
 
 def owning(*specs: ServiceSpec, file: str = "") -> dict[ServiceName, ServiceMemory]:

@@ -49,6 +49,8 @@ class Toll:
     episodes: int = 0
     events: int = 0
     """Events that changed something."""
+    timers: int = 0
+    """Times at which something became due by itself."""
     steps: int = 0
     faults: Counter[str] = field(default_factory=Counter)
 
@@ -56,6 +58,7 @@ class Toll:
         """Add what another simulation went through."""
         self.episodes += other.episodes
         self.events += other.events
+        self.timers += other.timers
         self.steps += other.steps
         self.faults.update(other.faults)
 
@@ -75,7 +78,7 @@ def play(seed: int, number: int, digest: Any = None) -> Toll:
         raise BreachError(text, history, world.seed) from why
     if digest is not None:
         _sum_up(world, digest)
-    return Toll(1, world.events, len(world.decisions), Counter(world.faults))
+    return Toll(1, world.events, world.timers, len(world.decisions), Counter(world.faults))
 
 
 def replay(history: Iterable[Deed], seed: int = 0) -> World:

@@ -248,7 +248,8 @@ def save_all(world: World, seed: int) -> None:
 
 def edit(world: World, name: str, field: str, value: Any) -> None:
     """Change one field of a service, by an editor."""
-    _write(world, SetField(service=ServiceName(name), path=(field,), value=_yaml(value)))
+    world.repository.set_line(name, field, value)
+    world.look_at_repository()
 
 
 def draw_edit(luck: Random) -> tuple[Any, ...]:

@@ -60,6 +60,16 @@ class Repository:
         self._whole.pop(path, None)
         self.commits += 1
 
+    def set_line(self, service: str, key: str, value: Any) -> bool:
+        """Change or add one line of a service's file, as an editor would."""
+        path = path_of(service)
+        line = text_of({key: value})
+        if path not in self.files:
+            return False
+        lines = self.files[path].splitlines(keepends=True)
+        kept = [old for old in lines if not old.startswith(f"{key}:".encode())]
+        return self._change({path: b"".join([*kept, line])})
+
     def remove(self, service: str) -> bool:
         """Delete the file of a service."""
         return self._change({path_of(service): None})

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from reconciler.adapters.sqlite.backlog import is_worth_writing
-from reconciler.core.engine import Engine
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import (
     Asked,
@@ -29,12 +28,13 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Slot, State
-from reconciler.model.record import Memory, SlotRecord
+from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
 from reconciler.model.units import Nanos, milliseconds, minutes, seconds
 from tests.core.building import manifests, name, slot
 from tests.sim.host import Host, Program, Run
+from tests.sim.observed import ObservedEngine
 from tests.sim.repository import Repository
 from tests.sim.rules import Rules
 from tests.sim.store import Store
@@ -80,7 +80,9 @@ class World:
         self.seed = seed
         self.store = Store()
         self.events = 0
-        """How many events changed something."""
+        """How many events changed something; one that was heard before does not."""
+        self.timers = 0
+        """How often something became due by itself."""
         self.faults: Counter[str] = Counter()
         self._coming: list[tuple[Nanos, int, Callable[[], None]]] = []
         self._count = itertools.count()
@@ -98,7 +100,6 @@ class World:
         self.doom: Doom | None = None
         self._wake_at: Nanos | None = None
         self._read: ManifestSet | None = None
-        self._seen: dict[Slot, SlotRecord] = {}
         self._to_acknowledge = False
         self.finished = False
         self.become(**programs)
@@ -255,7 +256,7 @@ class World:
         decision = self.engine.step(events, self.now)
         self.lives[-1][1].append(Step(events, self.now, decision))
         self.decisions.append(decision)
-        self._notice_change(events, decision)
+        self._tally(events, decision)
         try:
             self.rules.after(self.engine, decision, self.now)
             self._carry_out(events, decision)
@@ -313,19 +314,12 @@ class World:
             self._to_acknowledge = False
             self.rules.forgotten(self.host.acknowledge())
 
-    def _notice_change(self, events: Iterable[Event], decision: Decision) -> None:
-        """Count an event that changed anything in what the engine knows or does."""
-        slots = self.engine.situation(self.now).slots
-        seen = {
-            record.memory.slot: record for records in slots.values() for record in records.values()
-        }
-        is_same = len(seen) == len(self._seen) and all(
-            self._seen.get(slot) is record for slot, record in seen.items()
-        )
-        self._seen = seen
-        is_silent = not (decision.commands or decision.happenings or decision.transitions)
-        if events and not (is_same and is_silent and decision.remembered.is_empty):
-            self.events += 1
+    def _tally(self, events: list[Event], decision: Decision) -> None:
+        """Count what changed anything in what the engine knows or does: events, and timers."""
+        self.events += self.engine.changed
+        is_silent = not (decision.commands or decision.transitions or decision.happenings)
+        if not events and not (is_silent and decision.remembered.is_empty):
+            self.timers += 1
 
     def _next_moment(self) -> Nanos:
         moments = [self.now] if self._inbox else []
@@ -333,10 +327,20 @@ class World:
         moments += [self._wake_at] if self._wake_at is not None else []
         return min(moments, default=self.now)
 
+    def _idle(self, until: Nanos) -> None:
+        """Let happen, up to a moment, what the daemon hears nothing of."""
+        while self._coming and not self._inbox:
+            at = self._coming[0][0]
+            if at > until or (self._wake_at is not None and self._wake_at <= at):
+                return
+            self.now = max(self.now, at)
+            heapq.heappop(self._coming)[2]()
+
     def pass_time(self, span: float) -> None:
         """Let seconds pass, and everything happen that is due in them."""
         until = Nanos(self.now + seconds(span))
         for _ in range(MANY_STEPS):
+            self._idle(until)
             if self._next_moment() > until:
                 self.now = until
                 return
@@ -464,11 +468,11 @@ class World:
         """Begin a daemon's life with what an earlier one wrote down."""
         memory = self.store.load(self.host.machine.boot)
         self._inbox.clear()
-        self.engine = Engine(memory, self.seed)
+        self.engine = ObservedEngine(memory, self.seed)
         self.lives.append((memory, []))
         self.host.reconnect()
         self.rules.begin(memory)
-        self._wake_at, self._seen, self._to_acknowledge = self.now, {}, False
+        self._wake_at, self._to_acknowledge = self.now, False
         self.finished = False
         if self._read is not None:
             self.tell(ManifestsRead(manifests=self._read))
