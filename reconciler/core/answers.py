@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.ends import catch_up, one_more_failure, tell_if_given_up
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.strays import kill_answered
 from reconciler.model.event import ProbeAnswered, SignalAnswered, Spawned, SpawnFailed
 from reconciler.model.observed import Process, State
 from reconciler.model.record import Pending, SlotMemory, SlotRecord
@@ -155,6 +156,7 @@ def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
     record = ledger.record(event.slot)
     pending = record.pending
     if record.process is None or pending is None or pending.serial != event.serial:
+        kill_answered(ledger, event)
         return
     if event.problem:
         overdue_at = Nanos(min(pending.overdue_at, ledger.now + UNDELIVERED_RETRY))

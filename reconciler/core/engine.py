@@ -76,7 +76,12 @@ class Engine:
         """Give all that a plan depends on, as it is now: later steps do not change it."""
         ledger = self._ledger
         slots = {name: dict(records) for name, records in ledger.slots.items()}
-        return replace(self._present(now), services=dict(ledger.services), slots=slots)
+        return replace(
+            self._present(now),
+            services=dict(ledger.services),
+            slots=slots,
+            condemned=tuple(ledger.condemned),
+        )
 
     def picture(self, now: Nanos) -> Picture:
         """Give what people are shown."""
@@ -101,6 +106,7 @@ class Engine:
             shutting_down=ledger.shutting_down,
             hurry=ledger.hurry,
             strays=ledger.strays,
+            condemned=ledger.condemned,
         )
 
     def _laid_out(self, situation: Situation) -> Layout:

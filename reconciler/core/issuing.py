@@ -8,6 +8,7 @@ from typing import assert_never
 from reconciler.core.answers import await_ready, run_limit
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
+from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Slot, State
 from reconciler.model.plan import Action, Forget, Kill, Restart, Start, Stop, Update
@@ -15,8 +16,6 @@ from reconciler.model.record import SlotRecord, Trouble
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
-UNKILLABLE_AFTER = seconds(5)
-"""A tree that outlives SIGKILL this long is not ours to end: it is shown, never doubled."""
 STOP_TIMEOUT = seconds(10)
 """For processes of which no manifest says more."""
 _ONLY_SHOWN = frozenset({"description", "display_name", "version", "labels", "annotations"})
@@ -132,7 +131,7 @@ def _kill(ledger: Ledger, action: Kill) -> None:
     if stray is not None:
         serial = _command(ledger, stray, "SIGKILL", Scope.TREE, action.because)
         ledger.put(replace(record, touched=serial))
-        ledger.strays = tuple(other for other in ledger.strays if other.id != action.target)
+        condemn(ledger, stray, serial)
         return
     process = record.process
     if process is None:

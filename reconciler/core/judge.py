@@ -121,6 +121,10 @@ class _Court:
         found = self.situation.slots.get(slot.service, {}).get(slot.index)
         return found or SlotRecord(memory=SlotMemory(slot=slot))
 
+    def is_haunted(self, slot: Slot) -> bool:
+        """Tell whether a process lives in a slot besides the one that is known as its own."""
+        return any(stray.slot == slot and stray.is_live for stray in self.situation.strays)
+
     def restart_asked(self, name: ServiceName) -> Nanos:
         memory = self.situation.services.get(name)
         return Nanos(0) if memory is None else memory.restart_before or Nanos(0)
@@ -134,7 +138,7 @@ class _Court:
         if spec is None or action.slot.index >= self.width(action.slot.service):
             yield "it is not wanted"
             return
-        if record.process is not None:
+        if record.process is not None or self.is_haunted(action.slot):
             yield "its slot is not empty"
         if record.pending is not None:
             yield "an earlier command was not answered"
@@ -241,6 +245,8 @@ class _Court:
         for record in self.situation.slots.get(name, {}).values():
             if record.process is not None or record.pending is not None:
                 yield Fault(service=name, text=f"forget {name}: {record.memory.slot} is not empty")
+        if any(stray.slot.service == name and stray.is_live for stray in self.situation.strays):
+            yield Fault(service=name, text=f"forget {name}: a second process of it lives")
 
     def against_update(self, action: Update) -> Iterator[Fault]:
         """Only a version that is valid comes into force."""

@@ -59,6 +59,16 @@ class EarlyEnd:
     is_empty: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condemned:
+    """A stray that was killed."""
+
+    pending: Pending | None
+    """SIGKILL, while nobody knows whether it arrived."""
+    until: Nanos
+    """How long its end may take from then on."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Ledger:
     """All knowledge of the engine, and the outcome of the present step."""
@@ -77,6 +87,8 @@ class Ledger:
     released: set[ServiceName] = field(default_factory=set)
     """Services whose removal was asked for by name."""
     strays: tuple[Process, ...] = ()
+    condemned: dict[RunId, Condemned] = field(default_factory=dict)
+    """Strays that were killed and not seen gone yet."""
     host_seen: bool = False
     host_lost: str = "the host was not looked at yet"
     lost_at: Nanos | None = None

@@ -18,6 +18,7 @@ from reconciler.core.ends import catch_up, exited, found_again, tree_emptied
 from reconciler.core.issuing import say_again
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.strays import is_answer_overdue, keep_strays
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot, State
 from reconciler.model.record import SlotRecord
@@ -52,7 +53,7 @@ def look_is_due(ledger: Ledger) -> bool:
         return False
     looked_at = ledger.looked_at
     is_old = looked_at is None or ledger.now - looked_at >= LOOK_EVERY
-    if is_old or ledger.look_again or not ledger.host_seen:
+    if is_old or ledger.look_again or not ledger.host_seen or is_answer_overdue(ledger):
         return True
     pending = (record.pending for record in ledger.timed_records())
     return any(one is not None and one.overdue_at <= ledger.now for one in pending)
@@ -80,7 +81,8 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     unclaimed = {slot for slot in fresh if ledger.spec(slot.service) is None}
     rest = tuple(process for process in look.processes if process.slot in unclaimed)
     ledger.unclaimed = replace(look, processes=rest) if rest else None
-    ledger.strays = _compare_all(ledger, look, [*known, *sorted(fresh - unclaimed)])
+    found = _compare_all(ledger, look, [*known, *sorted(fresh - unclaimed)])
+    keep_strays(ledger, look.serial, found)
     ledger.forgotten = {slot: at for slot, at in ledger.forgotten.items() if slot in shown}
     ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
     # All other runs would have been met in this look.

@@ -10,6 +10,7 @@ from reconciler.core.issuing import sweep
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.looking import LOOK_EVERY, put_off
+from reconciler.core.strays import moments_of_strays
 from reconciler.model.event import Probe
 from reconciler.model.observed import State
 from reconciler.model.record import SlotRecord
@@ -109,6 +110,7 @@ def _moments(ledger: Ledger) -> Iterator[Nanos]:
         yield ledger.look_not_before
     if ledger.looked_at is not None:
         yield Nanos(ledger.looked_at + LOOK_EVERY)
+    yield from moments_of_strays(ledger)
     if not ledger.host_seen and ledger.lost_at is not None:
         yield Nanos(ledger.lost_at + LOST_AFTER)
     for record in ledger.timed_records():

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from reconciler.core.quiet import restless
-from reconciler.core.upkeep import Desk, bring_down, keep_up, set_up, why_unwanted
-from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live
+from reconciler.core.upkeep import Desk, Step, bring_down, keep_up, set_up, why_unwanted
+from reconciler.core.wishes import Board, Layout, Wish, arrange
+from reconciler.model.observed import Process, Slot
 from reconciler.model.plan import (
     Action,
     Forget,
@@ -41,6 +42,7 @@ def plan(situation: Situation, layout: Layout | None = None) -> Plan:
     if not names and not situation.strays:
         return Plan()
     board = arrange(situation, layout)
+    names |= {stray.slot.service for stray in board.live_strays}.intersection(board.wishes)
     desk = set_up(board, sorted(names, key=board.layout.place.__getitem__))
     steps = [step for name in desk.names for step in _service_steps(desk, name)]
     steps += _strays(situation)
@@ -60,24 +62,36 @@ def _service_steps(desk: Desk, name: ServiceName) -> Iterator[Action | Hold]:
     if memory is not None and _may_be_forgotten(board, wish):
         yield Forget(service=name, because=why_unwanted(board, wish))
     records = sorted(board.slots(name).items())
-    for step in (
-        *(bring_down(desk, wish, record) for index, record in records if index >= wish.instances),
-        *(keep_up(desk, wish, record) for record in board.wanted_records(wish)),
+    for record, step in (
+        *((one, bring_down(desk, wish, one)) for index, one in records if index >= wish.instances),
+        *((one, keep_up(desk, wish, one)) for one in board.wanted_records(wish)),
     ):
-        if step is not None and _may_come_now(board, step):
-            yield step
+        kept = _unless_haunted(board, record.memory.slot, step)
+        if kept is not None:
+            yield kept
 
 
-def _may_come_now(board: Board, step: Action | Hold) -> bool:
-    """Tell whether a step can be done beside the end of a second process in the same slot."""
-    return isinstance(step, Hold | Kill | Update | Forget) or not board.is_haunted(step.slot)
+def _unless_haunted(board: Board, slot: Slot, step: Step) -> Step:
+    """Give a step for a slot, or wait with it for the end of a second process in there."""
+    strays = [stray for stray in board.live_strays if stray.slot == slot]
+    if not strays or isinstance(step, Hold | Kill):
+        return step
+    if isinstance(step, Stop) and all(_is_condemned(board.situation, one) for one in strays):
+        return step
+    pids = ", ".join(str(stray.id.pid) for stray in strays)
+    return Hold(
+        service=slot.service,
+        slot=slot,
+        code=HoldCode.STOPPING,
+        because=f"a second process in its place must end (pid {pids})",
+    )
 
 
 def _may_be_forgotten(board: Board, wish: Wish) -> bool:
     """Tell whether a service is over; at a shutdown nobody says that it will not come again."""
     if not wish.is_gone or board.situation.shutting_down:
         return False
-    return not any(map(is_live, board.slots(wish.name).values()))
+    return board.is_empty(wish.name)
 
 
 def _service_holds(board: Board, wish: Wish) -> Iterator[Hold]:
@@ -111,8 +125,13 @@ def _update(wish: Wish, memory: ServiceMemory) -> Update:
 
 def _strays(situation: Situation) -> Iterator[Action]:
     for stray in situation.strays:
-        if stray.is_live:
+        if stray.is_live and not _is_condemned(situation, stray):
             yield Kill(slot=stray.slot, target=stray.id, because="a second process in this slot")
+
+
+def _is_condemned(situation: Situation, stray: Process) -> bool:
+    """Tell whether a stray was killed already, and has to be waited for."""
+    return stray.run in situation.condemned
 
 
 _RANK = {Kill: 0, Stop: 1, Update: 2, Restart: 3, Start: 3, Forget: 4}

@@ -108,8 +108,7 @@ def picture(
 
 def _is_over(board: Board, name: ServiceName) -> bool:
     """Tell whether a service is gone and nothing of it is left to show."""
-    is_empty = not any(map(is_live, board.slots(name).values()))
-    return board.wishes[name].is_gone and is_empty
+    return board.wishes[name].is_gone and board.is_empty(name)
 
 
 def _by_service(plan: Plan) -> dict[ServiceName, list[Hold]]:

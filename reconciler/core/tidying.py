@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.strays import are_strays_over
 from reconciler.core.wishes import is_live
 from reconciler.model.observed import State
 from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord, Trouble
@@ -55,7 +56,9 @@ def _is_restarted(ledger: Ledger, memory: ServiceMemory) -> bool:
 
 def is_finished(ledger: Ledger) -> bool:
     """Tell whether a shutdown is complete: nothing of ours runs but what cannot be ended."""
-    if not (ledger.shutting_down and ledger.host_seen) or ledger.strays or ledger.commands:
+    if not (ledger.shutting_down and ledger.host_seen) or ledger.commands:
+        return False
+    if not are_strays_over(ledger):
         return False
     return not any(
         is_live(record) and record.state is not State.UNKNOWN for record in ledger.records()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reconciler.core.backoff import ended_well, wants_restart
 from reconciler.core.graph import reverse, topological
 from reconciler.model.desired import Desired
-from reconciler.model.observed import Slot, State
+from reconciler.model.observed import Process, Slot, State
 from reconciler.model.plan import Situation
 from reconciler.model.record import PruneHold, SlotMemory, SlotRecord
 from reconciler.model.spec import Need, ServiceSpec
@@ -163,7 +163,17 @@ class Board:
 
     def is_haunted(self, slot: Slot) -> bool:
         """Tell whether a second process lives in a slot, which has to end first."""
-        return any(stray.slot == slot and stray.is_live for stray in self.situation.strays)
+        return any(stray.slot == slot for stray in self.live_strays)
+
+    @property
+    def live_strays(self) -> list[Process]:
+        """Give the second processes that live in slots."""
+        return [stray for stray in self.situation.strays if stray.is_live]
+
+    def is_empty(self, name: ServiceName) -> bool:
+        """Tell whether nothing of a service lives any more."""
+        is_haunted = any(stray.slot.service == name for stray in self.live_strays)
+        return not is_haunted and not any(map(is_live, self.slots(name).values()))
 
     def restart_before(self, name: ServiceName) -> Nanos:
         """Give the moment before which started processes are to be replaced; 0 for none."""

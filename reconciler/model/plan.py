@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,7 +10,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.observed import Process, ProcessId, Slot
 from reconciler.model.record import PruneHold, ServiceMemory, SlotRecord
 from reconciler.model.spec import Condition
-from reconciler.model.units import Nanos, ServiceName
+from reconciler.model.units import Nanos, RunId, ServiceName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,3 +146,5 @@ class Situation:
     """... and at once: somebody asked twice."""
     strays: tuple[Process, ...] = ()
     """Live processes of ours in a slot that another live process has; they must go."""
+    condemned: Collection[RunId] = ()
+    """Those of them that were killed already, and were not seen gone yet."""

@@ -40,8 +40,8 @@ ARRIVAL = (
     Mutant(
         name="one-instance-too-many-stays",
         module="reconciler/core/planner.py",
-        before="for index, record in records if index >= wish.instances),",
-        after="for index, record in records if index > wish.instances),",
+        before="for index, one in records if index >= wish.instances),",
+        after="for index, one in records if index > wish.instances),",
         story="From four workers to three: the fourth goes on, with the code of last month.",
     ),
     Mutant(
