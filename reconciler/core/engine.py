@@ -16,7 +16,7 @@ from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.issuing import issue
 from reconciler.core.judge import Fault, judge, without_faults
 from reconciler.core.ledger import Ledger
-from reconciler.core.looking import claim, host_looked, host_lost, look_is_due
+from reconciler.core.looking import claim, has_heard_all, host_looked, host_lost, look_is_due
 from reconciler.core.missing import tell_of_needs
 from reconciler.core.passing import let_time_pass, make_up_for_sleep, next_wake
 from reconciler.core.planner import plan
@@ -211,7 +211,7 @@ class Engine:
             transitions=tuple(ledger.transitions),
             remembered=ledger.take_remembered(),
             wake_at=ledger.wake_at,
-            may_acknowledge=not ledger.early and ledger.unclaimed is None,
+            may_acknowledge=has_heard_all(ledger),
             finished=is_over,
         )
         ledger.commands, ledger.happenings, ledger.transitions = [], [], []

@@ -59,6 +59,14 @@ def look_is_due(ledger: Ledger) -> bool:
     return any(one is not None and one.overdue_at <= ledger.now for one in pending)
 
 
+def has_heard_all(ledger: Ledger) -> bool:
+    """Tell whether every end told so far was taken in, so that the host may forget it.
+
+    A look that came too late to be believed may have shown ends that nothing else will tell of.
+    """
+    return ledger.host_seen and not ledger.early and ledger.unclaimed is None
+
+
 def put_off(ledger: Ledger, span: Nanos) -> None:
     """Put off the deadlines of processes by a span that must not count."""
     for record in ledger.timed_records():

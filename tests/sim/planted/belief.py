@@ -173,7 +173,7 @@ EXITS = (
     Mutant(
         name="acknowledged-before-it-is-on-record",
         module="reconciler/core/engine.py",
-        before="may_acknowledge=not ledger.early and ledger.unclaimed is None,",
+        before="may_acknowledge=has_heard_all(ledger),",
         after="may_acknowledge=True,",
         story="The holder is told that it may forget an exit, and the daemon dies before it has"
         " written it down: nobody will ever know how the process ended.",
