@@ -333,4 +333,4 @@ class _Court:
         is_again = spec.restart is RestartPolicy.ALWAYS and not spec.is_oneshot
         if is_again or not self._is_well(spec, memory.last_exit):
             return False
-        return memory.done_at >= self.restart_asked(spec.name)
+        return memory.newest >= self.restart_asked(spec.name)

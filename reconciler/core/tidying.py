@@ -47,7 +47,7 @@ def _is_restarted(ledger: Ledger, memory: ServiceMemory) -> bool:
         record = slots.get(index)
         if record is None:
             return False
-        is_done = record.memory.done is not None and (record.memory.done_at or 0) >= asked
+        is_done = record.memory.done is not None and record.memory.newest >= asked
         is_new = record.process is not None and record.process.started >= asked
         if not (is_done or is_new):
             return False

@@ -221,7 +221,7 @@ def is_done(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> boo
         return False
     if end is not None and wants_restart(spec, well=ended_well(spec, end)):
         return False
-    return memory.done_at >= restart_before
+    return memory.newest >= restart_before
 
 
 def has_given_up(record: SlotRecord, spec: ServiceSpec) -> bool:

@@ -188,7 +188,10 @@ class Rules:
         if end.at - run.started >= spec.backoff.reset_after:
             self._failures.pop(run.slot, None)
         if spec.is_oneshot and end.code == 0:
-            self._done[run.slot] = spec.digest
+            if run.started >= self._restart_asked.get(spec.name, Nanos(0)):
+                # Work that had begun before a restart was asked for is done once more.
+                self._done[run.slot] = spec.digest
+            self._failures.pop(run.slot, None)
             return
         is_well = end.code == 0 or (end.signal in CLEAN and not spec.is_oneshot)
         if not is_well or spec.restart is RestartPolicy.ALWAYS:
