@@ -80,21 +80,24 @@ def _why(
     if memory and process.started < (memory.restart_before or Nanos(0)):
         return memory.restart_reason or "a restart was asked for"
     for need in wish.needs:
-        if need.on_restart is OnRestart.RESTART and _renewed(board, need, process, found):
-            return f"needs {need.service}, which restarts (onRestart: restart)"
+        if need.on_restart is OnRestart.RESTART:
+            verb = _renewed(board, need, process, found)
+            if verb:
+                return f"needs {need.service}, which {verb} (onRestart: restart)"
     return ""
 
 
 def _renewed(
     board: Board, need: Need, process: Process, found: Mapping[ServiceName, Replacement]
-) -> bool:
-    """Tell whether a need was restarted after this process started, or is about to be."""
+) -> str:
+    """Say that a need was restarted after this process started, or is about to be."""
     if need.service in found and not found[need.service].blocked_by:
-        return True
-    return any(
+        return "restarts"
+    is_renewed = any(
         (record.memory.last_restart or Nanos(0)) > process.started
         for record in board.slots(need.service).values()
     )
+    return "restarted" if is_renewed else ""
 
 
 def _blocked_by(

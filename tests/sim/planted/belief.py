@@ -96,8 +96,8 @@ UNRELATED = (
     Mutant(
         name="restarts-with-every-need",
         module="reconciler/core/replacing.py",
-        before="if need.on_restart is OnRestart.RESTART and _renewed(board, need, process, found):",
-        after="if _renewed(board, need, process, found):",
+        before="        if need.on_restart is OnRestart.RESTART:\n",
+        after="        if need.condition:\n",
         story="Services that asked not to be restarted with their needs are restarted with them,"
         " and a small change of a database takes down the whole host for a minute.",
     ),
