@@ -222,8 +222,10 @@ def _adopt(ledger: Ledger, record: SlotRecord, process: Process) -> None:
         settle_in(ledger, record, alive)
     elif record.memory.asked == run:
         _go_on_stopping(ledger, record, alive, is_over=process.exit is not None)
+    elif process.exit is not None:
+        _put_back(ledger, record, alive, process.exit)
     else:
-        _continue(ledger, record, alive, until=process.exit.at if process.exit else ledger.now)
+        _continue(ledger, record, alive)
     if process.exit is not None:
         exited(ledger, Exited(slot=slot, run=run, exit=process.exit))
     catch_up(ledger, slot, run)
@@ -238,11 +240,33 @@ def _go_on_stopping(ledger: Ledger, record: SlotRecord, process: Process, *, is_
         say_again(ledger, moved)
 
 
-def _continue(ledger: Ledger, record: SlotRecord, process: Process, until: Nanos) -> None:
+def _put_back(ledger: Ledger, record: SlotRecord, process: Process, end: Exit) -> None:
+    """Put a dead process into its slot as it was before its end, which is all there is to tell."""
+    was_up = _has_proved_ready(ledger, record, process, end.at)
+    state = State.RUNNING if was_up else State.STARTING
+    ledger.put(replace(_taken_over(record, process), state=state, since=process.started))
+
+
+def _continue(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Go on with a process where it stands: ready if it once proved so, else still to prove."""
     spec = ledger.spec(process.slot.service)
+    is_ready = _has_proved_ready(ledger, record, process, ledger.now)
+    record = _taken_over(record, process)
+    data = {"pid": process.id.pid}
+    if is_ready:
+        limit = run_limit(spec, process) if spec is not None else None
+        memory = replace(record.memory, ready_run=process.run)
+        running = replace(record, memory=memory, deadline=limit)
+        ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data=data)
+        return
+    moved = ledger.move(record, Signal.FOUND_STARTING, "adopted, to prove ready", data=data)
+    await_ready(ledger, moved, ledger.now)
+
+
+def _taken_over(record: SlotRecord, process: Process) -> SlotRecord:
+    """Give the record of a slot in which a process of an earlier daemon is found."""
     is_new = process.started > record.memory.newest
-    record = replace(
+    return replace(
         record,
         memory=begun(record, process) if is_new else record.memory,
         process=process,
@@ -251,19 +275,18 @@ def _continue(ledger: Ledger, record: SlotRecord, process: Process, until: Nanos
         swept=False,
         killed=False,
     )
-    data = {"pid": process.id.pid}
+
+
+def _has_proved_ready(ledger: Ledger, record: SlotRecord, process: Process, until: Nanos) -> bool:
+    """Tell whether a process was ready at some moment, as far as anybody can know."""
+    if process.id.pid == 0:
+        # Of a start that was cut off nobody can say that it ever came to be.
+        return False
+    spec = ledger.spec(process.slot.service)
     if record.memory.ready_run == process.run or (spec is not None and spec.is_oneshot):
-        limit = run_limit(spec, process) if spec is not None else None
-        running = replace(record, deadline=limit)
-        ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data=data)
-        return
+        return True
     readiness = (spec.ready if spec else None) or DEFAULT_READINESS
-    if readiness.type is ReadyType.DELAY and until - process.started >= readiness.delay:
-        proved = replace(record, memory=replace(record.memory, ready_run=process.run))
-        ledger.move(proved, Signal.FOUND_RUNNING, "adopted, running", data=data)
-        return
-    moved = ledger.move(record, Signal.FOUND_STARTING, "adopted, to prove ready", data=data)
-    await_ready(ledger, moved, ledger.now)
+    return readiness.type is ReadyType.DELAY and until - process.started >= readiness.delay
 
 
 def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:

@@ -84,9 +84,8 @@ NEEDS_FIRST = (
     Mutant(
         name="adopted-counts-as-ready",
         module="reconciler/core/looking.py",
-        before="if readiness.type is ReadyType.DELAY and until - process.started"
-        " >= readiness.delay:",
-        after="if until - process.started >= readiness.delay:",
+        before="return readiness.type is ReadyType.DELAY and until - process.started",
+        after="return until - process.started",
         story="The daemon is restarted while a database recovers its log. The database counts as"
         " ready because it is a second old, and its dependents start.",
     ),
