@@ -75,7 +75,7 @@ def _see_it_end(ledger: Ledger, record: SlotRecord) -> None:
     if process is None:
         return
     is_overdue = record.deadline is not None and record.deadline <= ledger.now
-    if record.killed and is_overdue:
+    if record.killed and is_overdue and record.pending is None:
         reason = f"process {process.id.pid} does not end, not even by SIGKILL"
         stuck = replace(record, deadline=None)
         ledger.move(stuck, Signal.UNKILLABLE, reason, data={"pid": process.id.pid})
