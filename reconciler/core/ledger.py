@@ -96,6 +96,8 @@ class Ledger:
     look_again: bool = False
     """Something happened that the look under way may be too old for."""
     look_not_before: Nanos = Nanos(0)
+    look_pause: Nanos = Nanos(0)
+    """Between two tries to see a host that is lost; longer each time."""
     looked_at: Nanos | None = None
     newest_look: Serial = Serial(0)
     """A look that is not newer than this one comes too late."""

@@ -28,7 +28,8 @@ from reconciler.model.units import Digest, Nanos, Serial, seconds
 LOOK_EVERY = seconds(30)
 """The slow look: what no event told of is noticed by then."""
 LOOK_PAUSE = seconds(0.2)
-"""Between two tries to see a host that was lost."""
+"""Before the first try to see a host that was lost; before each further one twice as long."""
+LONGEST_LOOK_PAUSE = seconds(2)
 _NO_ANSWER = "the start was not answered, and nothing was found of it"
 
 
@@ -39,7 +40,10 @@ def host_lost(ledger: Ledger, event: HostLost) -> None:
     ledger.host_seen = False
     ledger.host_lost = event.because
     ledger.looking = None
-    ledger.look_not_before = Nanos(ledger.now + LOOK_PAUSE)
+    if ledger.now >= ledger.look_not_before:
+        # Of one loss there may be several news at once.
+        ledger.look_pause = Nanos(min(max(2 * ledger.look_pause, LOOK_PAUSE), LONGEST_LOOK_PAUSE))
+    ledger.look_not_before = Nanos(ledger.now + ledger.look_pause)
     # What was asked for before the loss may still be answered, and shows what was before it.
     ledger.newest_look = ledger.serial
 
@@ -109,7 +113,7 @@ def _see(ledger: Ledger, serial: Serial) -> None:
     if ledger.lost_at is not None:
         # Nobody was asked whether it is ready meanwhile, and perhaps nobody was told to stop.
         put_off(ledger, Nanos(ledger.now - ledger.lost_at))
-    ledger.looked_at = ledger.now
+    ledger.looked_at, ledger.look_pause = ledger.now, Nanos(0)
     ledger.host_seen, ledger.host_lost, ledger.lost_at = True, "", None
 
 
