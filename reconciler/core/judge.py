@@ -262,7 +262,12 @@ class _Court:
         at_once = {_service_of(action) for action in ends if not getattr(action, "after", ())}
         if not at_once:
             return
-        going = {_service_of(action) for action in ends}.union(self._stopping())
+        failed = {
+            action.slot.service
+            for action in plan.actions
+            if isinstance(action, Stop) and action.start_failed
+        }
+        going = failed.union(map(_service_of, ends), self._stopping())
         for need in sorted(at_once & self._below(going)):
             # Of services that need each other neither can be the first.
             for dependent in sorted(going - {need} - self._below([need])):

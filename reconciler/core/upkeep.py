@@ -76,6 +76,8 @@ def _is_ending(
     records = board.slots(name).values()
     if any(record.state is State.STOPPING for record in records):
         return True
+    if any(_is_overdue(record, board.situation.now) for record in records):
+        return True
     if not any(is_live(record) and record.state is not State.UNKNOWN for record in records):
         return False
     wish, replacement = board.wishes[name], replacing.get(name)
@@ -168,12 +170,20 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
             target=record.process.id,
             because="what its main process left behind must end first",
         )
-    if record.deadline is not None and record.deadline <= desk.board.situation.now:
+    if _is_overdue(record, desk.board.situation.now):
         return _start_failed(wish, record)
     replacement = desk.replacing.get(wish.name)
     if replacement is None or record.memory.slot.index not in replacement.reasons:
         return None
     return _replace(desk, wish, record, replacement)
+
+
+def _is_overdue(record: SlotRecord, now: Nanos) -> bool:
+    """Tell whether a process that lives has not come up, or done its work, in its time."""
+    process = record.process
+    is_coming = process is not None and process.exit is None and record.pending is None
+    is_over = record.deadline is not None and record.deadline <= now
+    return is_coming and is_over and record.state in (State.STARTING, State.RUNNING)
 
 
 def _start_failed(wish: Wish, record: SlotRecord) -> Stop:
