@@ -296,7 +296,7 @@ def _has_proved_ready(ledger: Ledger, record: SlotRecord, process: Process, unti
 def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:
     """Live through a run that came to its end while nobody listened, once."""
     record, spec = ledger.record(slot), ledger.spec(slot.service)
-    if spec is None or slot.index >= spec.instances or record.process is not None:
+    if spec is None or record.process is not None:
         return
     memory = record.memory
     is_stale = process.started < memory.newest or process.run in (memory.ended, memory.exited)
@@ -305,7 +305,7 @@ def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:
         return
     # What we did not start, or have forgotten, is no failure of ours; work that is done is done.
     end = process.exit
-    is_work = spec.is_oneshot and process.digest == spec.digest
+    is_work = spec.is_oneshot and process.digest == spec.digest and slot.index < spec.instances
     is_done = is_work and end is not None and ended_well(spec, end)
     is_ours = process.digest == memory.tried or process.run == memory.asked
     if not (is_ours or is_done):
