@@ -98,6 +98,15 @@ def cycles(needs: Needs) -> list[tuple[ServiceName, ...]]:
     return sorted(found)
 
 
+def cycle_through(needs: Needs, name: ServiceName) -> tuple[ServiceName, ...]:
+    """Give the shortest cycle that a service is a member of, as a path that begins with it.
+
+    >>> cycle_through({"a": ["b", "c"], "b": ["a"], "c": ["a"]}, "c")
+    ('c', 'a')
+    """
+    return _shortest_cycle(needs, name, frozenset(needs))
+
+
 def knotted(needs: Needs) -> set[ServiceName]:
     """Give every service that is a member of some cycle.
 

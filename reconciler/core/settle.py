@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reconciler.core.graph import cycles, knotted
+from reconciler.core.graph import cycle_through, knotted
 from reconciler.model.desired import Definition, Desired, ManifestSet, Wanted
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.record import ServiceMemory
@@ -69,9 +69,8 @@ def _untie(services: dict[ServiceName, Wanted], owned: Owned) -> list[Diagnostic
         fresh = sorted(name for name in knotted(needs) if not services[name].invalid)
         if not fresh:
             return found
-        ways = cycles(needs)
         for name in fresh:
-            way = next((way for way in ways if name in way), (name,))
+            way = cycle_through(needs, name)
             text = f"services need each other: {' -> '.join((*way, way[0]))}"
             mend = "mend the manifests of the others that are invalid, or remove one of these needs"
             place = services[name].source
