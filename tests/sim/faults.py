@@ -156,7 +156,9 @@ def kill_holder_in_spawn(world: World, point: str) -> None:
 
 
 def slow_holder(world: World, span: float) -> None:
-    world.host.busy_until = Nanos(world.now + seconds(span))
+    until = Nanos(world.now + seconds(span))
+    # What waits for the holder is done in its order: nothing that comes later is done sooner.
+    world.host.busy_until = max(world.host.busy_until, until)
 
 
 def change_weather(

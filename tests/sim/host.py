@@ -235,14 +235,20 @@ class Host:
 
     def perform(self, command: Command) -> None:
         """Have a command done, now or when the holder has time, and answered a little later."""
-        connection = self._connection
+        connection, holder = self._connection, self.holder
         self._waiting[command.serial] = command
-        if isinstance(command, Probe) or self.now() >= self.busy_until:
+        if isinstance(command, Probe) or self.is_cut or self.now() >= self.busy_until:
             self._do(command, connection)
         else:
             self.faults["holder slow"] += 1
             span = Nanos(self.busy_until - self.now())
-            self.later(span, lambda: self._do(command, connection))
+
+            def hear() -> None:
+                # What was said to a holder that died meanwhile is heard by no other one.
+                if self.holder is holder:
+                    self._do(command, connection)
+
+            self.later(span, hear)
 
     def _do(self, command: Command, connection: int, waited: Nanos = Nanos(0)) -> None:
         kind = type(command).__name__

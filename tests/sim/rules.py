@@ -36,7 +36,7 @@ from reconciler.model.event import (
 from reconciler.model.observed import Exit, Process, Slot, State
 from reconciler.model.record import Memory
 from reconciler.model.spec import Backoff, Condition, Need, OnRestart, RestartPolicy, ServiceSpec
-from reconciler.model.units import Nanos, RunId, ServiceName, seconds
+from reconciler.model.units import Digest, Nanos, RunId, ServiceName, seconds
 from tests.sim.host import Host, Run
 from tests.sim.wanted import Wanted
 
@@ -45,6 +45,8 @@ ENDS = ("service.crashed", "service.completed", "service.stopped")
 LOOKS_EVERY = 8
 """Steps between two looks at what costs the most: the next plan, and what is shown."""
 START_TIMEOUT = seconds(60)
+READY_AFTER = seconds(1)
+"""When a service counts as ready whose manifest says nothing of it."""
 
 
 class Rules:
@@ -63,7 +65,7 @@ class Rules:
         self._blind_until = 0
         """A look that was asked for before the host was lost counts no more."""
         self._serial = 0
-        self._starts: dict[int, tuple[Slot, Nanos]] = {}
+        self._starts: dict[int, tuple[Slot, Nanos, Digest]] = {}
         """When each start was asked for, by serial; until it is known to have failed."""
         # What any daemon was told.
         self._judged: set[RunId] = set()
@@ -196,12 +198,24 @@ class Rules:
         is_well = end.code == 0 or (end.signal in CLEAN and not spec.is_oneshot)
         if not is_well or spec.restart is RestartPolicy.ALWAYS:
             self._fail(run.slot, now)
+        elif self._was_up(run, spec, end):
+            # What ended well, and is not wanted again by itself, has failed no more.
+            self._failures.pop(run.slot, None)
+
+    def _was_up(self, run: Run, spec: ServiceSpec, end: Exit) -> bool:
+        is_proved = run.id in self._ready
+        is_spared = spec.ready is None and end.at - run.started >= READY_AFTER
+        return spec.is_oneshot or is_proved or is_spared
 
     def _note_failed_start(self, serial: int) -> None:
         start = self._starts.pop(serial, None)
-        if start is not None:
+        if start is None:
+            return
+        slot, asked_at, digest = start
+        spec = self.wanted.in_force(slot.service)
+        if spec is not None and spec.digest == digest:
             # The engine may have heard of it by a look already, but not before it asked.
-            self._fail(*start)
+            self._fail(slot, asked_at)
 
     def _fail(self, slot: Slot, at: Nanos) -> None:
         self._failures[slot] = self._failures.get(slot, 0) + 1
@@ -225,17 +239,15 @@ class Rules:
             if self.wanted.put(name, memory):
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
-        for told in decision.happenings:
-            if told.kind == "prune.held":
-                self.wanted.told_to_hold(str(told.data["id"]))
+        self.wanted.told(decision.happenings)
         refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for command in decision.commands:
             self._may_do(command, now)
+        self._ends_one_by_one(decision, now)
         for record in decision.remembered.slots.values():
             if record is not None and record.asked is not None:
                 self._asked.add(record.asked)
-        self._ends_one_by_one(decision)
         if decision.finished:
             self._failures.clear()
             self._done.clear()
@@ -276,7 +288,7 @@ class Rules:
         self._may_try_again(slot, spec, now)
         self._starts = {
             serial: known for serial, known in self._starts.items() if known[0] != slot
-        } | {start.serial: (slot, now)}
+        } | {start.serial: (slot, now, spec.digest)}
 
     def _may_act(self, command: Spawn | Signal) -> None:
         assert command.because, f"{command.slot}: a command without a reason"
@@ -317,10 +329,9 @@ class Rules:
             and run.digest == spec.digest
             for run in self._host.machine.of(slot)
         )
-        is_up = any(run.id not in self._ended for run in self._host.live(slot))
-        if not is_up and not is_done:
-            # It may have gone a moment ago, and the daemon not have heard of it.
-            is_up = any(run in self._live for run in map(_id, self._host.machine.of(slot)))
+        # It may have gone a moment ago, and the daemon not have heard of it.
+        known = {run.id for run in self._host.machine.of(slot)} & self._live
+        is_up = any(run not in self._ended for run in known.union(map(_id, self._host.live(slot))))
         match condition:
             case Condition.COMPLETED:
                 return is_done
@@ -407,7 +418,8 @@ class Rules:
         for name in self.wanted.dependents(need):
             if self.wanted.width(name):
                 continue
-            left = [run.slot for run in self._running(name) if not run.is_killed]
+            running = [run for run in self._running(name) if not run.is_by_hand]
+            left = [run.slot for run in running if not run.is_killed]
             assert left == [], f"{need} is stopped before {left[0]}"
 
     def _running(self, name: ServiceName) -> Iterator[Run]:
@@ -415,24 +427,36 @@ class Rules:
             if run.slot.service == name and run.id in self._live and run.id not in self._ended:
                 yield run
 
-    def _ends_one_by_one(self, decision: Decision) -> None:
-        """See that no need is asked to end in the very moment in which its dependent is."""
-        asked = {
-            command.slot.service
+    def _ends_one_by_one(self, decision: Decision, now: Nanos) -> None:
+        """See that no need is asked to end in the very moment in which its dependent is.
+
+        A need that is not ready in its time serves nobody, so its end waits for nobody's.
+        """
+        orders = [
+            command
             for command in decision.commands
             if isinstance(command, Signal)
             and command.signal != "SIGKILL"
             and self._is_ending(command.run)
-        }
-        for need in asked:
+        ]
+        asked = {order.slot.service for order in orders}
+        needs = {order.slot.service for order in orders if not self._is_failing(order, now)}
+        for need in needs:
             both = asked.intersection(self.wanted.dependents(need))
             assert not both, f"{need} and its dependents {sorted(both)} are stopped at once"
+
+    def _is_failing(self, order: Signal, now: Nanos) -> bool:
+        """Tell whether a process is stopped, and said to be stopped, since it did not come up."""
+        spec = self.wanted.in_force(order.slot.service)
+        is_said = "startTimeout" in order.because
+        return is_said and spec is not None and self._is_late(self._host.runs[order.run], spec, now)
 
     def _is_ending(self, run_id: RunId) -> bool:
         """Tell whether a running process has to give way, rather than having failed."""
         run = self._host.runs[run_id]
         spec = self.wanted.in_force(run.slot.service)
-        if run_id in self._ended or run.asked_at is not None or spec is None:
+        is_begun = run.asked_at is not None or run_id in self._asked
+        if run_id in self._ended or is_begun or spec is None:
             return False
         width = self.wanted.width(run.slot.service)
         return not width or (run.digest != spec.digest and run.slot.index < width)

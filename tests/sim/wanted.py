@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from reconciler.model.desired import ManifestSet
-from reconciler.model.event import Operation, OperationKind
+from reconciler.model.event import Happening, Operation, OperationKind
 from reconciler.model.record import Memory, ServiceMemory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
@@ -29,6 +29,10 @@ class Wanted:
         """What is gone and may be removed, since it was little, or somebody agreed."""
         self._unregistered: set[ServiceName] = set()
         """What somebody asked to remove by name, gone or still to go."""
+        self._tied: set[ServiceName] = set()
+        """What would need itself, through others that stay as they are since they are broken."""
+        self._held_as: dict[str, frozenset[ServiceName]] = {}
+        """What each yes that was asked for would be a yes to."""
 
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life with what is on record."""
@@ -38,11 +42,13 @@ class Wanted:
         self._unregistered.clear()
         waits = memory.prune is not None and not memory.prune.approved
         self._held = frozenset(memory.prune.services if memory.prune and waits else ())
+        self._held_as = {memory.prune.id: self._held} if memory.prune else {}
 
     def read(self, manifests: ManifestSet) -> None:
         """Take in manifests as the daemon reads them."""
         self.is_told = True
         self._manifests = manifests
+        self._tied = self._would_need_themselves()
         back = {name for name in self._let_go if not self._is_gone(name)}
         self._let_go -= back
         self._unregistered -= back | (manifests.definitions.keys() - self._in_force.keys())
@@ -56,12 +62,19 @@ class Wanted:
             case OperationKind.KILL:
                 self.is_shutting_down = self.is_hurried = True
             case OperationKind.APPROVE_PRUNE:
-                # A yes names what it is a yes to; that it is the right one is its own test.
-                self._let_go |= self._held if operation.prune_id else set()
+                # A yes to another removal than the one that waits now is none.
+                if self._held and self._held_as.get(operation.prune_id) == self._held:
+                    self._let_go |= self._held
                 self._unregistered.update(operation.services)
                 self._hold()
             case _:
                 pass
+
+    def told(self, happenings: Iterable[Happening]) -> None:
+        """Note by what name the removal that waits now may be agreed to."""
+        for told in happenings:
+            if told.kind == "prune.held":
+                self._held_as[str(told.data["id"])] = self._held
 
     def put(self, name: ServiceName, memory: ServiceMemory | None) -> bool:
         """Take in what comes into force; tell whether that is another version."""
@@ -80,7 +93,7 @@ class Wanted:
         definition, spec = self._manifests.definitions.get(name), self.in_force(name)
         if self.is_shutting_down:
             return 0
-        if definition is not None:
+        if definition is not None and name not in self._tied:
             spec = definition.spec
         elif spec is None or not (self._is_frozen(name) or name in self._held):
             return 0
@@ -96,9 +109,28 @@ class Wanted:
 
     def _is_frozen(self, name: ServiceName) -> bool:
         found, memory = self._manifests, self._in_force.get(name)
-        if name in found.invalid:
+        if name in found.invalid or name in self._tied:
             return True
         return memory is not None and memory.source.file in found.broken_files
+
+    def _would_need_themselves(self) -> set[ServiceName]:
+        """Give what is defined well, but not beside the old versions of what is not."""
+        self._tied = set()
+        names = self._manifests.definitions.keys() | self._in_force.keys()
+        while True:
+            frozen = {name for name in names if self._is_frozen(name)}
+            needs = {name: self._needs(name, name in frozen) for name in names}
+            found = {name for name in names - frozen if name in _reach(needs, needs[name])}
+            if not found:
+                return self._tied
+            self._tied |= found
+
+    def _needs(self, name: ServiceName, is_frozen: bool) -> list[ServiceName]:
+        definition = self._manifests.definitions.get(name)
+        if definition is not None and not is_frozen:
+            return [need.service for need in definition.spec.needs]
+        spec = self.in_force(name) if is_frozen else None
+        return [need.service for need in spec.needs] if spec is not None else []
 
     def _is_gone(self, name: ServiceName) -> bool:
         is_defined = name in self._manifests.definitions
@@ -119,3 +151,17 @@ class Wanted:
             self._held = frozenset()
         else:
             self._held = frozenset(in_question)
+
+
+def _reach(
+    needs: Mapping[ServiceName, Iterable[ServiceName]], names: Iterable[ServiceName]
+) -> set[ServiceName]:
+    """Give these names, and everything that they need."""
+    found: set[ServiceName] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += needs.get(name, ())
+    return found

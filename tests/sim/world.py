@@ -230,7 +230,7 @@ class World:
         """Let every answer arrive; programs go on as they are."""
         host, self.doom = self.host, None
         host.is_lost = False
-        host.weather, host.dies_in_spawn, host.busy_until = None, "", Nanos(0)
+        host.weather, host.dies_in_spawn = None, ""
         host.begin_holder()
         self.store.free()
         for faults in (host.loses_next, host.drops_next, host.doubles_next):

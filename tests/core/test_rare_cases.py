@@ -1,0 +1,157 @@
+"""What rarely meets: two faults in one moment, and what must hold all the same."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from reconciler.core.engine import Engine
+from reconciler.model.event import (
+    HostLooked,
+    HostLost,
+    LookAtHost,
+    ManifestsRead,
+    OperationKind,
+    Signal,
+)
+from reconciler.model.observed import Exit, Look, Process, ProcessId, State
+from reconciler.model.record import Memory
+from reconciler.model.spec import Condition
+from reconciler.model.units import Digest, RunId, Serial, seconds
+from tests.core.building import manifests, name, need, oneshot, probed, service, slot
+from tests.sim.host import BOOT, Program
+from tests.sim.world import Doom, World
+
+HOUR = 3600
+MINUTE = 60
+
+
+def test_the_host_may_not_forget_what_only_a_refused_look_has_shown() -> None:
+    web = service("web")
+    dead = Process(
+        slot=slot("web"),
+        id=ProcessId(boot=BOOT, pid=7, born=1),
+        run=RunId("run-1"),
+        digest=web.digest,
+        started=seconds(1),
+        exit=Exit(at=seconds(2), code=1),
+        tree_empty=True,
+    )
+    engine = Engine(Memory(boot=BOOT))
+    engine.step([ManifestsRead(manifests=manifests(web))], seconds(5))
+    engine.step([HostLost(because="the holder has left")], seconds(6))
+    look = Look(serial=Serial(1), boot=BOOT, processes=(dead,))
+    too_late = engine.step([HostLooked(look=look)], seconds(6))
+    assert not too_late.may_acknowledge
+    (again,) = engine.step([], seconds(7)).commands
+    seen = engine.step([HostLooked(look=Look(serial=again.serial, boot=BOOT))], seconds(7))
+    assert seen.may_acknowledge
+
+
+def test_nothing_is_started_beside_a_second_process_that_outlives_sigkill() -> None:
+    world = World(service("web"), web=Program(ends_in=None, unkillable=True))
+    world.settle()
+    world.become(web=Program())
+    world.host.start(slot("web"), Digest("by hand"), Program())
+    world.memory = Memory(boot=world.memory.boot)
+    world.kill_daemon()
+    world.pass_time(0.02)
+    assert world.holds("web") == ["a second process in its place must end (pid 300)"]
+    world.pass_time(MINUTE)
+    assert len(world.runs("web")) == 2
+    world.calm()
+    world.settle()
+    assert world.state("web") is State.RUNNING
+
+
+def test_a_shutdown_waits_a_while_for_a_second_process_to_end() -> None:
+    world = World(service("web"))
+    world.settle()
+    world.host.start(slot("web"), Digest("by hand"), Program(unkillable=True))
+    world.pass_time(31)
+    world.ask(OperationKind.SHUTDOWN)
+    world.pass_time(2)
+    assert not world.finished
+    world.pass_time(3)
+    assert world.finished
+
+
+def test_a_removed_service_is_known_until_its_second_process_is_gone() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    world.host.start(slot("web"), Digest("by hand"), Program(unkillable=True))
+    world.pass_time(31)
+    world.save(service("db"))
+    world.pass_time(1)
+    assert world.happened("service.unregistered") == []
+    world.calm()
+    world.pass_time(MINUTE)
+    assert world.happened("service.unregistered") == ["removed from the manifests"]
+
+
+def test_work_that_ends_as_its_restart_is_asked_for_is_done_once_more() -> None:
+    world = World(oneshot("job"))
+    world.pass_time(1)
+    world.end("job", code=0)
+    world.ask(OperationKind.RESTART, "job")
+    world.settle()
+    assert len(world.runs("job")) == 2
+
+
+def test_a_start_that_was_cut_off_is_no_long_good_spell() -> None:
+    world = World(service("web"))
+    world.settle()
+    for _ in range(2):
+        world.end("web")
+        world.step()
+        world.until(lambda: world.state("web") is State.RUNNING)
+    world.end("web")
+    world.host.dies_in_spawn = "before the fork"
+    world.until(lambda: world.host.holder is None)
+    world.kill_daemon(down_for=HOUR)
+    world.until(lambda: world.state("web") is State.CRASHED)
+    record = world.engine.situation(world.now).slots[name("web")][0]
+    assert record.memory.trouble.failures == 4
+    assert record.reason == "exited, code unknown before it was ready"
+
+
+def test_a_host_that_stays_away_is_looked_for_less_and_less() -> None:
+    engine = Engine(Memory(boot=BOOT))
+    looks = []
+    decision = engine.step([HostLost(because="gone")], seconds(1))
+    while decision.wake_at is not None and decision.wake_at < seconds(21):
+        now = decision.wake_at
+        decision = engine.step([], now)
+        if any(isinstance(command, LookAtHost) for command in decision.commands):
+            looks.append(now)
+            decision = engine.step([HostLost(because="gone")], now)
+    pauses = [(after - before) / seconds(1) for before, after in pairwise(looks)]
+    assert pauses[:5] == [0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+def test_a_need_ends_after_its_dependent_that_did_not_come_up_in_time() -> None:
+    slow = probed("web", need("db", Condition.STARTED), start_timeout=seconds(3))
+    world = World(slow, service("db"), web=Program(ready_after=None))
+    world.pass_time(2)
+    world.stall(1.5)
+    newer = probed("web", need("db", Condition.STARTED), start_timeout=seconds(3), edition=2)
+    world.save(newer, service("db", edition=2))
+    decision = world.step()
+    signals = [one for one in decision.commands if isinstance(one, Signal)]
+    assert [str(signal.slot) for signal in signals] == ["web-0"]
+    world.pass_time(1)
+    assert len(world.runs("db")) == 2
+
+
+def test_the_end_of_what_was_to_go_is_on_record_though_it_is_wanted_again() -> None:
+    world = World(service("web", instances=2))
+    world.settle()
+    world.doom = Doom("recorded", down_for=1)
+    world.save(service("web"))
+    world.host.is_lost = True
+    world.step()
+    assert world.memory.slots[slot("web", 1)].asked == "run-2"
+    world.save(service("web", instances=2))
+    world.end("web", 1, code=7)
+    world.settle()
+    ends = [event.data for event in world.store.events() if event.data.get("run") == "run-2"]
+    assert [end["code"] for end in ends] == [7]
