@@ -76,7 +76,7 @@ def test_a_new_start_timeout_holds_for_the_start_that_is_under_way() -> None:
     world = World(web, web=Program(ready_after=seconds(20)))
     world.pass_time(3)
     world.save(replace(web, start_timeout=seconds(60)))
-    world.pass_time(30)
+    world.pass_time(18)
     assert world.state("web") is State.RUNNING
     assert len(world.runs("web")) == 1
 
@@ -88,6 +88,28 @@ def test_a_shorter_limit_ends_a_oneshot_that_is_at_work() -> None:
     world.save(replace(job, start_timeout=seconds(10)))
     world.pass_time(10)
     assert world.pids() == {}
+
+
+def test_nobody_is_called_unkillable_whom_sigkill_has_not_reached() -> None:
+    web = service("web", stop_timeout=seconds(1))
+    world = World(web, web=DEAF)
+    world.settle()
+    world.save(replace(web, state=STOPPED))
+    world.pass_time(0.5)
+    world.host.drops_next.add("Signal")
+    world.settle()
+    assert world.happened("service.unknown") == []
+    assert world.pids() == {}
+
+
+def test_a_restart_is_not_done_by_an_end_that_only_happened_to_come_after_it() -> None:
+    web = service("web", restart=RestartPolicy.ON_FAILURE)
+    world = World(web, web=Program(lives_for=seconds(3)))
+    world.pass_time(2)
+    world.lose_holder(seconds_long=5)
+    world.ask(OperationKind.RESTART, "web")
+    world.pass_time(20)
+    assert len(world.runs("web")) == 2
 
 
 # --- what an earlier daemon began -------------------------------------------------------------
@@ -145,6 +167,19 @@ def test_a_restart_is_brought_to_its_end_by_the_next_daemon() -> None:
     assert world.state("web") is State.RUNNING
 
 
+def test_what_outlived_a_shutdown_has_not_crashed_when_it_ends_at_last() -> None:
+    world = World(service("web"), web=Program(ends_in=None, unkillable=True))
+    world.settle()
+    world.ask(OperationKind.SHUTDOWN)
+    world.until(lambda: world.finished)
+    world.kill_daemon()
+    world.pass_time(3)
+    world.calm()
+    world.settle()
+    assert world.happened("service.crashed") == []
+    assert world.state("web") is State.RUNNING
+
+
 # --- two processes in one slot ----------------------------------------------------------------
 
 
@@ -182,20 +217,68 @@ def test_the_end_of_what_somebody_started_is_no_failure_of_the_service() -> None
     assert world.status("web").reason_code == "Completed"
 
 
+def test_a_second_process_that_died_unseen_is_no_crash_of_the_one_that_lives() -> None:
+    world = World(service("web"))
+    world.settle()
+    second = by_hand(world, "web@1")
+    world.host.end(second, code=1)
+    world.kill_daemon()
+    world.settle()
+    assert world.happened("service.crashed") == []
+    assert world.run_of("web") is world.runs("web")[0]
+
+
+def test_no_service_is_forgotten_while_a_second_process_of_it_lives() -> None:
+    world = World(service("web"), service("other"))
+    world.settle()
+    by_hand(world, "another", ends_in=None, unkillable=True)
+    world.pass_time(40)
+    world.save(service("other"))
+    world.pass_time(5)
+    assert "web" in world.states()
+    world.calm()
+    world.settle()
+    assert world.states() == {"other": "running"}
+
+
+def test_nothing_is_started_into_a_slot_in_which_a_second_process_lives_on() -> None:
+    world = World(service("web"))
+    world.settle()
+    by_hand(world, "another", ends_in=None, unkillable=True)
+    world.pass_time(40)
+    world.host.end(world.runs("web")[0], code=1)
+    world.pass_time(20)
+    assert world.host.busy_refusals == 0
+    world.calm()
+    assert world.arrives()
+
+
+def test_a_shutdown_is_not_over_before_a_second_process_is_gone() -> None:
+    world = World(service("web"))
+    world.settle()
+    by_hand(world, "another", ends_in=None)
+    world.host.drops_next.add("Signal")
+    world.pass_time(31)
+    world.ask(OperationKind.SHUTDOWN)
+    world.until(lambda: world.finished)
+    assert world.pids() == {}
+
+
 # --- ends -------------------------------------------------------------------------------------
 
 
 def test_the_end_of_a_forgotten_service_is_not_held_against_its_successor() -> None:
-    db, web = service("db", state=STOPPED), service("web")
-    world = World(db, web, web=Program(lives_for=seconds(3), code=1))
+    web, other = service("web"), service("other")
+    world = World(web, other, web=Program(lives_for=seconds(3), code=1))
     world.pass_time(2)
     world.host.loses_next.add("acknowledge")
     world.pass_time(1.005)
-    world.save(db)
+    world.save(other)
     world.pass_time(0.1)
-    world.save(db, service("web", "db"))
+    world.become(web=Program(cannot_run="no such file"))
+    world.save(web, other)
     world.pass_time(50)
-    assert len(world.happened("service.crashed", "web")) == 1
+    assert world.happened("service.crashed", "web").count("exited with 1") == 1
 
 
 def test_work_that_was_done_while_nobody_knew_of_it_is_not_done_again() -> None:
@@ -208,6 +291,28 @@ def test_work_that_was_done_while_nobody_knew_of_it_is_not_done_again() -> None:
     world.save(job)
     world.settle()
     assert len(world.runs("job")) == 1
+
+
+def test_an_end_is_not_forgotten_that_only_a_look_which_came_too_late_has_shown() -> None:
+    world = World(oneshot("job"), job=Program(oneshot_takes=seconds(3)))
+    world.pass_time(1)
+    world.host.loses_next.add("LookAtHost")
+    world.host.delays["LookAtHost"] = seconds(6)
+    world.kill_daemon(down_for=5)
+    world.pass_time(18)
+    world.host.delays.clear()
+    world.settle()
+    assert len(world.runs("job")) == 1
+
+
+def test_what_died_while_nobody_looked_is_not_told_to_run() -> None:
+    world = World(service("web"))
+    world.settle()
+    world.end("web", code=1)
+    world.kill_daemon()
+    world.settle()
+    assert world.happened("service.crashed") == ["exited with 1"]
+    assert world.happened("service.adopted") == []
 
 
 def test_an_end_that_is_told_again_does_not_undo_that_all_is_gone() -> None:
@@ -288,6 +393,20 @@ def test_a_start_that_takes_too_long_may_end_in_the_moment_in_which_it_changes()
     world.pass_time(10)
     world.calm()
     assert world.arrives()
+
+
+def test_a_dependent_whose_start_takes_too_long_ends_before_its_need_does() -> None:
+    db, web = service("db"), probed("web", "db", start_timeout=seconds(5))
+    world = World(db, web, web=NEVER_READY)
+    world.until(lambda: world.runs("web") != [])
+    late_in = Nanos(world.runs("web")[0].started + seconds(5) - world.now)
+    changed = [replace(spec, digest=Digest("changed")) for spec in (db, web)]
+    world.host.later(late_in, lambda: world.save(*changed))
+    world.pass_time(10)
+    db_before, web_before = world.runs("db")[0], world.runs("web")[0]
+    assert web_before.exit is not None
+    assert db_before.asked_at is not None
+    assert web_before.exit.at <= db_before.asked_at
 
 
 # --- around the engine ------------------------------------------------------------------------
