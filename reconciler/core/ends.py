@@ -95,7 +95,7 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
         probe_said="",
     )
     if is_known or record.state in (State.STOPPING, State.UNKNOWN):
-        ledger.put(record)
+        ledger.put(replace(record, is_untold=not is_known))
     else:
         _died(ledger, replace(record, deadline=None), end)
 
@@ -143,8 +143,12 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
     """Empty a slot: its whole tree is gone."""
     process = record.process
     end = process.exit if process is not None else None
+    if any(stray.slot == record.memory.slot for stray in ledger.strays):
+        # What is left alone in the slot is taken over.
+        ledger.look_again = True
     how = _how(process, end) if process is not None and end is not None else NOTHING
     start_failed = record.after_stop is State.CRASHED
+    is_telling = record.is_untold and end is not None
     record = replace(
         record,
         memory=replace(record.memory, ended=run),
@@ -154,6 +158,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         swept=False,
         killed=False,
         after_stop=State.STOPPED,
+        is_untold=False,
     )
     if start_failed and record.state in (State.STOPPING, State.UNKNOWN):
         trouble = one_more_failure(ledger, record, record.reason, uptime=Nanos(0))
@@ -162,8 +167,8 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         tell_if_given_up(ledger, moved)
         return
     # The end of what died by itself was told when it did.
-    is_telling = record.state is State.STOPPING and end is not None
-    reason = f"{record.reason}; {end}" if is_telling else record.reason
+    why = "ended at last" if record.state is State.UNKNOWN else record.reason
+    reason = f"{why}; {end}" if is_telling else why
     ledger.move(record, Signal.TREE_EMPTY, reason, how if is_telling else NOTHING)
 
 

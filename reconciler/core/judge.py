@@ -225,9 +225,11 @@ class _Court:
 
     def against_kill(self, action: Kill) -> Iterator[str]:
         """Nothing is killed before it had its full stop timeout, but strays and on demand."""
-        if any(stray.id == action.target for stray in self.situation.strays):
-            return
         record = self.record(action.slot)
+        if any(stray.id == action.target for stray in self.situation.strays):
+            if record.process is None:
+                yield "nothing else runs in its slot"
+            return
         if record.process is None or record.process.id != action.target:
             yield "its target is not what runs there"
         elif self.situation.hurry and self.situation.shutting_down:

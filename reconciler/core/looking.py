@@ -52,7 +52,8 @@ def look_is_due(ledger: Ledger) -> bool:
     """Tell whether it is time to look at the host."""
     waited = ledger.looking
     if waited is not None and waited.overdue_at <= ledger.now:
-        ledger.looking = waited = None
+        ledger.looking, ledger.look_again = None, True
+        waited = None
     if waited is not None or ledger.now < ledger.look_not_before:
         return False
     looked_at = ledger.looked_at
@@ -94,7 +95,7 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     rest = tuple(process for process in look.processes if process.slot in unclaimed)
     ledger.unclaimed = replace(look, processes=rest) if rest else None
     found = _compare_all(ledger, look, [*known, *sorted(fresh - unclaimed)])
-    keep_strays(ledger, look.serial, found)
+    keep_strays(ledger, look, found)
     ledger.forgotten = {slot: at for slot, at in ledger.forgotten.items() if slot in shown}
     ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
     # All other runs would have been met in this look.

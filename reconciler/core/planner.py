@@ -45,7 +45,7 @@ def plan(situation: Situation, layout: Layout | None = None) -> Plan:
     names |= {stray.slot.service for stray in board.live_strays}.intersection(board.wishes)
     desk = set_up(board, sorted(names, key=board.layout.place.__getitem__))
     steps = [step for name in desk.names for step in _service_steps(desk, name)]
-    steps += _strays(situation)
+    steps += _strays(board)
     return Plan(
         actions=_in_order([step for step in steps if not isinstance(step, Hold)]),
         holds=tuple(step for step in steps if isinstance(step, Hold)),
@@ -123,9 +123,11 @@ def _update(wish: Wish, memory: ServiceMemory) -> Update:
     return Update(service=wish.name, fields=changed, because="its manifest changed")
 
 
-def _strays(situation: Situation) -> Iterator[Action]:
-    for stray in situation.strays:
-        if stray.is_live and not _is_condemned(situation, stray):
+def _strays(board: Board) -> Iterator[Action]:
+    for stray in board.live_strays:
+        # Alone in its slot it is no second one: the next look makes it the slot's own.
+        is_second = board.record(stray.slot.service, stray.slot.index).process is not None
+        if is_second and not _is_condemned(board.situation, stray):
             yield Kill(slot=stray.slot, target=stray.id, because="a second process in this slot")
 
 

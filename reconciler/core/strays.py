@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reconciler.core.ledger import Condemned, Ledger
 from reconciler.model.event import SignalAnswered
-from reconciler.model.observed import Process
+from reconciler.model.observed import Look, Process
 from reconciler.model.units import Nanos, Serial, seconds
 
 UNKILLABLE_AFTER = seconds(5)
@@ -32,18 +32,21 @@ def kill_answered(ledger: Ledger, event: SignalAnswered) -> None:
             ledger.condemned[run] = Condemned(pending=None, until=until)
 
 
-def keep_strays(ledger: Ledger, serial: Serial, found: tuple[Process, ...]) -> None:
+def keep_strays(ledger: Ledger, look: Look, found: tuple[Process, ...]) -> None:
     """Know the second processes that a look shows, and those in slots that it is too old for.
 
     One that outlived its time, or may never have been sent SIGKILL, is killed once more.
     """
-    is_unseen = {stray.slot: ledger.record(stray.slot).touched >= serial for stray in ledger.strays}
-    ledger.strays = tuple(one for one in ledger.strays if is_unseen[one.slot]) + found
-    left = {stray.run for stray in ledger.strays}
+    alive = {process.run for process in look.processes if process.is_live}
+    left = [stray for stray in ledger.strays if stray.run in alive]
+    kept = [stray for stray in left if ledger.record(stray.slot).touched >= look.serial]
+    ledger.strays = (*kept, *found)
+    waiting = {stray.run for stray in kept}
     ledger.condemned = {
-        run: condemned
-        for run, condemned in ledger.condemned.items()
-        if run in left and not _is_to_be_killed_again(condemned, serial, ledger.now)
+        stray.run: condemned
+        for stray in ledger.strays
+        if (condemned := ledger.condemned.get(stray.run)) is not None
+        and (stray.run in waiting or not _is_to_be_killed_again(condemned, look.serial, ledger.now))
     }
 
 

@@ -88,6 +88,8 @@ class SlotRecord:
     """Whether the tree was sent SIGKILL."""
     after_stop: State = State.STOPPED
     """What a stopping slot becomes: stopped, or crashed after a start that timed out."""
+    is_untold: bool = False
+    """Whether the end of its main process is still to be told, once its tree is gone."""
     lost_in: State | None = None
     """The state in which the host was lost from sight, while the slot is unknown for that."""
     reason: str = ""

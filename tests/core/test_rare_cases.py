@@ -17,12 +17,13 @@ from reconciler.model.observed import Exit, Look, Process, ProcessId, State
 from reconciler.model.record import Memory
 from reconciler.model.spec import Condition
 from reconciler.model.units import Digest, RunId, Serial, seconds
-from tests.core.building import manifests, name, need, oneshot, probed, service, slot
+from tests.core.building import STOPPED, manifests, name, need, oneshot, probed, service, slot
 from tests.sim.host import BOOT, Program
 from tests.sim.world import Doom, World
 
 HOUR = 3600
 MINUTE = 60
+DEAF_TO_ALL = Program(ends_in=None, unkillable=True)
 
 
 def test_the_host_may_not_forget_what_only_a_refused_look_has_shown() -> None:
@@ -48,7 +49,7 @@ def test_the_host_may_not_forget_what_only_a_refused_look_has_shown() -> None:
 
 
 def test_nothing_is_started_beside_a_second_process_that_outlives_sigkill() -> None:
-    world = World(service("web"), web=Program(ends_in=None, unkillable=True))
+    world = World(service("web"), web=DEAF_TO_ALL)
     world.settle()
     world.become(web=Program())
     world.host.start(slot("web"), Digest("by hand"), Program())
@@ -66,19 +67,35 @@ def test_nothing_is_started_beside_a_second_process_that_outlives_sigkill() -> N
 def test_a_shutdown_waits_a_while_for_a_second_process_to_end() -> None:
     world = World(service("web"))
     world.settle()
-    world.host.start(slot("web"), Digest("by hand"), Program(unkillable=True))
+    world.host.start(slot("web"), Digest("by hand"), DEAF_TO_ALL)
     world.pass_time(31)
     world.ask(OperationKind.SHUTDOWN)
-    world.pass_time(2)
+    world.pass_time(10)
     assert not world.finished
-    world.pass_time(3)
+    world.pass_time(10)
     assert world.finished
+
+
+def test_a_second_process_that_is_left_alone_is_kept() -> None:
+    world = World(service("web"))
+    world.settle()
+    world.host.start(slot("web"), Digest("by hand"), Program())
+    world.memory = Memory(boot=world.memory.boot)
+    world.forget_manifests()
+    world.kill_daemon()
+    world.pass_time(1)
+    world.host.end(world.runs("web")[1], signal="SIGKILL")
+    world.step()
+    world.save(service("web"))
+    world.pass_time(MINUTE)
+    assert [run.is_empty for run in world.runs("web")] == [False, True]
+    assert world.state("web") is State.RUNNING
 
 
 def test_a_removed_service_is_known_until_its_second_process_is_gone() -> None:
     world = World(service("web"), service("db"))
     world.settle()
-    world.host.start(slot("web"), Digest("by hand"), Program(unkillable=True))
+    world.host.start(slot("web"), Digest("by hand"), DEAF_TO_ALL)
     world.pass_time(31)
     world.save(service("db"))
     world.pass_time(1)
@@ -155,3 +172,14 @@ def test_the_end_of_what_was_to_go_is_on_record_though_it_is_wanted_again() -> N
     world.settle()
     ends = [event.data for event in world.store.events() if event.data.get("run") == "run-2"]
     assert [end["code"] for end in ends] == [7]
+
+
+def test_it_is_told_how_a_process_ended_that_outlived_sigkill_for_long() -> None:
+    web = service("web")
+    world = World(web, web=DEAF_TO_ALL)
+    world.settle()
+    world.save(service("web", state=STOPPED))
+    world.until(lambda: world.state("web") is State.UNKNOWN)
+    world.host.end(world.run_of("web"), signal="SIGKILL")
+    world.settle()
+    assert world.happened("service.stopped") == ["ended at last; killed by SIGKILL"]
