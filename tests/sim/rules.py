@@ -8,7 +8,7 @@ own rules the judge is the second statement; here it is only asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from reconciler.core.engine import Engine
 from reconciler.core.judge import judge
@@ -34,7 +34,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Exit, Process, Slot, State
-from reconciler.model.record import Memory
+from reconciler.model.record import Memory, SlotMemory
 from reconciler.model.spec import Backoff, Condition, Need, OnRestart, RestartPolicy, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, seconds
 from tests.sim.host import Host, Run
@@ -70,7 +70,9 @@ class Rules:
         # What any daemon was told.
         self._judged: set[RunId] = set()
         self._asked: set[RunId] = set()
-        """Of which it was decided that they have to end, be the signal sent or not."""
+        """Of which it is on record that they have to end, be the signal sent or not."""
+        self._asked_here: set[RunId] = set()
+        """... or of which the present daemon decided it."""
         self._ready: set[RunId] = set()
         self._failures: dict[Slot, int] = {}
         self._failed_at: dict[Slot, Nanos] = {}
@@ -89,7 +91,8 @@ class Rules:
 
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life: it starts counting, and was told nothing."""
-        self._asked |= {one.asked for one in memory.slots.values() if one.asked is not None}
+        self._asked.update(_to_end(memory.slots.values()))
+        self._asked_here.clear()
         self._serial = self._blind_until = 0
         self._live, self._ended, self._starts = set(), {}, {}
         self._has_looked = False
@@ -101,6 +104,34 @@ class Rules:
             self._failures.clear()
             self._done.clear()
         self.wanted.begin(memory)
+
+    @property
+    def sees_host(self) -> bool:
+        """Tell whether the present daemon has looked at the host, and not lost it since."""
+        return self._has_looked
+
+    @property
+    def asked(self) -> frozenset[RunId]:
+        """Give the runs of which it was decided that they have to end."""
+        return frozenset(self._asked | self._asked_here)
+
+    @property
+    def lost(self) -> frozenset[RunId]:
+        """Give the runs of which a daemon knew that could not write it down."""
+        return frozenset(self._lost)
+
+    @property
+    def restarts_asked(self) -> Mapping[ServiceName, Nanos]:
+        """Give when restarts were asked for, the last one of each service."""
+        return self._restart_asked
+
+    def starting(self) -> list[Slot]:
+        """Give the slots in which the present daemon has started anything."""
+        return [slot for slot, _, _ in self._starts.values()]
+
+    def was_changed(self, service: ServiceName) -> bool:
+        """Tell whether the last step put another version of a service into force."""
+        return service in self._stop_timeouts
 
     def reboot(self) -> None:
         """Begin anew: no failure and no work that was done outlives the host's boot."""
@@ -176,7 +207,7 @@ class Rules:
         is_of_today = run.identity.boot == self._host.machine.boot
         if run.is_by_hand or run_id in self._lost:
             return
-        is_by_itself = run.asked_at is None and not run.is_killed and run_id not in self._asked
+        is_by_itself = run.asked_at is None and not run.is_killed and not self._is_asked(run_id)
         is_by_itself = is_by_itself and not self.wanted.is_shutting_down
         if run_id not in self._judged and is_by_itself and is_of_today:
             self._judge_end(run, end, now)
@@ -245,9 +276,7 @@ class Rules:
         for command in decision.commands:
             self._may_do(command, now)
         self._ends_one_by_one(decision, now)
-        for record in decision.remembered.slots.values():
-            if record is not None and record.asked is not None:
-                self._asked.add(record.asked)
+        self._asked_here.update(_to_end(decision.remembered.slots.values()))
         if decision.finished:
             self._failures.clear()
             self._done.clear()
@@ -295,7 +324,7 @@ class Rules:
         assert self._has_looked or self.is_lenient, f"{command.slot}: the host was not looked at"
         run = self._host.runs.get(command.run) if isinstance(command, Signal) else None
         # What an earlier daemon has begun to stop may be brought to its end.
-        is_begun = run is not None and (run.asked_at is not None or run.id in self._asked)
+        is_begun = run is not None and (run.asked_at is not None or self._is_asked(run.id))
         may = self.wanted.is_told or self.wanted.is_shutting_down or is_begun
         assert may, f"{command.slot}: the manifests were not read"
 
@@ -364,7 +393,7 @@ class Rules:
 
     def _may_kill(self, run: Run, now: Nanos) -> None:
         is_stray = len(self._host.live(run.slot)) > 1
-        if self.wanted.is_hurried or is_stray or run.is_by_hand:
+        if self.wanted.is_hurried or is_stray or run.is_by_hand or run.is_killed:
             return
         assert run.asked_at is not None, f"{run.slot} is killed unasked"
         patience = self._patience.get(run.id, Nanos(0))
@@ -374,7 +403,7 @@ class Rules:
         """Give every reason there is to end a process."""
         if run.slot.index >= self.wanted.width(run.slot.service):
             yield "unwanted"
-        if run.asked_at is not None or run.id in self._asked:
+        if run.asked_at is not None or self._is_asked(run.id):
             yield "asked before"
         if run.id in self._ended:
             yield "left behind"
@@ -445,6 +474,9 @@ class Rules:
             both = asked.intersection(self.wanted.dependents(need))
             assert not both, f"{need} and its dependents {sorted(both)} are stopped at once"
 
+    def _is_asked(self, run_id: RunId) -> bool:
+        return run_id in self._asked or run_id in self._asked_here
+
     def _is_failing(self, order: Signal, now: Nanos) -> bool:
         """Tell whether a process is stopped, and said to be stopped, since it did not come up."""
         spec = self.wanted.in_force(order.slot.service)
@@ -455,7 +487,7 @@ class Rules:
         """Tell whether a running process has to give way, rather than having failed."""
         run = self._host.runs[run_id]
         spec = self.wanted.in_force(run.slot.service)
-        is_begun = run.asked_at is not None or run_id in self._asked
+        is_begun = run.asked_at is not None or self._is_asked(run_id)
         if run_id in self._ended or is_begun or spec is None:
             return False
         width = self.wanted.width(run.slot.service)
@@ -480,6 +512,7 @@ class Rules:
         if is_written:
             written, self._unwritten = self._unwritten, []
             for one in written:
+                self._asked.update(_to_end(one.remembered.slots.values()))
                 self._count_ends(one)
 
     def _count_ends(self, decision: Decision) -> None:
@@ -514,6 +547,11 @@ class Rules:
             if is_ours and is_of_today and not is_stray:
                 is_known = run_id in self._lost or self._exits[run_id] or self._told_ends[run_id]
                 assert is_known, f"the end of {run_id} is forgotten, not on record"
+
+
+def _to_end(memories: Iterable[SlotMemory | None]) -> Iterator[RunId]:
+    """Give the runs of which it was decided that they have to end."""
+    return (one.asked for one in memories if one is not None and one.asked is not None)
 
 
 def _id(run: Run) -> RunId:
