@@ -104,10 +104,8 @@ def bring_down(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     """Bring down a slot that is not wanted."""
     if desk.board.situation.hurry and record.process is not None and not record.killed:
         return _kill(record, "shutting down at once")
-    if wish.spared:
-        return None
     going = _going(desk.board.situation.now, wish.name, record)
-    if going is not None or record.process is None:
+    if going is not None or record.process is None or wish.spared:
         return going
     return Stop(
         slot=record.memory.slot,

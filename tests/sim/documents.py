@@ -31,6 +31,8 @@ PROGRAMS = (
     Program(leaves_child=True, child_ignores=True),
     Program(leaves_child=True, child_ignores=True, lives_for=seconds(4)),
     Program(ends_in=None, unkillable=True),
+    Program(oneshot_takes=None),
+    Program(oneshot_takes=None, ends_in=None),
 )
 """Well-behaved; done at once; never ready; slow; not to be run; crashing; deaf; with children."""
 
@@ -64,6 +66,8 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
             made[field] = luck.choice(FIELDS[field])
     if luck.random() < 0.2:
         made |= {"type": "oneshot", "restart": "on-failure"}
+        if luck.random() < 0.3:
+            made["startTimeout"] = "3s"
     elif luck.random() < 0.5:
         made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
         made["startTimeout"] = luck.choice(FIELDS["startTimeout"])

@@ -16,6 +16,8 @@ from typing import Any
 import msgspec
 
 from reconciler.model.event import LookAtHost
+from reconciler.model.observed import Slot, State
+from reconciler.model.spec import OnRestart, ServiceSpec
 from tests.sim.documents import documents
 from tests.sim.faults import KINDS, SPANS, Deed
 from tests.sim.world import World
@@ -137,7 +139,11 @@ def come_to_rest(world: World, is_mended: bool, seed: int) -> None:
         repository.is_held = False
         world.look_at_repository()
     since = len(world.decisions)
-    world.settle(within=ARRIVAL_TAKES)
+    if is_mended:
+        world.settle(within=ARRIVAL_TAKES)
+    else:
+        world.step()
+        world.until(lambda: _is_at_rest(world), within=ARRIVAL_TAKES)
     taken = _actions(world, since)
     may_take = ACTIONS_A_SLOT * (len(world.picture.services) * 2 + 2)
     assert taken <= may_take, f"{taken} actions to arrive"
@@ -146,6 +152,15 @@ def come_to_rest(world: World, is_mended: bool, seed: int) -> None:
     assert _actions(world, since) == 0, "it does not stay quiet"
     if is_mended:
         _is_as_wanted(world)
+
+
+def _is_at_rest(world: World) -> bool:
+    """Tell whether nothing is under way, though not everything may be as wanted."""
+    picture = world.picture
+    is_waiting = any(hold.until is not None for hold in picture.holds)
+    states = {shown.state for one in picture.services.values() for shown in one.slots}
+    is_blind = picture.host_unseen or picture.source_held or not world.rules.wanted.is_told
+    return not (is_waiting or is_blind or states & {State.STARTING, State.STOPPING})
 
 
 def _actions(world: World, since: int) -> int:
@@ -161,12 +176,47 @@ def _is_as_wanted(world: World) -> None:
     found = world.repository.read()
     for name, definition in found.definitions.items():
         spec = definition.spec
-        is_up = all(found.definitions[need.service].spec.wants_to_run for need in spec.needs)
-        if is_up:
+        needs = [found.definitions.get(need.service) for need in spec.needs]
+        if all(need is not None and need.spec.wants_to_run for need in needs):
             assert world.is_as_wanted(spec), f"{name} is not as wanted: {world.status(name)}"
+        assert world.rules.wanted.in_force(name) == spec, f"{name}: a change was forgotten"
     known = {*found.definitions, *found.invalid}
-    left = [run for run in world.host.machine.all_live() if run.slot.service not in known]
-    assert left == [], f"{left[0].slot} is not wanted and runs"
+    for run in world.host.machine.all_live():
+        assert run.slot.service in known, f"{run.slot} is not wanted and runs"
+        assert len(world.host.live(run.slot)) == 1, f"two processes in {run.slot}"
+    if not world.rules.lost:
+        _follow_their_needs(world, [one.spec for one in found.definitions.values()])
+        _are_restarted(world)
+
+
+def _follow_their_needs(world: World, specs: Iterable[ServiceSpec]) -> None:
+    """See that who asked to restart with its needs is younger than each that was replaced."""
+    newcomers = {
+        told.service
+        for decision in world.decisions
+        for told in decision.happenings
+        if told.kind == "service.unregistered"
+    }
+    for spec in specs:
+        follows = (need for need in spec.needs if need.on_restart is OnRestart.RESTART)
+        followed = [need.service for need in follows if need.service not in newcomers]
+        for run in world.host.machine.of_service(spec.name):
+            if run.is_empty or spec.is_oneshot:
+                continue
+            for need in followed:
+                # Another instance of a need is no restart of it.
+                runs = world.host.machine.of(Slot(service=need, index=0))
+                was_there = any(one.started <= run.started for one in runs if one.exit)
+                newest = max((one.started for one in runs if not one.is_empty), default=run.started)
+                is_older = was_there and run.started < newest
+                assert not is_older, f"{run.slot} did not restart with {need}"
+
+
+def _are_restarted(world: World) -> None:
+    """See that every restart that was asked for and heard of has come to be."""
+    for name, asked in world.promises.restarts.items():
+        for run in world.host.machine.of_service(name):
+            assert run.is_empty or run.started >= asked, f"{run.slot} was not restarted"
 
 
 def _sum_up(world: World, digest: Any) -> None:

@@ -23,6 +23,8 @@ from tests.sim.world import Doom, World
 
 SYNTAX = b"  - [\n"
 UNKNOWN_KEY = b"restrat: always\n"
+CONFLICT = b"<<<<<<< HEAD\n=======\n>>>>>>> theirs\n"
+UNKILLABLE = next(one for one in made_up.PROGRAMS if one.unkillable)
 SPANS = (0.0, 0.001, 0.05, 0.5, 3.0, 15.0)
 JUMPS = (60.0, 3600.0, 30_000.0)
 
@@ -122,6 +124,28 @@ def change(world: World, which: int, program: int) -> None:
     if run is not None:
         run.program = made_up.PROGRAMS[program]
         _count(world, "process changed its ways", program)
+
+
+def defy(world: World, name: str) -> None:
+    """Let a process end not even by SIGKILL, and ask for its restart."""
+    for run in world.host.live(slot(name)):
+        if run.exit is None and not run.is_by_hand:
+            run.program = UNKILLABLE
+            world.ask(OperationKind.RESTART, name)
+            _count(world, "process unkillable")
+
+
+def stale_look(world: World, name: str) -> None:
+    """Let a look take its time, while what it has shown changes."""
+    world.host.delays["LookAtHost"] = seconds(2)
+    world.lose_holder(seconds_long=0.01)
+    world.pass_time(0.3)
+    world.host.delays.clear()
+    for run in world.host.live(slot(name)):
+        if run.exit is None:
+            world.host.end(run, code=1)
+    world.ask(OperationKind.RESTART, name)
+    _count(world, "look stale")
 
 
 def start_by_hand(world: World, name: str) -> None:
@@ -334,6 +358,12 @@ def spoil(world: World, name: str, garbage: bytes) -> None:
     world.look_at_repository()
 
 
+def garble(world: World, which: int) -> None:
+    """Let a conflict of a merge be all that is left of a file, so that not even its name is."""
+    _count(world, "manifest garbled", world.repository.garble_file(which, CONFLICT))
+    world.look_at_repository()
+
+
 def mend(world: World) -> None:
     world.repository.mend()
     world.look_at_repository()
@@ -402,6 +432,8 @@ KINDS: Mapping[str, Kind] = {
     "end": Kind(_which(None, None, 0, 1), end, 6),
     "change": Kind(_which(*_ANY_PROGRAM), change, 2),
     "by-hand": Kind(_named, start_by_hand),
+    "defy": Kind(_named, defy),
+    "stale-look": Kind(_named, stale_look, 2),
     "lose-holder": Kind(choose(0.1, 3.0, 20.0), lose_holder, 2),
     "kill-holder": Kind(choose(0.0, 0.1, 3.0, 20.0), kill_holder, 2),
     "kill-holder-in-spawn": Kind(choose("before the fork", "after it"), kill_holder_in_spawn),
@@ -430,6 +462,7 @@ KINDS: Mapping[str, Kind] = {
     "unregister": Kind(_named, unregister),
     "vanish": Kind(nothing, vanish),
     "spoil": Kind(lambda luck: (a_name(luck), luck.choice((SYNTAX, UNKNOWN_KEY))), spoil, 2),
+    "garble": Kind(lambda luck: (luck.randrange(100),), garble),
     "mend": Kind(nothing, mend, 2),
     "move": Kind(_named, move),
     "rename": Kind(_two_names, rename),

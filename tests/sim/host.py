@@ -274,8 +274,10 @@ class Host:
         if answer is None or connection != self._connection:
             return
         fate = self._fate(kind)
-        for _ in range(fate.copies):
-            self._send(fate.delay, answer, connection)
+        for copy in range(fate.copies):
+            # The second one comes when nobody waits for it any more.
+            later = fate.delay if copy == 0 else Nanos(fate.delay + self._some_time())
+            self._send(later, answer, connection)
         if not fate.copies:
             self._give_up(command, connection)
 
@@ -320,8 +322,11 @@ class Host:
             return _Fate(copies=2, delay=delay)
         if luck < weather.never + weather.twice + weather.late:
             self.faults["answer late"] += 1
-            return _Fate(delay=LATE[int(self._luck() * len(LATE))])
+            return _Fate(delay=self._some_time())
         return _Fate(delay=delay)
+
+    def _some_time(self) -> Nanos:
+        return LATE[int(self._luck() * len(LATE))] if self.weather is not None else Nanos(0)
 
     def _luck(self) -> float:
         """Give a number in [0, 1), the next one each time."""

@@ -84,6 +84,16 @@ class Repository:
         self.commits += 1
         return True
 
+    def garble_file(self, which: int, garbage: bytes) -> bool:
+        """Put garbage in the place of one of the files."""
+        if not self.files:
+            return False
+        path = sorted(self.files)[which % len(self.files)]
+        self._whole.setdefault(path, self.files[path])
+        self.files[path] = garbage
+        self.commits += 1
+        return True
+
     def mend(self) -> None:
         """Let every spoilt file be as it was before, and nothing be held."""
         self.files |= {path: text for path, text in self._whole.items() if path in self.files}

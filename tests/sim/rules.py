@@ -8,7 +8,7 @@ own rules the judge is the second statement; here it is only asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from reconciler.core.engine import Engine
 from reconciler.core.judge import judge
@@ -49,6 +49,11 @@ READY_AFTER = seconds(1)
 """When a service counts as ready whose manifest says nothing of it."""
 
 
+_Counted = tuple[
+    dict[Slot, int], dict[Slot, Nanos], dict[Slot, str], dict[ServiceName, Nanos], set[RunId]
+]
+
+
 class Rules:
     """What must hold after every step, whatever the world does."""
 
@@ -82,6 +87,8 @@ class Rules:
         self._patience: dict[RunId, Nanos] = {}
         self._stop_timeouts: dict[ServiceName, Nanos] = {}
         """What held before this step, of services that have a new version since."""
+        self._before_step = self._counted()
+        self._is_carried_out = True
         # What is on record.
         self._exits: Counter[RunId] = Counter()
         self._told_ends: Counter[RunId] = Counter()
@@ -91,6 +98,12 @@ class Rules:
 
     def begin(self, memory: Memory) -> None:
         """Begin a daemon's life: it starts counting, and was told nothing."""
+        if not self._is_carried_out:
+            # What was heard in a step that its daemon did not live to write down is heard anew.
+            failures, failed_at, done, restarts, judged = self._before_step
+            self._failures, self._failed_at, self._done = failures, failed_at, done
+            self._restart_asked, self._judged = restarts, judged
+            self._is_carried_out = True
         self._asked.update(_to_end(memory.slots.values()))
         self._asked_here.clear()
         self._serial = self._blind_until = 0
@@ -104,6 +117,16 @@ class Rules:
             self._failures.clear()
             self._done.clear()
         self.wanted.begin(memory)
+
+    def _counted(self) -> _Counted:
+        """Copy what any daemon was told, as far as it is counted."""
+        return (
+            dict(self._failures),
+            dict(self._failed_at),
+            dict(self._done),
+            dict(self._restart_asked),
+            set(self._judged),
+        )
 
     @property
     def sees_host(self) -> bool:
@@ -119,11 +142,6 @@ class Rules:
     def lost(self) -> frozenset[RunId]:
         """Give the runs of which a daemon knew that could not write it down."""
         return frozenset(self._lost)
-
-    @property
-    def restarts_asked(self) -> Mapping[ServiceName, Nanos]:
-        """Give when restarts were asked for, the last one of each service."""
-        return self._restart_asked
 
     def starting(self) -> list[Slot]:
         """Give the slots in which the present daemon has started anything."""
@@ -143,6 +161,8 @@ class Rules:
 
     def before(self, events: Iterable[Event], now: Nanos) -> None:
         """Note what the engine is about to hear."""
+        self._is_carried_out = False
+        self._before_step = self._counted()
         for event in events:
             match event:
                 case ManifestsRead(manifests=found):
@@ -508,6 +528,7 @@ class Rules:
 
     def recorded(self, decision: Decision, *, is_written: bool) -> None:
         """See that each end is on record once, and truly; what cannot be written waits."""
+        self._is_carried_out = True
         self._unwritten.append(decision)
         if is_written:
             written, self._unwritten = self._unwritten, []

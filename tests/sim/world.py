@@ -35,6 +35,7 @@ from reconciler.model.units import Nanos, milliseconds, minutes, seconds
 from tests.core.building import manifests, name, slot
 from tests.sim.host import Host, Program, Run
 from tests.sim.observed import ObservedEngine
+from tests.sim.promises import Promises
 from tests.sim.repository import Repository
 from tests.sim.rules import Rules
 from tests.sim.store import Store
@@ -94,6 +95,7 @@ class World:
         self.lives: list[tuple[Memory, list[Step]]] = []
         """What each daemon began with, and every step of it."""
         self.rules = Rules(self.host)
+        self.promises = Promises(self.host, self.rules)
         self.repository = Repository()
         self.up_again_after: float | None = None
         """Seconds after which a daemon that was shut down is started again; None: never."""
@@ -197,6 +199,7 @@ class World:
         self.now = START
         self.host.reboot()
         self.rules.reboot()
+        self.promises.reboot()
         self.kill_daemon()
 
     def lose_holder(self, *, seconds_long: float) -> None:
@@ -253,12 +256,15 @@ class World:
             heapq.heappop(self._coming)[2]()
         events, self._inbox = self._inbox, []
         self.rules.before(events, self.now)
+        self.promises.before(events, self.now)
         decision = self.engine.step(events, self.now)
         self.lives[-1][1].append(Step(events, self.now, decision))
         self.decisions.append(decision)
         self._tally(events, decision)
         try:
             self.rules.after(self.engine, decision, self.now)
+            if not self.rules.is_lenient:
+                self.promises.after(self.engine, decision, self.now)
             self._carry_out(events, decision)
         except AssertionError as breach:
             breach.add_note(self.told())
@@ -275,6 +281,7 @@ class World:
         if not is_written and is_worth_writing(decision):
             self.faults["disk full"] += 1
         self.rules.recorded(decision, is_written=is_written)
+        self.promises.recorded(is_written=is_written)
         if doom is not None and doom.point == "recorded":
             self.kill_daemon(down_for=doom.down_for)
             return
@@ -472,6 +479,7 @@ class World:
         self.lives.append((memory, []))
         self.host.reconnect()
         self.rules.begin(memory)
+        self.promises.begin()
         self._wake_at, self._to_acknowledge = self.now, False
         self.finished = False
         if self._read is not None:
