@@ -132,7 +132,9 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
         _wait_for_room(ledger, record, event.because)
         return
     trouble = one_more_failure(ledger, record, event.because, uptime=Nanos(0))
-    memory = replace(record.memory, trouble=trouble)
+    # The end of any process that was there before is old news by now.
+    newest = max(record.memory.newest, record.since)
+    memory = replace(record.memory, trouble=trouble, newest=newest)
     moved = ledger.move(
         replace(record, memory=memory, cause=""),
         Signal.EXEC_FAILED,

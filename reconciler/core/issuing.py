@@ -199,9 +199,17 @@ def _follow_limits(
         spec.ready,
         spec.start_timeout,
     ):
-        may_take = before.start_timeout or DEFAULT_START_TIMEOUT
-        since = process.started if record.deadline is None else Nanos(record.deadline - may_take)
-        await_ready(ledger, record, since)
+        await_ready(ledger, record, _began(ledger, record, process, before))
+
+
+def _began(ledger: Ledger, record: SlotRecord, process: Process, before: ServiceSpec) -> Nanos:
+    """Give when the time of a start began to count, be the host asleep meanwhile."""
+    if record.deadline is None:
+        return process.started
+    if process.digest != before.digest:
+        # It was never given the times of that version: those of the new one begin now.
+        return ledger.now
+    return Nanos(record.deadline - (before.start_timeout or DEFAULT_START_TIMEOUT))
 
 
 def _update(ledger: Ledger, action: Update) -> None:

@@ -12,10 +12,11 @@ from reconciler.model.event import (
     ManifestsRead,
     OperationKind,
     Signal,
+    SpawnFailed,
 )
-from reconciler.model.observed import Exit, Look, Process, ProcessId, State
+from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot, State
 from reconciler.model.record import Memory
-from reconciler.model.spec import Condition
+from reconciler.model.spec import Condition, ServiceSpec
 from reconciler.model.units import Digest, RunId, Serial, seconds
 from tests.core.building import STOPPED, manifests, name, need, oneshot, probed, service, slot
 from tests.sim.host import BOOT, Program
@@ -26,21 +27,25 @@ MINUTE = 60
 DEAF_TO_ALL = Program(ends_in=None, unkillable=True)
 
 
-def test_the_host_may_not_forget_what_only_a_refused_look_has_shown() -> None:
-    web = service("web")
-    dead = Process(
-        slot=slot("web"),
+def dead(spec: ServiceSpec, *, lived: float) -> Process:
+    """Give a process that ended after some seconds, with nothing left of it."""
+    return Process(
+        slot=Slot(service=spec.name, index=0),
         id=ProcessId(boot=BOOT, pid=7, born=1),
         run=RunId("run-1"),
-        digest=web.digest,
+        digest=spec.digest,
         started=seconds(1),
-        exit=Exit(at=seconds(2), code=1),
+        exit=Exit(at=seconds(1 + lived), code=1),
         tree_empty=True,
     )
+
+
+def test_the_host_may_not_forget_what_only_a_refused_look_has_shown() -> None:
+    web = service("web")
     engine = Engine(Memory(boot=BOOT))
     engine.step([ManifestsRead(manifests=manifests(web))], seconds(5))
     engine.step([HostLost(because="the holder has left")], seconds(6))
-    look = Look(serial=Serial(1), boot=BOOT, processes=(dead,))
+    look = Look(serial=Serial(1), boot=BOOT, processes=(dead(web, lived=1),))
     too_late = engine.step([HostLooked(look=look)], seconds(6))
     assert not too_late.may_acknowledge
     (again,) = engine.step([], seconds(7)).commands
@@ -183,3 +188,38 @@ def test_it_is_told_how_a_process_ended_that_outlived_sigkill_for_long() -> None
     world.host.end(world.run_of("web"), signal="SIGKILL")
     world.settle()
     assert world.happened("service.stopped") == ["ended at last; killed by SIGKILL"]
+
+
+def test_an_end_from_before_the_failures_does_not_begin_them_anew() -> None:
+    web = service("web", max_restarts=0)
+    looked = Look(serial=Serial(1), boot=BOOT, processes=(dead(web, lived=HOUR),))
+    read = ManifestsRead(manifests=manifests(web))
+    engine = Engine(Memory(boot=BOOT))
+    engine.step([], seconds(5000))
+    (start,) = engine.step([HostLooked(look=looked), read], seconds(5001)).commands
+    failure = SpawnFailed(
+        serial=start.serial, slot=slot("web"), step="exec", errno=2, because="no such file"
+    )
+    gave_up = engine.step([failure], seconds(5002)).remembered.slots[slot("web")]
+    assert gave_up is not None
+    kept = Memory(
+        boot=BOOT,
+        services=engine.situation(seconds(5002)).services,
+        slots={slot("web"): gave_up},
+    )
+    later = Engine(kept)
+    later.step([], seconds(5003))
+    assert later.step([HostLooked(look=looked), read], seconds(5004)).transitions == ()
+
+
+def test_a_version_that_comes_back_gives_its_whole_start_timeout() -> None:
+    web = probed("web", start_timeout=seconds(20))
+    world = World(web, web=Program(ready_after=seconds(5)))
+    world.pass_time(1)
+    # Held up by a need that is not there, the version between replaces nothing.
+    world.save(probed("web", "db", edition=2), service("db", state=STOPPED))
+    world.pass_time(1)
+    world.save(web, service("db", state=STOPPED))
+    world.settle()
+    assert world.happened("service.crashed") == []
+    assert len(world.runs("web")) == 1
