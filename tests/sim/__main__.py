@@ -38,11 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
         case "soak":
             return runner.soak(options.minutes, options.seed)
         case "mutants":
-            return runner.catch_all(options.names)
+            return runner.catch_all(options.names, options.seconds, rewrite=options.rewrite)
         case "shrink":
             return runner.shrink(options.seed, options.episode)
         case _:
-            return runner.hunt()
+            return runner.hunt(options.name, options.seconds)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,11 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     long.add_argument("--seed", type=int, default=int(time.time()), help="the first one")
     bugs = verbs.add_parser("mutants", help="see that every planted bug is caught")
     bugs.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    bugs.add_argument("--seconds", type=float, default=5.0, help="of simulation for each of them")
+    bugs.add_argument("--rewrite", action="store_true", help="keep the episodes that caught them")
     short = verbs.add_parser("shrink", help="find the shortest history that breaks a rule")
     short.add_argument("--seed", type=int, required=True)
     short.add_argument("--episode", type=int, required=True)
     hunt = verbs.add_parser("hunt")  # for `mutants`, in a process of its own
     hunt.add_argument("name")
+    hunt.add_argument("seconds", type=float)
     return parser
 
 

@@ -38,8 +38,9 @@ ACTIONS_A_SLOT = 8
 class BreachError(Exception):
     """A rule was broken; `history` is what was done until then, to a world of this seed."""
 
-    def __init__(self, text: str, history: list[Deed], seed: int) -> None:
-        super().__init__(text)
+    def __init__(self, rule: str, story: str, history: list[Deed], seed: int) -> None:
+        super().__init__(f"{story}\n\n{rule}")
+        self.rule = rule
         self.history = history
         self.seed = seed
 
@@ -75,12 +76,15 @@ def play(seed: int, number: int, digest: Any = None) -> Toll:
             history.append(deed)
             do(world, deed)
     except Exception as why:
-        notes = getattr(why, "__notes__", None) or [world.told()]
-        text = "\n".join([*notes, "", f"{type(why).__name__}: {why}"])
-        raise BreachError(text, history, world.seed) from why
+        raise BreachError(in_a_line(why), world.told(), history, world.seed) from why
     if digest is not None:
         _sum_up(world, digest)
     return Toll(1, world.events, world.timers, len(world.decisions), Counter(world.faults))
+
+
+def in_a_line(why: Exception) -> str:
+    """Say which rule was broken, or what went wrong instead."""
+    return f"{type(why).__name__}: {why}".partition("\n")[0]
 
 
 def replay(history: Iterable[Deed], seed: int = 0) -> World:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.sim import mutants
@@ -19,7 +22,9 @@ from tests.sim.shrinking import shortest
 
 HUNT_CPU_S = 5.0
 """How long a planted bug may live, in seconds of the processor."""
-HUNT_SEED = 1
+HUNT_SEED = 31
+SEEDS = Path(__file__).with_name("planted") / "seeds.json"
+"""Which episode caught each planted bug; `mutants --rewrite` writes it."""
 GARBAGE_EVERY = 20
 """Episodes: a dead world is a web of cycles, and looking for it all the time costs a tenth."""
 LAST_LINES = 45
@@ -172,65 +177,96 @@ class Verdict:
 
     name: str
     caught: bool
-    episodes: int
+    seed: int
+    number: int
+    """Of the episode that caught it."""
+    spent_s: float
     said: str
 
 
-def hunt() -> int:
-    """Play until a rule is broken, for as long as a planted bug may live; print which and when."""
-    began, number = time.process_time(), -1
-    try:
-        for number, _ in episodes(HUNT_SEED):
-            if time.process_time() - began >= HUNT_CPU_S:
-                print(f"{number + 1} survived")
-                return 0
-    except BreachError as breach:
-        spent = time.process_time() - began
-        said = (str(breach).strip().splitlines() or ["?"])[-1]
-        caught = spent <= HUNT_CPU_S
-        print(f"{number + 2} {'caught' if caught else 'late'} {said}")
+def hunt(name: str, limit_s: float) -> int:
+    """Play until a rule is broken, for as long as a planted bug may live; print which and when.
+
+    The episode that caught it last time comes first; the code may have changed since, so others
+    follow.
+    """
+    began = time.process_time()
+    for seed, number in itertools.chain(_seeds().get(name, []), _others()):
+        try:
+            play(seed, number)
+        except BreachError as breach:
+            spent = time.process_time() - began
+            print(f"{seed} {number} {spent:.1f} {breach.rule}")
+            return 0
+        if time.process_time() - began >= limit_s:
+            break
+    print(f"0 0 {time.process_time() - began:.1f} survived")
     return 0
 
 
-def judge(name: str) -> Verdict:
+def _others() -> Iterator[tuple[int, int]]:
+    return ((HUNT_SEED, number) for number in itertools.count())
+
+
+def _seeds() -> dict[str, list[tuple[int, int]]]:
+    """Give, for each planted bug, the episode that is known to catch it: seed and number."""
+    known = json.loads(SEEDS.read_text("utf-8")) if SEEDS.exists() else {}
+    return {name: [(seed, number)] for name, (seed, number) in known.items()}
+
+
+def judge(name: str, limit_s: float = HUNT_CPU_S) -> Verdict:
     """Let a process of its own hunt one planted bug."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sim", "hunt", name],
+        [sys.executable, "-m", "tests.sim", "hunt", name, str(limit_s)],
         capture_output=True,
         text=True,
-        timeout=20 * HUNT_CPU_S,
+        timeout=20 * limit_s,
         check=False,
     )
-    words = (done.stdout.strip().splitlines() or [f"0 failed {done.stderr[-200:]}"])[-1]
-    count, fate, *said = words.split(maxsplit=2)
-    return Verdict(name, fate == "caught", int(count), " ".join(said) or fate)
+    words = (done.stdout.strip().splitlines() or [f"0 0 0 failed: {done.stderr[-200:]}"])[-1]
+    seed, number, spent, said = words.split(maxsplit=3)
+    caught = said != "survived" and not said.startswith("failed: ")
+    return Verdict(name, caught, int(seed), int(number), float(spent), said)
 
 
-def catch_all(names: list[str]) -> int:
-    """Plant one bug after another, and see that each is caught while the source itself passes."""
+def catch_all(names: list[str], limit_s: float = HUNT_CPU_S, *, rewrite: bool = False) -> int:
+    """Plant one bug after another, and see that each is caught while the source itself passes.
+
+    With `rewrite` the episodes that caught them are kept, to be the first that are tried.
+    """
     chosen = names or [mutant.name for mutant in mutants.MUTANTS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        verdicts = list(pool.map(judge, chosen))
-    for verdict in sorted(verdicts, key=lambda one: (one.caught, one.name)):
-        mark = "caught  " if verdict.caught else "SURVIVED"
-        print(f"{mark} {verdict.name} (episode {verdict.episodes}): {verdict.said[:90]}")
-    caught = sum(verdict.caught for verdict in verdicts)
-    needed = max((verdict.episodes for verdict in verdicts if verdict.caught), default=0)
-    toll, broken = _unpatched(needed)
+        verdicts = list(pool.map(functools.partial(judge, limit_s=limit_s), chosen))
+    for one in sorted(verdicts, key=lambda one: (one.caught, one.name)):
+        mark = "caught  " if one.caught else "SURVIVED"
+        where = f"{one.spent_s:.1f} s, seed {one.seed}, episode {one.number}"
+        print(f"{mark} {one.name} ({where}): {one.said[:90]}")
+    if rewrite:
+        _keep(verdicts)
+    caught = sum(one.caught for one in verdicts)
+    toll, broken = _unpatched({(one.seed, one.number) for one in verdicts if one.caught})
     for problem in broken:
         print(f"\nthe source itself breaks a rule:\n{problem}")
     print(f"caught {caught}/{len(verdicts)}; the source itself passes: {in_words(toll)}")
     return 0 if caught == len(verdicts) and not broken else 1
 
 
-def _unpatched(count: int) -> tuple[Toll, list[str]]:
+def _keep(verdicts: Iterable[Verdict]) -> None:
+    """Keep where bugs were caught, one line each, in order."""
+    known = {name: found[0] for name, found in _seeds().items()}
+    known |= {one.name: (one.seed, one.number) for one in verdicts if one.caught}
+    alive = {mutant.name for mutant in mutants.MUTANTS}
+    lines = [f'  "{name}": {list(known[name])}' for name in sorted(alive.intersection(known))]
+    SEEDS.write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
+def _unpatched(caught_in: set[tuple[int, int]]) -> tuple[Toll, list[str]]:
     """Play the episodes in which bugs were caught, with the source as it is."""
-    toll = Toll()
-    try:
-        for number, one in episodes(HUNT_SEED):
-            toll.add(one)
-            if number + 1 >= count:
-                break
-    except BreachError as breach:
-        return toll, [told(breach, HUNT_SEED)]
-    return toll, []
+    toll, broken = Toll(), []
+    for seed, number in sorted(caught_in):
+        try:
+            toll.add(play(seed, number))
+        except BreachError as breach:
+            breach.add_note(str(number))
+            broken.append(told(breach, seed))
+    return toll, broken

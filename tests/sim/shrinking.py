@@ -8,7 +8,7 @@ from contextlib import suppress
 import hypothesis
 from hypothesis import strategies as st
 
-from tests.sim.episode import BreachError, do
+from tests.sim.episode import BreachError, do, in_a_line
 from tests.sim.faults import Deed
 from tests.sim.world import World
 
@@ -55,7 +55,7 @@ def outcome(history: list[Deed], seed: int) -> str | None:
         for deed in history:
             do(world, deed)
     except Exception as why:  # noqa: BLE001 - a defect of the engine is a find as well
-        return f"{world.told()}\n{type(why).__name__}: {why}"
+        return f"{world.told()}\n\n{in_a_line(why)}"
     return None
 
 
