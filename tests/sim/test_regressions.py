@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from reconciler.model.event import Exited, OperationKind, Signal, TreeEmptied
+from reconciler.model.event import Exited, LookAtHost, OperationKind, Signal, TreeEmptied
 from reconciler.model.observed import Exit, State
 from reconciler.model.record import Memory
 from reconciler.model.spec import Condition, OnRestart, RestartPolicy, ServiceSpec
@@ -43,6 +43,11 @@ def flip_flop(before: ServiceSpec, between: ServiceSpec, **programs: Program) ->
     world.step()
     world.save(before)
     return world
+
+
+def by_hand(world: World, digest: str, **traits: Any) -> Run:
+    """Start a second process beside the one that a slot has."""
+    return world.host.start(slot("web"), Digest(digest), Program(**traits))
 
 
 # --- what is due is done ---------------------------------------------------------------------
@@ -102,6 +107,18 @@ def test_nobody_is_called_unkillable_whom_sigkill_has_not_reached() -> None:
     assert world.pids() == {}
 
 
+def test_a_stop_that_was_begun_comes_to_its_end_whatever_cannot_be_read_meanwhile() -> None:
+    world = World(service("web"), service("other"), web=DEAF)
+    world.settle()
+    world.forget_manifests()
+    lose_record(world)
+    world.save(service("other"))
+    world.pass_time(1)
+    world.save(service("other"), broken=["new"])
+    world.pass_time(20)
+    assert world.runs("web")[0].is_empty
+
+
 def test_a_restart_is_not_done_by_an_end_that_only_happened_to_come_after_it() -> None:
     web = service("web", restart=RestartPolicy.ON_FAILURE)
     world = World(web, web=Program(lives_for=seconds(3)))
@@ -110,6 +127,18 @@ def test_a_restart_is_not_done_by_an_end_that_only_happened_to_come_after_it() -
     world.ask(OperationKind.RESTART, "web")
     world.pass_time(20)
     assert len(world.runs("web")) == 2
+
+
+def test_a_look_whose_answer_was_lost_is_taken_again_soon() -> None:
+    world = World(service("web"))
+    world.settle()
+    second = by_hand(world, "another")
+    since = len(world.decisions)
+    world.host.drops_next.add("LookAtHost")
+    world.host.end(second, code=1)
+    world.pass_time(15)
+    commands = [command for decision in world.decisions[since:] for command in decision.commands]
+    assert sum(isinstance(command, LookAtHost) for command in commands) == 2
 
 
 # --- what an earlier daemon began -------------------------------------------------------------
@@ -181,11 +210,6 @@ def test_what_outlived_a_shutdown_has_not_crashed_when_it_ends_at_last() -> None
 
 
 # --- two processes in one slot ----------------------------------------------------------------
-
-
-def by_hand(world: World, digest: str, **traits: Any) -> Run:
-    """Start a second process beside the one that a slot has."""
-    return world.host.start(slot("web"), Digest(digest), Program(**traits))
 
 
 def test_a_second_process_does_not_keep_a_service_from_its_restart() -> None:
