@@ -62,6 +62,8 @@ class Run:
     """Whether it was sent SIGKILL, be it in vain."""
     is_by_hand: bool = False
     """Whether somebody started it in our place."""
+    is_endless: bool = False
+    """Whether it is work that never comes to its end by itself."""
 
     @property
     def pid(self) -> int:
@@ -158,6 +160,7 @@ class Machine:
         lives_for = program.lives_for
         if lives_for is None and is_oneshot:
             lives_for = program.oneshot_takes
+        run.is_endless = is_oneshot and lives_for is None
         if lives_for is not None:
             self.later(lives_for, lambda: self.end(run, code=program.code))
         return run
@@ -225,8 +228,14 @@ class Machine:
         self.programs = dict.fromkeys(self.programs, program)
         for run in self.all_live():
             run.program = program
+            if run.is_endless and program.oneshot_takes is not None:
+                self._end_later(run, program.oneshot_takes)
             if run.is_killed:
                 self.end(run, signal="SIGKILL", leaves_child=False)
+
+    def _end_later(self, run: Run, span: Nanos) -> None:
+        run.is_endless = False
+        self.later(span, lambda: self.end(run, code=0))
 
     def reboot(self) -> None:
         """End everything without a word, and begin another boot."""

@@ -47,8 +47,8 @@ START = seconds(100)
 ENDS = (Exited, TreeEmptied, HostLooked)
 """Events after which the holder may have something to forget."""
 READING_TAKES = milliseconds(20)
-CALMING = 30
-"""Seconds after which the last fault has had its last effect."""
+CALMING = 35
+"""Seconds after which the last fault has had its last effect, and the slow look has seen it."""
 WELL_BEHAVED = Program()
 
 
