@@ -48,7 +48,8 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             probe_said="",
         )
     )
-    await_ready(ledger, record, process.started)
+    # Its time begins when we hear of it: the host may have slept since it was started.
+    await_ready(ledger, record, ledger.now)
 
 
 def begun(record: SlotRecord, process: Process) -> SlotMemory:
@@ -76,7 +77,9 @@ def await_ready(ledger: Ledger, record: SlotRecord, since: Nanos) -> None:
         return
     if spec is not None and spec.is_oneshot:
         # It is at work from the start; only its end says more.
-        became_ready(ledger, replace(record, deadline=run_limit(spec, process)))
+        may_take = spec.start_timeout
+        until = None if may_take is None else Nanos(since + may_take)
+        became_ready(ledger, replace(record, deadline=until))
         return
     readiness = (spec.ready if spec else None) or DEFAULT_READINESS
     if spec is None or readiness.type is ReadyType.DELAY:
@@ -180,10 +183,11 @@ def probe_answered(ledger: Ledger, event: ProbeAnswered) -> None:
     process = record.process
     if process is None or process.run != event.run or record.state is not State.STARTING:
         return
-    if record.probing != event.serial:
-        return
     if event.passed:
+        # However late the answer is, this very process has proved ready.
         became_ready(ledger, record)
+        return
+    if record.probing != event.serial:
         return
     spec = ledger.spec(event.slot.service)
     interval = (spec.ready if spec and spec.ready else DEFAULT_READINESS).interval

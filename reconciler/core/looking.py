@@ -75,8 +75,12 @@ def has_heard_all(ledger: Ledger) -> bool:
 def put_off(ledger: Ledger, span: Nanos) -> None:
     """Put off the deadlines of processes by a span that must not count."""
     for record in ledger.timed_records():
-        if record.deadline is not None:
-            ledger.put(replace(record, deadline=Nanos(record.deadline + span)))
+        deadline, pending = record.deadline, record.pending
+        if deadline is not None:
+            deadline = Nanos(deadline + span)
+        if pending is not None:
+            pending = replace(pending, overdue_at=Nanos(pending.overdue_at + span))
+        ledger.put(replace(record, deadline=deadline, pending=pending))
     if ledger.lost_at is not None:
         ledger.lost_at = Nanos(ledger.lost_at + span)
 

@@ -30,6 +30,7 @@ DEEDS = 400
 CALM = "calm"
 ARRIVAL_TAKES = 1200
 """Seconds within which all is as wanted once the faults have stopped."""
+SETTLING = 90
 QUIET = 600
 ACTIONS_A_SLOT = 8
 """Commands that each slot may take to arrive: a stop, a kill, starts; with room for back-off."""
@@ -148,6 +149,8 @@ def come_to_rest(world: World, is_mended: bool, seed: int) -> None:
     else:
         world.step()
         world.until(lambda: _is_at_rest(world), within=ARRIVAL_TAKES)
+        # It may only have taken a breath.
+        world.pass_time(SETTLING)
     taken = _actions(world, since)
     may_take = ACTIONS_A_SLOT * (len(world.picture.services) * 2 + 2)
     assert taken <= may_take, f"{taken} actions to arrive"
@@ -209,7 +212,9 @@ def _follow_their_needs(world: World, specs: Iterable[ServiceSpec]) -> None:
                 continue
             for need in followed:
                 # Another instance of a need is no restart of it.
-                runs = world.host.machine.of(Slot(service=need, index=0))
+                machine = world.host.machine
+                slot = Slot(service=need, index=0)
+                runs = [one for one in machine.of(slot) if one.identity.boot == machine.boot]
                 was_there = any(one.started <= run.started for one in runs if one.exit)
                 newest = max((one.started for one in runs if not one.is_empty), default=run.started)
                 is_older = was_there and run.started < newest

@@ -459,7 +459,7 @@ class Rules:
             or other.started < self._restart_asked.get(name, Nanos(-1))
             or any(self._is_renewed(further, other) for further in spec.needs)
             for other in runs
-            if not other.is_empty
+            if not other.is_empty or other.id not in self._ended
         )
 
     def _ends_in_order(self, need: ServiceName) -> None:

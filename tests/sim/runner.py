@@ -247,6 +247,10 @@ def catch_all(names: list[str], limit_s: float = HUNT_CPU_S, *, rewrite: bool = 
     toll, broken = _unpatched({(one.seed, one.number) for one in verdicts if one.caught})
     for problem in broken:
         print(f"\nthe source itself breaks a rule:\n{problem}")
+    if caught < len(verdicts):
+        print(
+            "a fault or a rule is missing, or: python -m tests.sim mutants --seconds 60 --rewrite"
+        )
     print(f"caught {caught}/{len(verdicts)}; the source itself passes: {in_words(toll)}")
     return 0 if caught == len(verdicts) and not broken else 1
 

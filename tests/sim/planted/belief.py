@@ -45,14 +45,6 @@ REMOVAL = (
         story="A tab in a YAML file: what the file defined last is taken for deleted, and stopped.",
     ),
     Mutant(
-        name="a-move-of-a-manifest-goes-unnoticed",
-        module="reconciler/core/wants.py",
-        before="elif known.source != wanted.source:",
-        after="elif known.source.line != wanted.source.line:",
-        story="A manifest is renamed. Weeks later a typing error in the new file makes its service"
-        " disappear, because it is still looked for in the old one.",
-    ),
-    Mutant(
         name="stopped-for-want-of-a-good-manifest",
         module="reconciler/core/wishes.py",
         before='spared="no good version of its manifest is known" if may_run and not spec else "",',
@@ -63,15 +55,6 @@ REMOVAL = (
 )
 
 TARGET = (
-    Mutant(
-        name="kills-the-good-one",
-        module="reconciler/core/issuing.py",
-        before='serial = _command(ledger, stray, "SIGKILL", Scope.TREE, action.because)',
-        after="target = record.process or stray\n"
-        '        serial = _command(ledger, target, "SIGKILL", Scope.TREE, action.because)',
-        story="A second process is found in a slot. The one that served all along is killed, and"
-        " the stranger stays.",
-    ),
     Mutant(
         name="end-of-an-older-run-ends-this-one",
         module="reconciler/core/ends.py",
@@ -206,23 +189,6 @@ STALE = (
         " the daemon acts on a host that it cannot see.",
     ),
     Mutant(
-        name="any-answer-to-a-start-will-do",
-        module="reconciler/core/answers.py",
-        before="    if record.pending is not None and record.pending.serial == event.serial:\n"
-        "        settle_in(",
-        after="    if record.pending is not None:\n        settle_in(",
-        story="The late answer to an earlier start is taken for that to the present one: a process"
-        " that is long dead is shown as running.",
-    ),
-    Mutant(
-        name="any-failure-of-a-start-will-do",
-        module="reconciler/core/answers.py",
-        before="is_awaited = record.pending is not None and record.pending.serial == event.serial",
-        after="is_awaited = record.pending is not None",
-        story="The word that a start failed arrives a second time, during the next start. That one"
-        " counts as failed too, though it works, and is made once more.",
-    ),
-    Mutant(
         name="a-forgotten-slot-forgets-its-commands",
         module="reconciler/core/ledger.py",
         before="self.dropped[slot] = self.serial",
@@ -242,14 +208,6 @@ STALE = (
 )
 
 ONESHOTS = (
-    Mutant(
-        name="oneshot-always-restarts",
-        module="reconciler/core/backoff.py",
-        before="if spec.is_oneshot and well:",
-        after="if spec.is_oneshot and well and spec.restart is RestartPolicy.NEVER:",
-        story="A migration with the default restart policy runs again and again, as if it were a"
-        " server that keeps ending.",
-    ),
     Mutant(
         name="killed-counts-as-done",
         module="reconciler/core/backoff.py",

@@ -30,14 +30,6 @@ ARRIVAL = (
         " by the old one.",
     ),
     Mutant(
-        name="followers-do-not-follow",
-        module="reconciler/core/quiet.py",
-        before="if need.on_restart is OnRestart.RESTART:",
-        after="if need.on_restart is not OnRestart.RESTART:",
-        story="The certificate store is restarted, and the proxy that asked to be restarted with"
-        " it serves the old certificate until it runs out.",
-    ),
-    Mutant(
         name="one-instance-too-many-stays",
         module="reconciler/core/planner.py",
         before="for index, one in records if index >= wish.instances),",
@@ -171,22 +163,6 @@ GIVING_UP = (
         story="The holder restarts, and refuses starts for a moment. Services with few restarts"
         " allowed are given up though none of them ever failed.",
     ),
-    Mutant(
-        name="the-old-version-fails-for-the-new-one",
-        module="reconciler/core/ends.py",
-        before="if spec is None or memory.tried != spec.digest:",
-        after="if spec is None:",
-        story="The old version crashes while the new one waits for its turn. The new one is"
-        " reported as given up before it was tried.",
-    ),
-    Mutant(
-        name="a-start-that-times-out-is-no-failure",
-        module="reconciler/core/issuing.py",
-        before="after_stop=State.CRASHED if start_failed else State.STOPPED,",
-        after="after_stop=State.STOPPED,",
-        story="A service that never gets ready is stopped and started for ever: no back-off, no"
-        " end, and nobody is told.",
-    ),
 )
 
 REST = (
@@ -215,14 +191,6 @@ REST = (
         " version never starts.",
     ),
     Mutant(
-        name="a-oneshot-over-its-time-is-asked-for-ever",
-        module="reconciler/core/lifecycle.py",
-        before="(State.RUNNING, Signal.START_TIMED_OUT): State.STOPPING,",
-        after="(State.RUNNING, Signal.START_TIMED_OUT): State.RUNNING,",
-        story="A backup hangs beyond its startTimeout and ignores SIGTERM. It is asked again and"
-        " again, never killed, and there is no backup that week.",
-    ),
-    Mutant(
         name="wakes-at-once-for-ever",
         module="reconciler/core/passing.py",
         before="return min((at for at in _moments(ledger) if at > ledger.now), default=None)",
@@ -233,13 +201,6 @@ REST = (
 )
 
 REQUESTS = (
-    Mutant(
-        name="a-restart-of-the-healthy-is-ignored",
-        module="reconciler/core/quiet.py",
-        before="if spec is None or wanted.invalid or memory.restart_before is not None:",
-        after="if spec is None or wanted.invalid:",
-        story="`weaver restart web` says yes and does nothing, as long as web is well.",
-    ),
     Mutant(
         name="a-restart-is-over-before-it-began",
         module="reconciler/core/tidying.py",

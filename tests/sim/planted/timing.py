@@ -30,14 +30,6 @@ ONE_PROCESS = (
         story="A look that began before a start says that the slot is empty. It is believed, so"
         " the process just started counts as vanished and gets a twin.",
     ),
-    Mutant(
-        name="second-process-left-alone",
-        module="reconciler/core/planner.py",
-        before="if not names and not situation.strays:",
-        after="if not names:",
-        story="Two workers of one slot take jobs from one queue for weeks: as long as all else is"
-        " as wanted, nobody ends the one too many.",
-    ),
 )
 
 NEEDS_FIRST = (
@@ -80,22 +72,6 @@ NEEDS_FIRST = (
         after="if need.service in waiting and replacement and not replacement.blocked_by:",
         story="One commit adds a service and changes what it needs: the new one starts in the very"
         " moment in which its need is told to end, and crashes.",
-    ),
-    Mutant(
-        name="adopted-counts-as-ready",
-        module="reconciler/core/looking.py",
-        before="return readiness.type is ReadyType.DELAY and until - process.started",
-        after="return until - process.started",
-        story="The daemon is restarted while a database recovers its log. The database counts as"
-        " ready because it is a second old, and its dependents start.",
-    ),
-    Mutant(
-        name="ready-without-its-delay",
-        module="reconciler/core/answers.py",
-        before="at = Nanos(process.started + readiness.delay)",
-        after="at = process.started",
-        story="A service that dies within its first second was called ready before, so its"
-        " dependents were started for nothing.",
     ),
 )
 
@@ -184,14 +160,6 @@ TIME_ASIDE = (
         after="await_ready(ledger, moved, process.started)",
         story="The daemon is restarted during a deployment. Services that became ready meanwhile"
         " are over their startTimeout before anybody asks them, and are all stopped.",
-    ),
-    Mutant(
-        name="start-clock-runs-while-the-holder-is-away",
-        module="reconciler/core/looking.py",
-        before="put_off(ledger, Nanos(ledger.now - ledger.lost_at))",
-        after="put_off(ledger, Nanos(0))",
-        story="While the holder cannot be reached nobody asks services whether they are ready; as"
-        " soon as it can be, those that started are stopped for having taken too long.",
     ),
 )
 
