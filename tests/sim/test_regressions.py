@@ -433,6 +433,36 @@ def test_a_dependent_whose_start_takes_too_long_ends_before_its_need_does() -> N
     assert web_before.exit.at <= db_before.asked_at
 
 
+def test_proof_of_readiness_counts_though_the_next_probe_was_asked_already() -> None:
+    world = World(probed("web", start_timeout=seconds(10)))
+    world.host.delays["Probe"] = seconds(7)
+    world.until(lambda: world.happened("service.starting") != [])
+    world.pass_time(7.5)
+    assert world.state("web") is State.RUNNING
+
+
+def test_a_sleep_while_a_start_is_on_its_way_is_no_time_to_get_ready_in() -> None:
+    world = World(probed("web", start_timeout=seconds(10)))
+    world.host.delays["Spawn"] = seconds(1)
+    world.until(lambda: world.runs("web") != [])
+    world.sleep(3600)
+    world.settle()
+    assert len(world.runs("web")) == 1
+
+
+def test_a_sleep_while_a_stop_is_on_its_way_puts_off_its_end_once() -> None:
+    world = World(service("web", stop_timeout=seconds(5)), web=Program(ends_in=None))
+    world.settle()
+    world.host.delays["Signal"] = seconds(1)
+    world.save()
+    world.ask(OperationKind.RESTART, "web")
+    world.save(service("web", stop_timeout=seconds(5), edition=2))
+    world.until(lambda: world.runs("web")[0].asked_at is not None)
+    world.sleep(3600)
+    world.pass_time(20)
+    assert len(world.runs("web")) == 2
+
+
 # --- around the engine ------------------------------------------------------------------------
 
 
