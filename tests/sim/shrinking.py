@@ -21,13 +21,13 @@ class StillBrokenError(Exception):
     """A shorter history breaks the same rule."""
 
 
-def shortest(breach: BreachError) -> tuple[list[Deed], str]:
+def shortest(breach: BreachError, tries: int = TRIES) -> tuple[list[Deed], str]:
     """Give the shortest history found that breaks the same rule, and how it ends."""
     whole, rule = breach.history, rule_of(str(breach))
     found = [(whole, str(breach))]
 
     @hypothesis.settings(
-        max_examples=TRIES,
+        max_examples=tries,
         database=None,
         deadline=None,
         derandomize=True,

@@ -454,11 +454,10 @@ def test_a_sleep_while_a_stop_is_on_its_way_puts_off_its_end_once() -> None:
     world = World(service("web", stop_timeout=seconds(5)), web=Program(ends_in=None))
     world.settle()
     world.host.delays["Signal"] = seconds(1)
-    world.save()
-    world.ask(OperationKind.RESTART, "web")
     world.save(service("web", stop_timeout=seconds(5), edition=2))
     world.until(lambda: world.runs("web")[0].asked_at is not None)
     world.sleep(3600)
+    world.stall(1)
     world.pass_time(20)
     assert len(world.runs("web")) == 2
 
