@@ -136,14 +136,6 @@ WAKING = (
         story="Services without a readiness check are starting for ever, and what needs them waits"
         " as long.",
     ),
-    Mutant(
-        name="start-timeout-missed-by-a-tick",
-        module="reconciler/core/quiet.py",
-        before="if record.deadline is not None and record.deadline <= now:",
-        after="if record.deadline is not None and record.deadline < now:",
-        story="The daemon wakes at the very moment a start times out, finds nothing to do, and"
-        " goes back to sleep; a service that hangs at its start hangs on.",
-    ),
 )
 
 GIVING_UP = (

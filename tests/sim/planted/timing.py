@@ -153,14 +153,6 @@ TIME_ASIDE = (
         story="A laptop is closed while a service stops. On waking an hour has passed, and the"
         " service is killed with its file half-written.",
     ),
-    Mutant(
-        name="start-clock-runs-while-the-daemon-is-away",
-        module="reconciler/core/looking.py",
-        before="await_ready(ledger, moved, ledger.now)",
-        after="await_ready(ledger, moved, process.started)",
-        story="The daemon is restarted during a deployment. Services that became ready meanwhile"
-        " are over their startTimeout before anybody asks them, and are all stopped.",
-    ),
 )
 
 BACK_OFF = (
