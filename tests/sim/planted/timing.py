@@ -146,6 +146,22 @@ PATIENCE = (
 
 TIME_ASIDE = (
     Mutant(
+        name="a-sleep-is-put-off-twice",
+        module="reconciler/core/looking.py",
+        before="pending = replace(pending, overdue_at=Nanos(pending.overdue_at + span))",
+        after="pending = replace(pending, overdue_at=pending.overdue_at)",
+        story="A laptop is closed while a service is being stopped. What does not obey is killed a"
+        " whole night late.",
+    ),
+    Mutant(
+        name="a-start-is-slept-through",
+        module="reconciler/core/answers.py",
+        before="await_ready(ledger, record, ledger.now)",
+        after="await_ready(ledger, record, process.started)",
+        story="A laptop is closed while a service starts. It is killed on waking, for a startTimeout"
+        " in which nobody was awake.",
+    ),
+    Mutant(
         name="sleep-counts-as-time-to-stop",
         module="reconciler/core/passing.py",
         before="put_off(ledger, Nanos(ledger.now - ledger.stepped_at))",
