@@ -158,8 +158,8 @@ TIME_ASIDE = (
         module="reconciler/core/answers.py",
         before="await_ready(ledger, record, ledger.now)",
         after="await_ready(ledger, record, process.started)",
-        story="A laptop is closed while a service starts. It is killed on waking, for a startTimeout"
-        " in which nobody was awake.",
+        story="A laptop is closed while a service starts. It is killed on waking, for a"
+        " startTimeout in which nobody was awake.",
     ),
     Mutant(
         name="sleep-counts-as-time-to-stop",
