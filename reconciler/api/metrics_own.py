@@ -161,7 +161,7 @@ class _Own:
 def _word(command: Command) -> str:
     match command:
         case Spawn():
-            return "start"
+            return "start" if command.errand is None else "hook"
         case Signal():
             return "signal"
         case Probe():

@@ -31,6 +31,7 @@ from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch
 from reconciler.manifest.config import effective
 from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe, effect_of
+from reconciler.model.event import Errand
 from reconciler.model.observed import Process, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
@@ -177,7 +178,9 @@ class Preparation:
         self._log_dir = str(paths.logs)
         self._base = _base_environment()
 
-    def __call__(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Launch:
+    def __call__(
+        self, spec: ServiceSpec, slot: Slot, run: RunId, errand: Errand | None = None
+    ) -> Launch:
         """Give one start, with nothing left to resolve. Raises ManifestError for an env file."""
         around = Surroundings(
             root=self._root,
@@ -185,7 +188,7 @@ class Preparation:
             base_env=self._base,
             file_env=self._file_environment(spec),
         )
-        return launch(spec, slot, run, around)
+        return launch(spec, slot, run, around, errand)
 
     def place(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Place:
         """Give where a slot's probing commands run."""

@@ -9,7 +9,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.strays import kill_answered
 from reconciler.model.event import ProbeAnswered, SignalAnswered, Spawned, SpawnFailed
-from reconciler.model.observed import Process, State
+from reconciler.model.observed import Process, Role, State
 from reconciler.model.record import Pending, SlotMemory, SlotRecord
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, Readiness, ReadyType, ServiceSpec
 from reconciler.model.units import Nanos, in_seconds, seconds
@@ -23,6 +23,8 @@ DEFAULT_READINESS = Readiness()
 
 def spawned(ledger: Ledger, event: Spawned) -> None:
     """Take a new process into its slot, unless nobody waits for it: then look at the host."""
+    if event.process.role is not Role.MAIN:
+        return
     slot, run = event.process.slot, event.process.run
     record = ledger.record(slot)
     if record.process is not None and record.process.run == run:

@@ -8,7 +8,7 @@ from reconciler.core.backoff import after_failure, end_in_words, ended_well, wan
 from reconciler.core.ledger import EARLY_ENDS_KEPT, NOTHING, Data, EarlyEnd, Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.model.event import Exited, TreeEmptied
-from reconciler.model.observed import Exit, Process, Slot, State
+from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.record import SlotRecord, Trouble
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, RunId
@@ -23,6 +23,8 @@ _FOUND_AGAIN = {
 
 def exited(ledger: Ledger, event: Exited) -> None:
     """Take in the end of a main process, or keep it until its start was heard of."""
+    if event.role is not Role.MAIN:
+        return
     record = ledger.record(event.slot)
     process = record.process
     if process is None or process.run != event.run:
@@ -35,6 +37,8 @@ def exited(ledger: Ledger, event: Exited) -> None:
 
 def tree_emptied(ledger: Ledger, event: TreeEmptied) -> None:
     """Take in that nothing of a run is left, or keep it until its start was heard of."""
+    if event.role is not Role.MAIN:
+        return
     record = ledger.record(event.slot)
     process = record.process
     if process is None or process.run != event.run:

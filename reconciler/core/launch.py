@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.model.event import Errand
 from reconciler.model.observed import Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId
@@ -38,17 +39,30 @@ class Launch:
     log_file: str
 
 
-def launch(spec: ServiceSpec, slot: Slot, run: RunId, surroundings: Surroundings) -> Launch:
+def launch(
+    spec: ServiceSpec,
+    slot: Slot,
+    run: RunId,
+    surroundings: Surroundings,
+    errand: Errand | None = None,
+) -> Launch:
     """Resolve a spec for one slot and one run.
 
     Relative paths are the repository's: `cwd`, a command with a slash, `logFile`. The service's
     own `env` wins over everything but WEAVER_RUN, the mark that its processes are found by.
+    An errand runs in the same surroundings, with its own command and some more variables.
     """
     root = surroundings.root
-    words = [expand(word, slot) for word in (*spec.interpreter, *spec.command, *spec.args)]
+    said = (*spec.interpreter, *spec.command, *spec.args)
+    is_shell, more = spec.shell, {}
+    if errand is not None:
+        said, is_shell = (*errand.hook.command, *errand.hook.args), errand.hook.shell
+        more = {name: expand(value, slot) for name, value in errand.hook.env.items()}
+        more |= {"WEAVER_HOOK": errand.role.value, **errand.env}
+    words = [expand(word, slot) for word in said]
     own = {name: expand(value, slot) for name, value in spec.env.items()}
     return Launch(
-        argv=_argv(spec, words, slot, root),
+        argv=_argv(words, slot, root, is_shell=is_shell),
         env={
             **surroundings.base_env,
             "PYTHONUNBUFFERED": "1",
@@ -56,6 +70,7 @@ def launch(spec: ServiceSpec, slot: Slot, run: RunId, surroundings: Surroundings
             "WEAVER_INSTANCE": str(slot.index),
             **surroundings.file_env,
             **own,
+            **more,
             "WEAVER_RUN": run,
         },
         cwd=beneath(root, expand(spec.cwd, slot)),
@@ -70,8 +85,8 @@ def log_file(spec: ServiceSpec | None, slot: Slot, surroundings: Surroundings) -
     return f"{surroundings.log_dir}/{slot.service}/{slot.index}.log"
 
 
-def _argv(spec: ServiceSpec, words: list[str], slot: Slot, root: str) -> tuple[str, ...]:
-    if spec.shell:
+def _argv(words: list[str], slot: Slot, root: str, *, is_shell: bool) -> tuple[str, ...]:
+    if is_shell:
         # sh -c TEXT NAME ARG...: what follows the text is $0, $1 ...
         text, *rest = words
         return (_SHELL, "-c", text, slot.service, *rest)

@@ -20,7 +20,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.strays import is_answer_overdue, keep_strays
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
-from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot, State
+from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ReadyType
 from reconciler.model.units import Digest, Nanos, Serial, seconds
@@ -87,7 +87,7 @@ def put_off(ledger: Ledger, span: Nanos) -> None:
 
 def host_looked(ledger: Ledger, event: HostLooked) -> None:
     """Bring every slot to what was found, but for slots touched after the look began."""
-    look = event.look
+    look = replace(event.look, processes=_mains(event.look))
     if look.serial <= ledger.newest_look:
         return
     _see(ledger, look.serial)
@@ -108,6 +108,10 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
         for run, early in ledger.early.items()
         if early.slot in unclaimed or ledger.record(early.slot).pending is not None
     }
+
+
+def _mains(look: Look) -> tuple[Process, ...]:
+    return tuple(process for process in look.processes if process.role is Role.MAIN)
 
 
 def _see(ledger: Ledger, serial: Serial) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.desired import ManifestSet
-from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot, State
+from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
-from reconciler.model.spec import Readiness, ServiceSpec
+from reconciler.model.spec import Hook, Readiness, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
 
 # --- events: facts the world reports ---------------------------------------------------------
@@ -71,6 +71,7 @@ class Exited:
     slot: Slot
     run: RunId
     exit: Exit
+    role: Role = Role.MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ class TreeEmptied:
 
     slot: Slot
     run: RunId
+    role: Role = Role.MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,18 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """What to run beside a slot's main process instead of the service itself."""
+
+    role: Role
+    hook: Hook
+    place: int = 0
+    """Of several commands of its role, which one it is; counted from 0."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What tells it of its occasion; wins over all other variables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Spawn:
     """Start a process; answered by `Spawned` or `SpawnFailed`."""
 
@@ -164,6 +178,13 @@ class Spawn:
     slot: Slot
     spec: ServiceSpec
     because: str
+    errand: Errand | None = None
+    """None: the service itself is started."""
+
+    @property
+    def role(self) -> Role:
+        """Give what the process is there for."""
+        return Role.MAIN if self.errand is None else self.errand.role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

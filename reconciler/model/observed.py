@@ -20,6 +20,18 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Role(StrEnum):
+    """What a process of a slot is there for: the service itself, or an errand beside it."""
+
+    MAIN = "main"
+    PRE_START = "preStart"
+    POST_START = "postStart"
+    PRE_STOP = "preStop"
+    POST_STOP = "postStop"
+    ON_FAILURE = "onFailure"
+    RELOAD = "reload"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Slot:
     """One of a service's instances, counted from 0. A key: never parsed back from its text."""
@@ -76,6 +88,9 @@ class Process:
     """Set once the main process ended."""
     tree_empty: bool = False
     """Whether nothing of its tree is left."""
+    role: Role = Role.MAIN
+    place: int = 0
+    """Of several commands of its role, which one it is; counted from 0."""
 
     @property
     def is_live(self) -> bool:

@@ -120,6 +120,22 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A command that is run on an occasion, in the surroundings of its service."""
+
+    command: tuple[str, ...]
+    """Words; with `shell`, the one text that /bin/sh -c gets."""
+    args: tuple[str, ...] = ()
+    shell: bool = False
+    timeout: Nanos = seconds(30)
+    """It is killed with all that it started when this is over."""
+    user: str = ""
+    """Empty: the user of its service."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Beside the variables of its service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     """One service as wanted."""
 

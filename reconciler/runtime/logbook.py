@@ -35,6 +35,8 @@ class Logbook:
 
     def mark_start(self, command: Spawn) -> None:
         """Note where a run's output begins."""
+        if command.errand is not None:
+            return
         self._logs.mark_start(self._source(command.spec, command.slot, None))
 
     async def keep_index(self, daemon: Daemon) -> None:

@@ -19,6 +19,7 @@ from reconciler.adapters.native import NativeHost, start_holder
 from reconciler.core.launch import Launch, Surroundings, launch
 from reconciler.holder import tree, wire
 from reconciler.model.event import (
+    Errand,
     Event,
     Exited,
     HostLooked,
@@ -32,15 +33,15 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Process, Slot
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.observed import Process, Role, Slot
+from reconciler.model.spec import Hook, ServiceSpec
 from reconciler.model.units import Digest, RunId, Serial, ServiceName
 from reconciler.ports import HostError
 from tests.holder.rig import PATH
 
 pytestmark = pytest.mark.real
 
-Prepare = Callable[[ServiceSpec, Slot, RunId], Launch]
+Prepare = Callable[[ServiceSpec, Slot, RunId, Errand | None], Launch]
 
 
 class Desk:
@@ -54,11 +55,13 @@ class Desk:
         self._serial = 0
         self._news = asyncio.Event()
 
-    def prepare(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Launch:
+    def prepare(
+        self, spec: ServiceSpec, slot: Slot, run: RunId, errand: Errand | None = None
+    ) -> Launch:
         surroundings = Surroundings(
             root=str(self.root), log_dir=str(self.root / "logs"), base_env={"PATH": PATH}
         )
-        return launch(spec, slot, run, surroundings)
+        return launch(spec, slot, run, surroundings, errand)
 
     async def open(self) -> None:
         await self.host.open(self._hear)
@@ -206,6 +209,30 @@ async def test_a_start_that_fails_says_at_which_step(desk: Desk) -> None:
 
 
 @with_desk
+async def test_an_errand_runs_beside_the_main_process_and_is_known_by_its_role(desk: Desk) -> None:
+    main = await desk.start("web", "sleep", "1000")
+    spec = ServiceSpec(name=main.slot.service, digest=Digest("d1"), env={"A": "1"})
+    said = 'echo "$WEAVER_HOOK $WEAVER_SERVICE $A $B $WEAVER_RESULT"; exec sleep 1000'
+    hook = Hook(command=(said,), shell=True, env={"B": "2"})
+    errand = Errand(role=Role.POST_STOP, hook=hook, place=1, env={"WEAVER_RESULT": "success"})
+    event = await desk.host.perform(
+        Spawn(serial=Serial(90), slot=main.slot, spec=spec, because="test", errand=errand)
+    )
+    assert isinstance(event, Spawned), event
+    side = event.process
+    assert (side.slot, side.role, side.place) == (main.slot, Role.POST_STOP, 1)
+    await desk.kill_holder()
+    shown = await desk.look()
+    assert (shown[side.run].role, shown[side.run].place) == (Role.POST_STOP, 1)
+    assert shown[main.run].role is Role.MAIN
+    assert await desk.signal(side, "SIGKILL", Scope.TREE) == ""
+    emptied = await desk.heard(TreeEmptied, side)
+    assert emptied == TreeEmptied(slot=main.slot, run=side.run, role=Role.POST_STOP)
+    log = desk.root / "logs" / "web" / "0.log"
+    assert log.read_text() == "postStop web 1 2 success\n"
+
+
+@with_desk
 async def test_a_slot_that_is_not_empty_is_busy_and_no_failure(desk: Desk) -> None:
     process = await desk.start("web", "sleep", "1000")
     event = await desk.spawn("web", "sleep", "1000")
@@ -215,7 +242,7 @@ async def test_a_slot_that_is_not_empty_is_busy_and_no_failure(desk: Desk) -> No
 
 
 def test_a_start_that_cannot_be_prepared_is_a_failure_and_no_exception(tmp_path: Path) -> None:
-    def prepare(_spec: ServiceSpec, _slot: Slot, _run: RunId) -> Launch:
+    def prepare(_spec: ServiceSpec, _slot: Slot, _run: RunId, _: Errand | None) -> Launch:
         raise FileNotFoundError(2, "no such file", "secrets.env")
 
     async def inside() -> None:

@@ -15,10 +15,17 @@ from pathlib import Path
 from reconciler.adapters.native.command import not_found
 from reconciler.adapters.native.link import LinkLost, Message
 from reconciler.adapters.native.session import Session, Tell
-from reconciler.adapters.native.translate import process_of, refusal_of, signal_number, tag_of
+from reconciler.adapters.native.translate import (
+    holder_slot,
+    process_of,
+    refusal_of,
+    signal_number,
+    tag_of,
+)
 from reconciler.core.launch import Launch
 from reconciler.holder import wire
 from reconciler.model.event import (
+    Errand,
     Event,
     HostLooked,
     HostLost,
@@ -39,7 +46,7 @@ LOOK_PATIENCE_S = 5.0
 NEEDS_NO_WAKING = (signal.SIGKILL, signal.SIGCONT, signal.SIGSTOP)
 LOST = "the holder was lost before it answered"
 
-Prepare = Callable[[ServiceSpec, Slot, RunId], Launch]
+Prepare = Callable[[ServiceSpec, Slot, RunId, Errand | None], Launch]
 
 
 class NativeHost:
@@ -96,11 +103,11 @@ class NativeHost:
 
     async def _spawn(self, command: Spawn) -> Event:
         run = RunId(secrets.token_hex(8))
-        spec, slot = command.spec, command.slot
+        slot = command.slot
         failed = functools.partial(SpawnFailed, serial=command.serial, slot=slot)
         try:
             async with self._turn:
-                order = _order(await self._prepared(spec, slot, run), command, run)
+                order = _order(await self._prepared(command, run), command, run)
                 answer = self._session.ask("spawn", **order)
             said = await answer
         except LinkLost:
@@ -117,10 +124,11 @@ class NativeHost:
         self._session.started(process)
         return Spawned(serial=command.serial, process=process)
 
-    async def _prepared(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Launch:
+    async def _prepared(self, command: Spawn, run: RunId) -> Launch:
+        spec, slot, errand = command.spec, command.slot, command.errand
         if spec.env_file:
-            return await asyncio.to_thread(self._prepare, spec, slot, run)
-        return self._prepare(spec, slot, run)
+            return await asyncio.to_thread(self._prepare, spec, slot, run, errand)
+        return self._prepare(spec, slot, run, errand)
 
     async def _signal(self, command: Signal) -> Event:
         answered = functools.partial(SignalAnswered, serial=command.serial, slot=command.slot)
@@ -175,13 +183,14 @@ async def _refused(failed: SpawnFailed, order: Message) -> SpawnFailed:
 
 
 def _order(launch: Launch, command: Spawn, run: RunId) -> Message:
+    place = command.errand.place if command.errand is not None else 0
     return {
-        "slot": str(command.slot),
+        "slot": holder_slot(command.slot, command.role),
         "run": run,
         "argv": list(launch.argv),
         "env": dict(launch.env),
         "cwd": launch.cwd,
         "stdout": launch.log_file,
         "stderr": None,
-        "tag": tag_of(command.slot, command.spec.digest),
+        "tag": tag_of(command.slot, command.spec.digest, command.role, place),
     }

@@ -16,7 +16,7 @@ from typing import Any
 from reconciler import __version__
 from reconciler.adapters.native.link import Link, LinkLost, Message
 from reconciler.adapters.native.start import reach_holder
-from reconciler.adapters.native.translate import exit_of, process_of, tag_of
+from reconciler.adapters.native.translate import exit_of, holder_slot, process_of, tag_of
 from reconciler.holder import wire
 from reconciler.model.event import Event, Exited, HostLost, TreeEmptied
 from reconciler.model.observed import Process
@@ -116,10 +116,11 @@ class Session:
         if event["event"] == "exited":
             ended = replace(process, exit=exit_of(event))
             self._known[process.run] = ended
-            self._tell(Exited(slot=process.slot, run=process.run, exit=exit_of(event)))
+            slot, role = process.slot, process.role
+            self._tell(Exited(slot=slot, run=process.run, exit=exit_of(event), role=role))
         elif event["event"] == "empty":
             del self._known[process.run]
-            self._tell(TreeEmptied(slot=process.slot, run=process.run))
+            self._tell(TreeEmptied(slot=process.slot, run=process.run, role=process.role))
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -173,12 +174,12 @@ class Session:
         for process in missing:
             answer = await link.ask(
                 "adopt",
-                slot=str(process.slot),
+                slot=holder_slot(process.slot, process.role),
                 run=process.run,
                 pid=process.id.pid or None,
                 born=process.id.born or None,
                 at=process.started,
-                tag=tag_of(process.slot, process.digest),
+                tag=tag_of(process.slot, process.digest, process.role, process.place),
             )
             log.warning("the holder did not know %s: %s", process.slot, answer.get("error", "told"))
         self._know([*listed, *missing])

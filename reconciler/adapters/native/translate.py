@@ -6,15 +6,25 @@ import signal
 from typing import Any
 
 from reconciler.model.event import SpawnFailed
-from reconciler.model.observed import Exit, Process, ProcessId, Slot
+from reconciler.model.observed import Exit, Process, ProcessId, Role, Slot
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
 
 Message = dict[str, Any]
 
 
-def tag_of(slot: Slot, digest: Digest) -> Message:
-    """Give what the holder keeps with a process for us: whose it is, and of which spec."""
-    return {"service": slot.service, "index": slot.index, "digest": digest}
+def tag_of(slot: Slot, digest: Digest, role: Role = Role.MAIN, place: int = 0) -> Message:
+    """Give what the holder keeps with a process for us: whose it is, of which spec, what for."""
+    tag = {"service": slot.service, "index": slot.index, "digest": digest}
+    return tag if role is Role.MAIN else tag | {"role": role.value, "place": place}
+
+
+def holder_slot(slot: Slot, role: Role = Role.MAIN) -> str:
+    """Name the place that a process has with the holder: one at a time for each role.
+
+    >>> holder_slot(Slot(service=ServiceName("web"), index=0), Role.PRE_START)
+    'web-0/preStart'
+    """
+    return str(slot) if role is Role.MAIN else f"{slot}/{role}"
 
 
 def process_of(run: Message, boot: str) -> Process:
@@ -29,6 +39,8 @@ def process_of(run: Message, boot: str) -> Process:
         started=Nanos(run["at"]),
         exit=None if run["exit"] is None else exit_of(run["exit"]),
         tree_empty=run["empty"],
+        role=Role(tag.get("role", Role.MAIN)),
+        place=tag.get("place", 0),
     )
 
 

@@ -164,7 +164,7 @@ class _Desk:
                 (
                     self._place.life,
                     command.serial,
-                    "spawn" if isinstance(command, Spawn) else f"signal {command.signal}",
+                    _kind(command),
                     command.slot.service,
                     command.slot.index,
                     None if isinstance(command, Spawn) else command.run,
@@ -301,3 +301,9 @@ def _event(seq: int, at: Moment, happening: Happening) -> EventRecord:
         actor=happening.actor or at.actor,
         data=dict(happening.data),
     )
+
+
+def _kind(command: Spawn | Signal) -> str:
+    if isinstance(command, Signal):
+        return f"signal {command.signal}"
+    return "spawn" if command.errand is None else f"spawn {command.role}"
