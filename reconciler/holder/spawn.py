@@ -1,15 +1,28 @@
-"""Execute a program as a service: in its own session, with clean signals and nothing inherited."""
+"""Execute a program as a service: in its own session, with clean signals and nothing inherited.
+
+There are two ways. posix_spawn is the fast one, for whatever asks for nothing else. A start with
+an `identity` (see identity.py) or into a cgroup goes by fork (see fork.py), in this order: join
+the cgroup, begin a session, reset the signals, raise limits, nice, umask, become the user, set
+noNewPrivileges, open what only the user may open, place the streams, enter the folder, lower
+limits, execute.
+"""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import resource
 import signal
-import stat
+
+from reconciler.holder import fork, streams
+from reconciler.holder.identity import Identity
 
 TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.holder.identity import Step
     from reconciler.holder.wire import Message
 
 # Python ignores SIGPIPE and SIGXFSZ, the holder some more: an ignored signal would stay so.
@@ -31,20 +44,26 @@ class Standing:
     """What the holder claims for itself and a service must not inherit."""
 
     def __init__(self) -> None:
-        self._files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self._limits = ((self._files, most), (most, most))
+        self.files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        """What a service gets, which asks for nothing else."""
         self._oom_fd, self._oom = _open_oom_score()
         self.claim()
 
     def claim(self) -> None:
         """Claim all descriptors that the host allows, and to be killed last for memory."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits[1])
+        _, most = self.files
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._score(min(self._oom, OOM_SCORE))
 
     def waive(self) -> None:
         """Go back to what a service shall have."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, self._limits[0])
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.files)
         self._score(max(self._oom, 0))
+
+    def steps(self) -> Iterator[Step]:
+        """Yield what a child does to go back; its descriptors are an affair of its identity."""
+        if self._oom_fd >= 0:
+            yield "oom", "reset oom_score_adj", functools.partial(_set_score, max(self._oom, 0))
 
     def _score(self, score: int) -> None:
         if self._oom_fd < 0:
@@ -56,72 +75,135 @@ class Standing:
             self._oom_fd = -1
 
 
-def spawn(order: Message, standing: Standing) -> int:
-    """Execute a program and give its pid; Refused tells at which step that failed, and why."""
-    argv, env, cwd = order["argv"], order["env"], order["cwd"]
-    step, thing = "log", f"open {order['stdout']}"
-    outputs: list[int] = []
+def spawn(order: Message, standing: Standing, cgroup: int = -1) -> int:
+    """Execute a program and give its pid; Refused tells at which step that failed, and why.
+
+    With a `cgroup`, a descriptor of its folder, or an identity of its own the program is executed
+    by fork; else by vfork, which is faster, and as fast however much memory we have.
+    """
+    start = _Start(order)
     try:
-        outputs.append(_open_log(order["stdout"]))
-        if order["stderr"] not in (None, order["stdout"]):
-            thing = f"open {order['stderr']}"
-            outputs.append(_open_log(order["stderr"]))
-        step, thing = "cwd", f"enter {cwd}"
-        os.chdir(cwd)
-        step, thing = "exec", f"run {argv[0] if argv else 'an empty command'}"
-        program = _locate(argv[0], env.get("PATH", os.defpath))
-        return _execute(program, argv, env, outputs, standing)
-    except (OSError, ValueError, TypeError, IndexError) as error:
-        raise _refusal(step, thing, error) from error
+        if cgroup < 0 and not order.get("identity"):
+            return start.by_vfork(standing)
+        return start.by_fork(standing, cgroup)
+    except fork.ChildError as failed:
+        raise _refusal(failed.step, failed.thing, failed.error) from failed
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise _refusal(start.step, start.thing, error) from error
     finally:
+        start.close()
+
+
+class _Start:
+    """One start under way: what it does just now, and what it has opened."""
+
+    def __init__(self, order: Message) -> None:
+        self.step, self.thing = "request", "read the order"
+        self._argv: list[str] = order["argv"]
+        self._env: dict[str, str] = order["env"]
+        self._cwd: str = order["cwd"]
+        self._root: str = order.get("root", "/")
+        self._input: str = order.get("stdin") or os.devnull
+        self._outputs: list[str] = [order["stdout"], order["stderr"] or order["stdout"]]
+        self._identity = order.get("identity") or {}
+        self._open: dict[tuple[str, str], int] = {}
+        """What was opened: `stdin` or `log`, and its path."""
+
+    def close(self) -> None:
+        """Let go of what was opened, and of the service's folder."""
         os.chdir("/")
-        for fd in outputs:
+        for fd in self._open.values():
             os.close(fd)
 
+    def by_vfork(self, standing: Standing) -> int:
+        """Execute as ourselves; what exec says comes back as such."""
+        for path in self._outputs:
+            self._have("log", path, streams.open_log)
+        self._have("stdin", self._input, streams.open_input)
+        self._at("cwd", f"enter {self._cwd}")
+        os.chdir(self._cwd)
+        self._at("exec", f"run {self._name()}")
+        program = _locate(self._argv[0], self._search())
+        actions = [(os.POSIX_SPAWN_DUP2, fd, at) for at, fd in enumerate(self._streams())]
+        standing.waive()
+        try:
+            return os.posix_spawn(
+                program,
+                self._argv,
+                self._env,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=RESET_SIGNALS,
+            )
+        finally:
+            standing.claim()
 
-def _execute(
-    program: str, argv: list[str], env: dict[str, str], outputs: list[int], standing: Standing
-) -> int:
-    """Execute by vfork, which takes the same short time however many services there are.
+    def by_fork(self, standing: Standing, cgroup: int) -> int:
+        """Execute with an identity and in a cgroup of its own.
 
-    It gives exec's own errno, and a program that ends with 127 stays just that.
-    """
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, outputs[0], 1),
-        (os.POSIX_SPAWN_DUP2, outputs[-1], 2),
-    ]
-    standing.waive()
-    try:
-        return os.posix_spawn(
-            program,
-            argv,
-            env,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=(),
-            setsigdef=RESET_SIGNALS,
-        )
-    finally:
-        standing.claim()
+        A log file that somebody else may have put there is opened with the user's rights, as is
+        the input: with ours, a link would lead to what the user may not touch.
+        """
+        self._at("identity", "read who it shall be")
+        identity = Identity(self._identity, standing.files)
+        for path in self._outputs:
+            if identity.uid is None or identity.gid is None:
+                self._have("log", path, streams.open_log)
+            elif streams.is_ours_alone(path, self._root):
+                give = functools.partial(streams.open_log_for, uid=identity.uid, gid=identity.gid)
+                self._have("log", path, give)
+        self._at("exec", f"run {self._name()}")
+        steps = [*standing.steps(), *self._steps(identity)]
+        self._at("fork", f"run {self._name()}")
+        try:
+            return fork.execute(steps, cgroup)
+        except OSError as error:
+            why = f"no room for a process: {_lower(str(error.strerror))}"
+            raise OSError(error.errno, why) from error
+
+    def _steps(self, identity: Identity) -> Iterator[Step]:
+        """Yield what the child does, the last of which is to become the program."""
+        yield "session", "begin a session", os.setsid
+        yield "signals", "reset the signals", fork.reset_signals
+        yield from identity.steps()
+        for path in self._outputs:
+            have = functools.partial(self._have, "log", path, streams.open_log)
+            yield "log", f"open {path}", have
+        have = functools.partial(self._have, "stdin", self._input, streams.open_input)
+        yield "stdin", f"open {self._input}", have
+        yield "streams", "have its streams", lambda: fork.place_streams(self._streams())
+        yield "cwd", f"enter {self._cwd}", functools.partial(os.chdir, self._cwd)
+        yield from identity.last_steps()
+        programs = _candidates(self._argv[0], self._search())
+        become = functools.partial(fork.exec_first, programs, self._argv, self._env)
+        yield "exec", f"run {self._name()}", become
+
+    def _at(self, step: str, thing: str) -> None:
+        self.step, self.thing = step, thing
+
+    def _have(self, step: str, path: str, opener: Callable[[str], int]) -> None:
+        """Open a path unless it is open."""
+        if (step, path) not in self._open:
+            self._at(step, f"open {path}")
+            self._open[step, path] = opener(path)
+
+    def _streams(self) -> list[int]:
+        outputs = [self._open["log", path] for path in self._outputs]
+        return [self._open["stdin", self._input], *outputs]
+
+    def _search(self) -> str:
+        return self._env.get("PATH", os.defpath)
+
+    def _name(self) -> str:
+        return self._argv[0] if self._argv else "an empty command"
 
 
-def _open_log(path: str) -> int:
-    """Open a file to add to, and make its folder; whatever else is at its path is refused."""
-    # A FIFO must not make the holder wait for a reader.
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    flags |= os.O_NOCTTY | os.O_CLOEXEC
-    try:
-        fd = os.open(path, flags, 0o640)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), 0o750, exist_ok=True)
-        fd = os.open(path, flags, 0o640)
-    mode = os.fstat(fd).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISCHR(mode)):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "it is no regular file")
-    os.set_blocking(fd, True)
-    return fd
+def _candidates(name: str, search: str) -> list[str]:
+    """Give the paths at which a command may be, in the order of a PATH."""
+    if "/" in name:
+        return [name]
+    return [os.path.join(folder or ".", name) for folder in search.split(":") if name]
 
 
 def _locate(name: str, search: str) -> str:
@@ -162,6 +244,12 @@ def _known_cause(number: int, program: str) -> str:
 
 def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
+
+
+def _set_score(score: int) -> None:
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, b"%d" % score)
+    os.close(fd)
 
 
 def _open_oom_score() -> tuple[int, int]:

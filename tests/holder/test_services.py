@@ -46,37 +46,42 @@ def test_the_answer_to_a_start_precedes_its_end_which_precedes_emptiness(rig: Ri
     assert [event["seq"] for event in rig.events] == list(range(1, 61))
 
 
-@pytest.mark.parametrize(
-    ("argv", "changes", "step", "number"),
-    [
-        pytest.param(["nonesuch"], {}, "exec", errno.ENOENT, id="not on PATH"),
-        pytest.param(["./nonesuch"], {}, "exec", errno.ENOENT, id="no such file"),
-        pytest.param([""], {}, "exec", errno.ENOENT, id="empty name"),
-        pytest.param([], {}, "exec", errno.EINVAL, id="no words at all"),
-        pytest.param(["./plain"], {}, "exec", errno.EACCES, id="not executable"),
-        pytest.param(["plain"], {"env": {"PATH": "."}}, "exec", errno.EACCES, id="so on PATH"),
-        pytest.param(["/tmp"], {}, "exec", errno.EACCES, id="a directory"),
-        pytest.param(["./headless"], {}, "exec", errno.ENOEXEC, id="no known format"),
-        pytest.param(["./orphaned"], {}, "exec", errno.ENOENT, id="interpreter missing"),
-        pytest.param(["true", "x" * 200_000], {}, "exec", errno.E2BIG, id="argument too long"),
-        pytest.param(["true"], {"env": {"A": "x" * 200_000}}, "exec", errno.E2BIG, id="env too"),
-        pytest.param(["true", "a\0b"], {}, "exec", errno.EINVAL, id="NUL in an argument"),
-        pytest.param(["true"], {"env": {"A=B": "c"}}, "exec", errno.EINVAL, id="= in a key"),
-        pytest.param(["true"], {"env": {"A": "\ud800"}}, "exec", errno.EINVAL, id="surrogate"),
-        pytest.param(["true"], {"cwd": "/nonesuch"}, "cwd", errno.ENOENT, id="cwd missing"),
-        pytest.param(["true"], {"cwd": "/etc/passwd"}, "cwd", errno.ENOTDIR, id="cwd a file"),
-        pytest.param(["true"], {"stdout": "/proc/x/y"}, "log", errno.ENOENT, id="no log there"),
-        pytest.param(["true"], {"stdout": "/etc/passwd/x"}, "log", errno.ENOTDIR, id="log in file"),
-        pytest.param(["true"], {"stdout": "/tmp"}, "log", errno.EISDIR, id="log is a directory"),
-        pytest.param(["true"], {"stderr": "/tmp"}, "log", errno.EISDIR, id="so for stderr"),
-    ],
-)
+FAILURES = [
+    pytest.param(["nonesuch"], {}, "exec", errno.ENOENT, id="not on PATH"),
+    pytest.param(["./nonesuch"], {}, "exec", errno.ENOENT, id="no such file"),
+    pytest.param([""], {}, "exec", errno.ENOENT, id="empty name"),
+    pytest.param([], {}, "exec", errno.EINVAL, id="no words at all"),
+    pytest.param(["./plain"], {}, "exec", errno.EACCES, id="not executable"),
+    pytest.param(["plain"], {"env": {"PATH": "."}}, "exec", errno.EACCES, id="so on PATH"),
+    pytest.param(["/tmp"], {}, "exec", errno.EACCES, id="a directory"),
+    pytest.param(["./headless"], {}, "exec", errno.ENOEXEC, id="no known format"),
+    pytest.param(["./orphaned"], {}, "exec", errno.ENOENT, id="interpreter missing"),
+    pytest.param(["true", "x" * 200_000], {}, "exec", errno.E2BIG, id="argument too long"),
+    pytest.param(["true"], {"env": {"A": "x" * 200_000}}, "exec", errno.E2BIG, id="env too"),
+    pytest.param(["true", "a\0b"], {}, "exec", errno.EINVAL, id="NUL in an argument"),
+    pytest.param(["true"], {"env": {"A=B": "c"}}, "exec", errno.EINVAL, id="= in a key"),
+    pytest.param(["true"], {"env": {"A": "\ud800"}}, "exec", errno.EINVAL, id="surrogate"),
+    pytest.param(["true"], {"cwd": "/nonesuch"}, "cwd", errno.ENOENT, id="cwd missing"),
+    pytest.param(["true"], {"cwd": "/etc/passwd"}, "cwd", errno.ENOTDIR, id="cwd a file"),
+    pytest.param(["true"], {"stdout": "/proc/x/y"}, "log", errno.ENOENT, id="no log there"),
+    pytest.param(["true"], {"stdout": "/etc/passwd/x"}, "log", errno.ENOTDIR, id="log in file"),
+    pytest.param(["true"], {"stdout": "/tmp"}, "log", errno.EISDIR, id="log is a directory"),
+    pytest.param(["true"], {"stderr": "/tmp"}, "log", errno.EISDIR, id="so for stderr"),
+]
+
+
+def write_unfit_programs(root: Path) -> None:
+    """Write what exec refuses, for `FAILURES`."""
+    for name, text in (("plain", ""), ("headless", "\0\1\2"), ("orphaned", "#!/nonesuch/sh\n")):
+        (root / name).write_text(text)
+        (root / name).chmod(0o600 if name == "plain" else 0o700)
+
+
+@pytest.mark.parametrize(("argv", "changes", "step", "number"), FAILURES)
 def test_a_start_that_fails_names_step_and_errno(
     rig: Rig, argv: list[str], changes: dict[str, object], step: str, number: int
 ) -> None:
-    for name, text in (("plain", ""), ("headless", "\0\1\2"), ("orphaned", "#!/nonesuch/sh\n")):
-        (rig.root / name).write_text(text)
-        (rig.root / name).chmod(0o600 if name == "plain" else 0o700)
+    write_unfit_programs(rig.root)
     answer = rig.try_spawn("web-0", argv, **changes)
     assert (answer["error"]["step"], answer["error"]["errno"]) == (step, number), answer
     assert answer["error"]["text"].startswith("cannot ")
