@@ -49,7 +49,8 @@ def test_both_ways_to_start_tell_the_same_failures_apart(rig: Rig) -> None:
         argv, changes, step, number = case.values
         assert isinstance(argv, list)
         assert isinstance(changes, dict)
-        fast, slow = refusal(rig, *argv, **changes), refusal(rig, *argv, **{**changes, **FORK})
+        fast = rig.try_spawn("web-0", argv, **changes)["error"]
+        slow = rig.try_spawn("web-0", argv, **{**changes, **FORK})["error"]
         assert (slow["step"], slow["errno"]) == (step, number), (case.id, slow)
         assert slow["text"] == fast["text"], case.id
 
