@@ -38,11 +38,11 @@ _python.syscall.restype = ctypes.c_long
 class ChildError(Exception):
     """A step in the child failed: which, what that does in words, and the error."""
 
-    def __init__(self, step: str, thing: str, number: int, why: str, path: str | None) -> None:
+    def __init__(self, step: str, thing: str, number: int, why: str) -> None:
         super().__init__(why)
         self.step = step
         self.thing = thing
-        self.error = OSError(number, why, path)
+        self.error = OSError(number, why)
 
 
 def execute(steps: Sequence[Step], cgroup: int = -1) -> int:
@@ -82,9 +82,19 @@ def exec_first(programs: Sequence[str], argv: list[str], env: dict[str, str]) ->
             # One that may not be executed says more than one that is not there.
             if found is None or error.errno == errno.EACCES:
                 found = error
-    if len(programs) > 1 and found is not None and found.errno != errno.EACCES:
-        found = None
-    raise found or OSError(errno.ENOENT, f"not found on PATH={env.get('PATH', os.defpath)}")
+    if found is None or (len(programs) > 1 and found.errno != errno.EACCES):
+        raise OSError(errno.ENOENT, f"not found on PATH={env.get('PATH', os.defpath)}")
+    raise OSError(found.errno, known_cause(found) or found.strerror)
+
+
+def known_cause(error: OSError) -> str:
+    """Say what exec means by a number that it has for several things; empty where it has one."""
+    program = error.filename
+    if error.errno == errno.ENOENT and os.path.exists(program):
+        return "its interpreter or loader does not exist"
+    if error.errno == errno.EACCES and os.path.isdir(program):
+        return "it is a directory"
+    return ""
 
 
 def _fork(steps: Iterable[Step], cgroup: int, its_end: int) -> int:
@@ -147,11 +157,10 @@ def _be_child(steps: Sequence[Step], its_end: int, parent: int) -> NoReturn:
         os._exit(STATUS)
 
 
-def _told(error: BaseException) -> tuple[int, str, str | None]:
+def _told(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError):
-        path = error.filename if isinstance(error.filename, str) else None
-        return error.errno or errno.EIO, error.strerror or str(error), path
-    return errno.ENOMEM if isinstance(error, MemoryError) else errno.EINVAL, str(error), None
+        return error.errno or errno.EIO, error.strerror or str(error)
+    return errno.ENOMEM if isinstance(error, MemoryError) else errno.EINVAL, str(error)
 
 
 def _read_all(fd: int) -> bytes:

@@ -229,17 +229,8 @@ def _refusal(step: str, thing: str, error: Exception) -> Refused:
     if step == "exec" and number in (errno.EAGAIN, errno.ENOMEM):
         return Refused("fork", number, f"cannot {thing}: no room for a process: {_lower(why)}")
     if step == "exec" and error.filename:
-        why = _known_cause(number, error.filename) or why
+        why = fork.known_cause(error) or why
     return Refused(step, number, f"cannot {thing}: {_lower(why)}")
-
-
-def _known_cause(number: int, program: str) -> str:
-    """Say what the kernel means by a number that it has for several things."""
-    if number == errno.ENOENT and os.path.exists(program):
-        return "its interpreter or loader does not exist"
-    if number == errno.EACCES and os.path.isdir(program):
-        return "it is a directory"
-    return ""
 
 
 def _lower(text: str) -> str:
