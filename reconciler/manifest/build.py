@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.manifest import durations
+from reconciler.manifest import durations, sizes
 from reconciler.manifest.words import split
 from reconciler.model.spec import (
     Backoff,
@@ -13,6 +13,7 @@ from reconciler.model.spec import (
     Condition,
     DesiredState,
     HttpTarget,
+    LogRotation,
     Need,
     OnRestart,
     Readiness,
@@ -65,6 +66,8 @@ def build(document: Document) -> ServiceSpec:
         fields["max_restarts"] = None if limit == "unlimited" else limit
     if "successExitCodes" in document:
         fields["success_exit_codes"] = tuple(sorted(document["successExitCodes"]))
+    if "logRotation" in document:
+        fields["log_rotation"] = rotation(document["logRotation"])
     if "ready" in document:
         fields["ready"] = _readiness(document["ready"])
     return ServiceSpec(
@@ -110,6 +113,21 @@ def _backoff(value: Document) -> Backoff:
     if "factor" in value:
         fields["factor"] = float(value["factor"])
     return Backoff(**fields)
+
+
+def rotation(value: Document) -> LogRotation:
+    """Give when a log is rotated, as a mapping that was found to be valid says it."""
+    fields: dict[str, Any] = {}
+    if "maxSize" in value:
+        limit = value["maxSize"]
+        fields["max_size"] = None if limit == "unlimited" else sizes.read(limit)
+    if "maxFiles" in value:
+        fields["max_files"] = value["maxFiles"]
+    if "compress" in value:
+        fields["compress"] = value["compress"] in (True, "gzip")
+    if "interval" in value:
+        fields["interval"] = durations.read_interval(value["interval"])
+    return LogRotation(**fields)
 
 
 def _readiness(value: Document) -> Readiness:

@@ -54,6 +54,7 @@ class Code(StrEnum):
     BESIDE = "W212", "two values that contradict each other"
     REPEATED = "W213", "an item that occurs twice in a list"
     SHARED_LOG = "W214", "several processes append to one log file (warning)"
+    SIZE = "W215", "a size that cannot be read"
 
     UNKNOWN_NEED = "W301", "a need that no manifest defines"
     NEEDS_ITSELF = "W302", "a service that needs itself"

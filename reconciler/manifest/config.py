@@ -22,7 +22,8 @@ class Config:
     metrics_listen: str = ""
     """`metrics.listen`: `host:port`; empty where no port is opened."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of manifests and their values, as a document's meaning has them."""
+    """Keys of manifests and their values, as a document's meaning has them; `logs.rotation` is
+    the default of `logRotation`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,15 @@ def configured(document: Mapping[str, Any]) -> Config:
         auto_commit=git.get("autoCommit", True),
         author=git.get("author", ""),
         metrics_listen=document.get("metrics", {}).get("listen", ""),
-        defaults=document.get("defaults", {}),
+        defaults=_defaults(document),
     )
+
+
+def _defaults(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what all services have, with what `logs.rotation` says where `defaults` does not."""
+    own = document.get("defaults", {})
+    rotation = {**document.get("logs", {}).get("rotation", {}), **own.get("logRotation", {})}
+    return {**own, "logRotation": rotation} if rotation else own
 
 
 def effective(config: Config) -> tuple[ConfigValue, ...]:

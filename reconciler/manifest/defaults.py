@@ -10,7 +10,7 @@ from reconciler.manifest.schema import Schema
 
 Document = Mapping[str, Any]
 
-BY_KEY = frozenset({"annotations", "backoff", "env", "labels"})
+BY_KEY = frozenset({"annotations", "backoff", "env", "labels", "logRotation"})
 """Mappings that are completed key by key; everything else is taken whole or not at all."""
 
 

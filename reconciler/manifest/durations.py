@@ -20,6 +20,7 @@ SMALLEST_BARE_MS = 100
 """A bare number is milliseconds; one below this is more likely meant as seconds."""
 
 _SPAN = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d|w)")
+_MONTHS = re.compile(r"([1-9]|1[0-2])M")
 _LOOSE_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)")
 _LONG_UNITS = {
     "millisecond": "ms",
@@ -61,6 +62,26 @@ def read(value: str | int) -> Nanos:
     if span > LONGEST:
         raise DurationError(f"`{value}` is longer than 52 weeks", "use 52w at most")
     return span
+
+
+def is_months(value: str | int) -> bool:
+    """Tell whether a value is in months, which only intervals of calendars' length may be.
+
+    >>> is_months("1M"), is_months("1m")
+    (True, False)
+    """
+    return isinstance(value, str) and _MONTHS.fullmatch(value) is not None
+
+
+def read_interval(value: str | int) -> Nanos:
+    """Give a span that may be in months, of 30 days each.
+
+    >>> read_interval("1M") == read("30d")
+    True
+    """
+    if isinstance(value, str) and is_months(value):
+        return Nanos(int(value[:-1]) * 30 * UNITS["d"])
+    return read(value)
 
 
 def write(span: Nanos) -> str:

@@ -71,6 +71,9 @@ def kind_of(schema: Schema) -> str:
     """
     if schema.get("x-kind") == "duration":
         return 'span of time: "500ms", "10s", "5m", "1h", "2d", "1w"'
+    if schema.get("x-kind") == "size":
+        words = "".join(f" or `{word}`" for word in schema.get("x-words", ()))
+        return f'size: "64K", "512M", "2G"{words}'
     if "enum" in schema:
         return ", ".join(schema["enum"])
     if "const" in schema:

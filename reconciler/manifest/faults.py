@@ -38,6 +38,8 @@ _KINDS = {
     "object": "a mapping",
     "null": "nothing",
 }
+_AMOUNTS = {"duration": 'a span of time like "10s"', "size": 'a size like "10M"'}
+"""Kinds of values that rules.py reads: it says better what is wrong with them."""
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _KIND_OF_DOCUMENT = {"Weaver service": "a service", "Weaver settings": "weaver.yaml"}
 _SHOWN = 40
@@ -85,10 +87,9 @@ def _faults(error: ValidationError, top: Schema, written: Written) -> Iterator[F
     """Turn one finding of jsonschema into faults: one, but for several unknown keys."""
     path, found = tuple(error.absolute_path), cast(Any, error.instance)
     schema = _annotated(top, path)
-    is_duration = schema.get("x-kind") == "duration"
+    is_amount = schema.get("x-kind") in _AMOUNTS
     match error.validator:
-        case "pattern" | "minimum" if is_duration:
-            # rules.py reads it, and says better what is wrong with it.
+        case "pattern" | "minimum" if is_amount:
             return
         case "additionalProperties":
             yield from _unknown_keys(path, found, schema, top)
@@ -156,8 +157,7 @@ def _wrong_type(path: Path, found: Any, schema: Schema, written: str | None) -> 
     if schema.get("x-text"):
         wanted = [kind for kind in wanted if kind not in ("number", "boolean")]
     kinds = " or ".join(_KINDS[kind] for kind in wanted)
-    if schema.get("x-kind") == "duration":
-        kinds = 'a span of time like "10s"'
+    kinds = _AMOUNTS.get(schema.get("x-kind", ""), kinds)
     if isinstance(found, Unfit):
         message = f"`{name}` is {shorten(found.text)}, a number that nothing can hold"
         return Fault(path, Code.OUT_OF_RANGE, message, f"it takes {kinds}")
@@ -172,6 +172,8 @@ def _type_mend(name: str, found: Any, schema: Schema, written: str) -> str:
         return f"write `{written}s` for seconds"
     if schema.get("x-kind") == "duration":
         return 'write a number and a unit: "500ms", "10s", "5m", "1h", "2d", "1w"'
+    if schema.get("x-kind") == "size":
+        return 'write a number and a unit of 1024s: "64K", "512M", "2G"'
     if "string" in wanted and isinstance(found, bool | int | float):
         return f'if it is text, put it in quotes: {key}: "{written}"'
     if "boolean" in wanted and isinstance(found, str) and found.lower() in _YES_NO:

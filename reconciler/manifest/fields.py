@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from reconciler.manifest import durations
+from reconciler.manifest import durations, sizes
 from reconciler.manifest.schema import SERVICE, Schema, child, load
 from reconciler.model.change import Effect
 from reconciler.model.spec import (
     Backoff,
     CommandTarget,
+    LogRotation,
     Need,
     Readiness,
     ReadyType,
@@ -77,6 +78,8 @@ def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
             return {key: "unlimited" if field == "max_restarts" else ""}
         case Backoff():
             return dict(_backoff(value))
+        case LogRotation():
+            return dict(_rotation(value))
         case Readiness():
             return dict(_readiness(value))
         case Mapping():
@@ -113,6 +116,19 @@ def _backoff(value: Backoff) -> Iterator[tuple[str, str]]:
         if own != getattr(plain, field.name):
             text = f"{own:g}" if field.name == "factor" else durations.write(own)
             yield f"backoff.{manifest_key(field.name)}", text
+
+
+def _rotation(value: LogRotation) -> Iterator[tuple[str, str]]:
+    plain = LogRotation()
+    if value.max_size != plain.max_size:
+        size = "unlimited" if value.max_size is None else sizes.write(value.max_size)
+        yield "logRotation.maxSize", size
+    if value.max_files != plain.max_files:
+        yield "logRotation.maxFiles", str(value.max_files)
+    if value.compress != plain.compress:
+        yield "logRotation.compress", "gzip" if value.compress else "none"
+    if value.interval is not None:
+        yield "logRotation.interval", durations.write(value.interval)
 
 
 def _needs(needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:

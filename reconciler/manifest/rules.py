@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from reconciler.manifest import durations, words
+from reconciler.manifest import durations, sizes, words
 from reconciler.manifest.codes import Code
 from reconciler.manifest.durations import DurationError
 from reconciler.manifest.faults import Fault, shorten
 from reconciler.manifest.limits import MAX_STRING_BYTES
 from reconciler.manifest.nodes import Path
-from reconciler.manifest.schema import Schema, child, default_of
+from reconciler.manifest.schema import SERVICE, Schema, child, default_of, load
+from reconciler.manifest.sizes import SizeError
 from reconciler.manifest.words import WordsError
 
 Document = Mapping[str, Any]
@@ -36,6 +37,9 @@ def settings_faults(document: Document) -> Iterator[Fault]:
         message = f"`metrics.listen` has the port {port}"
         mend = f"a port is 1 to {MAX_PORT}"
         yield Fault(("metrics", "listen"), Code.OUT_OF_RANGE, message, mend)
+    rotation = (document.get("logs") or {}).get("rotation")
+    schema = child(load(SERVICE), "logRotation")
+    yield from _value_faults(("logs", "rotation"), rotation, schema, fills=None, shell=False)
 
 
 def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
@@ -115,6 +119,8 @@ def _value_faults(
     kind = schema.get("x-kind") if found is not None else None
     if kind == "duration":
         yield from _checked(path, Code.DURATION, lambda: _read_duration(found, schema))
+    elif kind == "size":
+        yield from _checked(path, Code.SIZE, lambda: _read_size(found, schema))
     elif kind == "words" and isinstance(found, str) and not (shell and path == ("command",)):
         own = path == ("command",)
         yield from _checked(path, Code.WORDS, lambda: words.split(found, may_have_shell=own))
@@ -159,16 +165,27 @@ def _unknown_placeholder(path: Path, unknown: str, *, shell: bool) -> Fault:
 
 
 def _read_duration(found: str | int, schema: Schema) -> None:
+    if schema.get("x-months") and durations.is_months(found):
+        return
     span = durations.read(found)
     smallest = schema.get("x-minimum")
     if smallest and span < durations.read(smallest):
         raise DurationError(f"`{found}` is too short", f"use {smallest} at least")
 
 
+def _read_size(found: str | int, schema: Schema) -> None:
+    if found in schema.get("x-words", ()):
+        return
+    size = sizes.read(found)
+    smallest = schema.get("x-minimum")
+    if smallest and size < sizes.read(smallest):
+        raise SizeError(f"`{found}` is too small", f"use {smallest} at least")
+
+
 def _checked(path: Path, code: Code, check: Callable[[], object]) -> Iterator[Fault]:
     try:
         check()
-    except (DurationError, WordsError) as why:
+    except (DurationError, SizeError, WordsError) as why:
         name = ".".join(map(str, path))
         yield Fault(path, code, f"`{name}`: {why}", why.mend)
 

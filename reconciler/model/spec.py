@@ -136,6 +136,19 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogRotation:
+    """When a log is cut, and what is kept of it."""
+
+    max_size: int | None = 10 * 1024 * 1024
+    """The size at which the live file is cut; None: whatever its size."""
+    max_files: int = 5
+    """Rotated files that are kept besides the live one; 0: its older half is dropped."""
+    compress: bool = True
+    interval: Nanos | None = None
+    """It is cut when this long has passed since the last time, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     """One service as wanted."""
 
@@ -158,6 +171,7 @@ class ServiceSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     env_file: tuple[str, ...] = ()
     log_file: str = ""
+    log_rotation: LogRotation = field(default_factory=LogRotation)
 
     state: DesiredState = DesiredState.RUNNING
     instances: int = 1
