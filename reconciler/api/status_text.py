@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from reconciler.api.diff_text import at
-from reconciler.api.human import NOTHING, commit, count, percent, plain, size, span
+from reconciler.api.human import (
+    NOTHING,
+    commit,
+    count,
+    percent,
+    plain,
+    size,
+    span,
+    span_in_words,
+)
 from reconciler.api.page import Column, Page, Paint, paint, table, wrap
 from reconciler.api.standing import (
     faults,
@@ -24,6 +33,8 @@ from reconciler.runtime.control import Scene
 
 MOST_FAULTS = 3
 """Shown below the table; `weaver validate` shows all."""
+
+RETURN_IS_NEWS_S = 3600.0
 
 SAYS_NOTHING = 10
 """Added to what makes a column expendable when all its rows say the same nothing."""
@@ -186,7 +197,17 @@ def _below(scene: Scene, page: Page) -> list[str]:
     lines = [line for text in broken[:MOST_FAULTS] for line in _alarm(text, page)]
     if len(broken) > MOST_FAULTS:
         lines.append(f"  and {len(broken) - MOST_FAULTS} more: `weaver validate`")
-    return lines + [line for text in troubles(scene) for line in _alarm(text, page)]
+    woes = [*troubles(scene), *_return(scene)]
+    return lines + [line for text in woes for line in _alarm(text, page)]
+
+
+def _return(scene: Scene) -> list[str]:
+    """Say for a while that the daemon was brought back."""
+    daemon = scene.daemon
+    if not daemon.brought_back or daemon.uptime > RETURN_IS_NEWS_S:
+        return []
+    ago = span_in_words(daemon.uptime)
+    return [f"the daemon was brought back {ago} ago: {daemon.brought_back}"]
 
 
 def _alarm(text: str, page: Page) -> list[str]:

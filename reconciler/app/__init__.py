@@ -25,7 +25,8 @@ __all__ = [
     "start_detached",
 ]
 
-_DETACHED = "reconciler.app.detached"
+DETACHED = "reconciler.app.detached"
+"""The program of a daemon in the background."""
 
 
 def run_foreground(options: UpOptions, show: Callable[[Message], None]) -> int:
@@ -51,7 +52,7 @@ def start_detached(options: UpOptions) -> int:
     require_repository(options.root)
     paths = StatePaths.of(options.root, options.state_dir)
     home.make_private(paths.state)
-    return detach.start(_DETACHED, options, paths.daemon_log)
+    return detach.start(DETACHED, options, paths.daemon_log)
 
 
 def find_running(options: UpOptions) -> RunningDaemon | None:

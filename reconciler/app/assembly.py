@@ -24,6 +24,7 @@ from reconciler.adapters.usage.sampler import TreeSampler
 from reconciler.adapters.watch import Watch
 from reconciler.api.metrics import Exposition
 from reconciler.api.metrics_own import CountingDecider, Counts
+from reconciler.app import DETACHED
 from reconciler.app.checkout import open_worktree
 from reconciler.core.diff import Language
 from reconciler.core.engine import Engine
@@ -36,6 +37,7 @@ from reconciler.model.observed import Process, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
 from reconciler.ports import ManifestError
+from reconciler.runtime import detach
 from reconciler.runtime.changes import Tools
 from reconciler.runtime.checkup import Vitals, examine
 from reconciler.runtime.control import Setting
@@ -72,9 +74,15 @@ class Assembly:
     """Where the metrics are on TCP."""
     exposition: Exposition
 
-    async def close(self, *, stop_holder: bool) -> None:
-        """Let go of everything, in order; what is on its way is finished."""
-        await self.host.close(stop_holder=stop_holder)
+    async def close(self, *, stop_holder: bool, in_order: bool) -> None:
+        """Let go of everything, in order; what is on its way is finished.
+
+        One that does not leave `in_order` says no goodbye: the holder starts the next daemon.
+        """
+        if in_order:
+            await self.host.close(stop_holder=stop_holder)
+        else:
+            self.host.abandon()
         await self.repository.close()
         await self.reader.close()
         await self.store.close()
@@ -85,7 +93,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     clock = HostClock()
     store = SqliteStore(paths.database, clock)
     prepare = Preparation(paths)
-    host = NativeHost(paths.root, paths.state, prepare)
+    comeback = detach.comeback(DETACHED, options, paths)
+    host = NativeHost(paths.root, paths.state, prepare, comeback)
     reader = FileReader(str(paths.root), paths.cache)
     # Three processes may have to begin (tables, worker, holder): none waits for another.
     memory, *_ = await asyncio.gather(store.load(clock.boot()), reader.warm(), host.warm())

@@ -19,6 +19,7 @@ from reconciler.api.streams import Streams
 from reconciler.app.assembly import Assembly, assemble
 from reconciler.app.checkout import require_repository
 from reconciler.app.scrape import RETRY_S, MetricsPort
+from reconciler.model.event import Happening
 from reconciler.runtime.caretaker import Caretaker
 from reconciler.runtime.foreground import Interrupts, Onlooker, Show
 from reconciler.runtime.home import Home, bind_socket
@@ -57,10 +58,12 @@ def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = 
 async def _live(home: Home, options: UpOptions, show: Show | None, ready: Ready | None) -> None:
     assembly = await assemble(home.paths, options)
     life = Life(home, assembly, options, show)
+    in_order = False
     try:
         await life.run(ready)
+        in_order = True
     finally:
-        await assembly.close(stop_holder=assembly.daemon.has_finished)
+        await assembly.close(stop_holder=assembly.daemon.has_finished, in_order=in_order)
 
 
 class Life:
@@ -108,9 +111,19 @@ class Life:
         self._begin(parts.logbook.keep_index(parts.daemon), self._endless)
         self._begin(self._follow_settings(), self._endless)
         self._begin(keep_small(), self._endless)
+        self._begin(self._tell_of_return(), self._endless)
         if self._show is not None:
             onlooker = Onlooker(parts.daemon, parts.control, self._show)
             self._begin(onlooker.run(with_logs=self._options.logs), self._ending)
+
+    async def _tell_of_return(self) -> None:
+        """Put on record that the holder brought this daemon back in the place of a dead one."""
+        ending = await self._parts.host.revived()
+        if ending:
+            log.warning("the daemon was brought back: the last one %s", ending)
+            reason = f"the last one {ending}"
+            await self._parts.daemon.note(Happening(kind="daemon.brought-back", reason=reason))
+            self._parts.control.brought_back = reason
 
     async def _end_tasks(self) -> None:
         for task in self._endless:

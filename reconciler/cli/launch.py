@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler import __version__
@@ -59,9 +60,23 @@ def bring_up(session: Session, options: UpOptions, patience: Patience) -> int:
         await_end(options)
         running = None
     if running is None:
-        pid = start(options)
-        _say(session, f"weaver {__version__} runs in the background (pid {pid})")
+        _start_or_find(session, options)
     return operate(session, daemon, {"kind": "settle"}, patience)
+
+
+def _start_or_find(session: Session, options: UpOptions) -> None:
+    """Start a daemon; where another one was just started, by the holder perhaps, that one is it."""
+    from reconciler import app
+
+    try:
+        pid = start(options)
+    except CommandError as error:
+        running = app.find_running(options) if error.code == exits.CONFLICT else None
+        if running is None:
+            raise
+        _say(session, f"weaver {running.version} runs already (pid {running.pid})")
+    else:
+        _say(session, f"weaver {__version__} runs in the background (pid {pid})")
 
 
 def start(options: UpOptions) -> int:
@@ -71,7 +86,7 @@ def start(options: UpOptions) -> int:
     log = StatePaths.of(options.root, options.state_dir).daemon_log
     earlier = _size(log)
     try:
-        return app.start_detached(options)
+        return app.start_detached(replace(options, comes_back=True))
     except WeaverError as error:
         raise CommandError(
             str(error), mend=error.mend, code=error.exit_code, details=last_lines(log, earlier)

@@ -6,6 +6,7 @@
 {"is": "exited", "run", "seq", "at", "code", "signal", "core", "unknown"}
 {"is": "empty", "run", "seq"}                      nothing is left of the run
 {"is": "acked", "seq"}                             the daemon has recorded events up to here
+{"is": "daemon", "plan"}                           how it is brought back; null: it is not
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class Ledger:
         self.boot = ""
         self.seq = 0
         self.acked = 0
+        self.daemon: Message | None = None
+        """How the daemon is brought back when it dies; None: somebody else sees to that."""
         self.runs: dict[str, Run] = {}
         self._slots: dict[str, Run] = {}
 
@@ -74,6 +77,8 @@ class Ledger:
             self.acked = max(self.acked, entry["seq"])
             for run in [*self.runs.values()]:
                 self._drop_if_acknowledged(run)
+        elif entry["is"] == "daemon":
+            self.daemon = entry["plan"]
         elif (known := self.runs.get(entry["run"])) is not None:
             self._apply_to(known, entry)
 
@@ -104,6 +109,8 @@ class Ledger:
     def begin_boot(self, boot: str) -> None:
         """Enter a boot of the host; in another one no pid and no time means what it meant."""
         if self.boot != boot:
+            # Of another boot it has an environment, and perhaps a unit, that are not there now.
+            self.daemon = None
             for run in self.runs.values():
                 run.pid = run.born = None
                 run.at = run.seen = 0
@@ -114,6 +121,8 @@ class Ledger:
     def entries(self) -> Iterator[Message]:
         """Yield the shortest history that leads to this ledger."""
         yield {"is": "journal", "boot": self.boot, "seq": self.seq, "acked": self.acked}
+        if self.daemon is not None:
+            yield {"is": "daemon", "plan": self.daemon}
         for run in self.runs.values():
             yield {"is": "spawning", "run": run.id, "slot": run.slot, "tag": run.tag, "at": run.at}
             identity = {"pid": run.pid, "born": run.born, "seen": run.seen}

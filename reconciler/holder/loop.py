@@ -12,6 +12,7 @@ import reconciler
 from reconciler.holder import wire
 from reconciler.holder.poller import Poller
 from reconciler.holder.processes import Processes
+from reconciler.holder.revival import Revival
 from reconciler.holder.spawn import Refused
 
 TYPE_CHECKING = False  # see wire.py
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 MAX_PEERS = 16
 MEND_S = 3.0
 """How often to try again what failed for a full disk or for want of descriptors."""
+CAN = ("comeback",)
+"""What this holder can do that one of an earlier version could not."""
+FREE = ("hello", "goodbye")
+"""What any peer may ask: a daemon that leaves may have lost its connection."""
 IGNORED_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGUSR1", "SIGUSR2")
 
 
@@ -37,6 +42,7 @@ class Loop:
         self._log = log
         self._poller = Poller()
         self._processes = Processes(journal, self._poller, self._tell)
+        self._revival = Revival(journal, log, self._processes.standing, self._processes.apart)
         self._peers: set[wire.Channel] = set()
         self._controller: wire.Channel | None = None
         self._told_trouble = ""
@@ -50,6 +56,7 @@ class Loop:
             "signal": lambda _, order: self._processes.signal(order),
             "list": self._list,
             "ack": self._ack,
+            "goodbye": self._goodbye,
             "shutdown": self._shutdown,
         }
 
@@ -57,6 +64,7 @@ class Loop:
         """Take over what a former holder left, then let the daemon in."""
         self._poller.watch(self._catch_signals(), self._on_signal)
         self._processes.recover(self._journal.ledger.unfinished())
+        self._revival.begin()
         self._listener.setblocking(False)
         self._listener.listen(MAX_PEERS)
         self._mend()
@@ -69,6 +77,7 @@ class Loop:
                 if handler is not None:
                     handler()
                 self._processes.settle()
+                self._revival.act()
                 if self._needs_mending() and time.monotonic() >= self._mend_at:
                     self._mend()
                 self._tell_trouble()
@@ -78,11 +87,10 @@ class Loop:
 
     def _pause(self) -> float | None:
         """Give the seconds to wait at most; None, the rule, wakes only for an event."""
-        pause = self._processes.pause()
-        if not self._needs_mending():
-            return pause
-        mending = max(0.0, self._mend_at - time.monotonic())
-        return mending if pause is None else min(pause, mending)
+        pauses = [self._processes.pause(), self._revival.pause()]
+        if self._needs_mending():
+            pauses.append(max(0.0, self._mend_at - time.monotonic()))
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     # --- what can go wrong around us ---
 
@@ -171,6 +179,7 @@ class Loop:
     def _drop(self, channel: wire.Channel) -> None:
         if channel is self._controller:
             self._controller = None
+            self._revival.lost()
         self._peers.discard(channel)
         self._poller.forget(channel.fileno())
         channel.close()
@@ -178,7 +187,7 @@ class Loop:
     # --- requests ---
 
     def _answer(self, channel: wire.Channel, order: Message) -> Message:
-        may_ask = channel is self._controller or order.get("do") == "hello"
+        may_ask = channel is self._controller or order.get("do") in FREE
         try:
             verb = self._verbs[order["do"]] if may_ask else _refuse
             return verb(channel, order)
@@ -197,12 +206,19 @@ class Loop:
         if self._controller is not None and self._controller is not channel:
             self._drop(self._controller)
         self._controller = channel
-        return {
+        news = self._revival.met(channel.peer_pid, order.get("comeback"))
+        return news | {
             "proto": wire.PROTO,
             "version": reconciler.__version__,
             "pid": os.getpid(),
             "boot": self._journal.ledger.boot,
+            "can": CAN,
         }
+
+    def _goodbye(self, _channel: wire.Channel, order: Message) -> Message:
+        """Do not bring the daemon back: it leaves in order, or `returns` by itself."""
+        self._revival.farewell(returns=bool(order.get("returns")))
+        return {}
 
     def _list(self, _channel: wire.Channel, _order: Message) -> Message:
         """Show all runs that live or whose end is not acknowledged."""

@@ -40,7 +40,9 @@ class Processes:
         self._ledger = journal.ledger
         self._poller = poller
         self._tell = tell
-        self._standing = Standing()
+        self.standing = Standing()
+        self.apart: dict[int, Callable[[os.waitid_result], None]] = {}
+        """Children that are no run, and what to do when one of them has ended."""
         self._children: dict[int, Run] = {}
         self._mains: dict[str, int] = {}
         """The pidfd of each living main process, by run."""
@@ -65,7 +67,7 @@ class Processes:
         self._journal.record({"is": "spawning"} | entry)
         try:
             run = self._ledger.runs[run_id]
-            self._take_charge(run, spawn(order, self._standing))
+            self._take_charge(run, spawn(order, self.standing))
         except Refused:
             self._journal.record({"is": "failed", "run": run_id})
             raise
@@ -108,6 +110,8 @@ class Processes:
             if run is not None:
                 self._note_exit(run, status)
                 ended.append(run)
+            elif (told := self.apart.pop(status.si_pid, None)) is not None:
+                told(status)
             os.waitid(os.P_PID, status.si_pid, os.WEXITED | os.WNOHANG)
         for run in ended:
             if self._left_nothing(run):
@@ -220,7 +224,7 @@ class Processes:
             os.killpg(run.pid or 0, 0)
         except ProcessLookupError:
             children = tree.children()
-            return children is not None and children <= self._children.keys()
+            return children is not None and children <= self._children.keys() | self.apart.keys()
         except PermissionError:
             return False
         return False

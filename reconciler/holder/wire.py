@@ -50,8 +50,7 @@ def open_socket() -> socket.socket:
 
 def is_trusted(sock: socket.socket) -> bool:
     """Tell whether the process at the other end is root's or of our own user."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid: int = struct.unpack("3i", credentials)[1]
+    _, uid, _ = _credentials(sock)
     return uid in (0, os.geteuid())
 
 
@@ -98,6 +97,11 @@ class Channel:
         """Tell whether messages wait for the peer: wait for writability, then `flush`."""
         return bool(self._waiting)
 
+    @property
+    def peer_pid(self) -> int:
+        """Give the pid of the peer."""
+        return _credentials(self._sock)[0]
+
     def fileno(self) -> int:
         """Give the descriptor to wait on."""
         return self._sock.fileno()
@@ -131,6 +135,12 @@ class Channel:
     def close(self) -> None:
         """Leave the peer."""
         self._sock.close()
+
+
+def _credentials(sock: socket.socket) -> tuple[int, int, int]:
+    """Give pid, uid and gid of the process at the other end, as they were when it connected."""
+    layout = struct.Struct("3i")
+    return layout.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, layout.size))
 
 
 def _encoded(message: Message) -> bytes:

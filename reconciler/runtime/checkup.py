@@ -45,6 +45,17 @@ def examine(vitals: Vitals) -> Iterator[Finding]:
         yield Finding(check="daemon", grade=Grade.PROBLEM, text=trouble)
 
 
+def returned(ending: str) -> Iterator[Finding]:
+    """Warn of a daemon that was brought back, given how the last one ended."""
+    if ending:
+        yield Finding(
+            check="daemon",
+            grade=Grade.WARNING,
+            text=f"it was brought back by the holder: {ending}",
+            mend="holder.log and daemon.log say when and why; no service was touched",
+        )
+
+
 def _holder(vitals: Vitals) -> Finding:
     trouble = vitals.picture.host_unseen or vitals.holder_trouble
     if trouble or vitals.holder_pid is None:

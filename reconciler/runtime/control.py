@@ -42,6 +42,8 @@ class DaemonFacts:
     socket: str
     mode: str
     """How it follows the manifests: `worktree`."""
+    brought_back: str = ""
+    """How the daemon ended in whose place the holder started this one; empty where none did."""
     metrics_listen: str = ""
     """Where `/metrics` is on TCP; empty: nowhere."""
     troubles: tuple[str, ...] = ()

@@ -6,14 +6,22 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import reconciler
 from reconciler.ports import ConflictError, HostError
 from reconciler.runtime.options import UpOptions
+from reconciler.runtime.paths import StatePaths
 
 READY_WITHIN_S = 30.0
+_KEPT = """
+    PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR LD_LIBRARY_PATH SSH_AUTH_SOCK
+    GIT_SSH GIT_SSH_COMMAND GIT_ASKPASS GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM
+""".split()  # noqa: SIM905 - read at a glance
+_KEPT_FAMILIES = ("LC_", "XDG_", "GIT_AUTHOR_", "GIT_COMMITTER_", "WEAVER_FAILPOINT")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _PACKAGES = str(Path(reconciler.__file__).resolve().parents[1])
 
 
@@ -55,7 +63,34 @@ def words(options: UpOptions) -> Sequence[str]:
         found += ["--state-dir", str(options.state_dir)]
     for name in options.only:
         found += ["--only", name]
+    if options.comes_back:
+        found += ["--comes-back"]
     return found
+
+
+def comeback(module: str, options: UpOptions, paths: StatePaths) -> dict[str, Any] | None:
+    """Give how the holder starts this daemon again when it dies; None where it shall not."""
+    if not options.comes_back:
+        return None
+    return {
+        "argv": [sys.executable, "-P", "-m", module, *words(options)],
+        "env": {**kept_environment(os.environ), "PYTHONPATH": _PACKAGES},
+        "log": str(paths.daemon_log),
+        "lock": paths.daemon_lock[1:].decode(),
+    }
+
+
+def kept_environment(found: Mapping[str, str]) -> dict[str, str]:
+    """Give what a daemon needs of its environment: nothing of a service, a hook or a unit.
+
+    >>> kept_environment({"HOME": "/root", "LC_ALL": "C", "WEAVER_RUN": "f00", "GIT_DIR": "x"})
+    {'HOME': '/root', 'LC_ALL': 'C'}
+    """
+    return {
+        name: value
+        for name, value in found.items()
+        if name in _KEPT or name.lower() in _PROXIES or name.startswith(_KEPT_FAMILIES)
+    }
 
 
 def _hear(ready: int) -> bytes:

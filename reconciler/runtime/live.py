@@ -27,6 +27,7 @@ from reconciler.ports import (
 )
 from reconciler.runtime import guards, previews, reasons
 from reconciler.runtime.changes import Changes, Tools
+from reconciler.runtime.checkup import returned
 from reconciler.runtime.control import (
     DaemonFacts,
     Finding,
@@ -83,6 +84,8 @@ class LiveControl:
         self._daemon = daemon
         self._parts = parts
         self._begun = parts.clock.now()
+        self.brought_back = ""
+        """How the daemon ended in whose place the holder started this one; empty where none did."""
         self._changes = Changes(daemon, parts.tools)
         self._operations = Operations(daemon, parts.tools.tail, parts.clock.now)
 
@@ -173,7 +176,7 @@ class LiveControl:
 
     async def doctor(self) -> Sequence[Finding]:
         """Look for what is wrong with this set-up."""
-        return self._parts.examine()
+        return [*self._parts.examine(), *returned(self.brought_back)]
 
     async def manifest(self, service: ServiceName) -> str:
         """Give the text of a service's manifest as saved, its document alone."""
@@ -257,6 +260,7 @@ class LiveControl:
             mode="worktree",
             metrics_listen=parts.metrics_listen(),
             troubles=self.troubles(),
+            brought_back=self.brought_back,
         )
 
     def troubles(self) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ class UpOptions:
     """Where to keep state instead of `<root>/.weaver`."""
     only: tuple[ServiceName, ...] = ()
     """Run just these and what they need; none named: everything."""
+    comes_back: bool = False
+    """Have the holder start it again when it dies without a goodbye (in the background only)."""
     logs: bool = False
     """Show the services' output between the events (foreground only)."""
 

@@ -103,6 +103,10 @@ class Station:
         found: Json = json.loads(self._request("GET", path)[1])
         return found
 
+    def text(self, path: str) -> str:
+        """Ask a question and give the text of the answer."""
+        return self._request("GET", path)[1]
+
     def _request(self, method: str, path: str, body: Json | None = None) -> tuple[int, str]:
         connection = UnixConnection(str(self.paths.socket))
         try:

@@ -56,8 +56,10 @@ class NativeHost:
     ones have done.
     """
 
-    def __init__(self, directory: Path, state: Path, prepare: Prepare) -> None:
-        self._session = Session(directory, state)
+    def __init__(
+        self, directory: Path, state: Path, prepare: Prepare, comeback: Message | None = None
+    ) -> None:
+        self._session = Session(directory, state, comeback)
         self._prepare = prepare
         self._turn = asyncio.Lock()
 
@@ -97,9 +99,21 @@ class NativeHost:
         """
         self._session.acknowledge()
 
-    async def close(self, *, stop_holder: bool) -> None:
-        """Leave; with `stop_holder` the holder ends too, if its services are gone."""
-        await self._session.close(stop_holder=stop_holder)
+    async def revived(self) -> str:
+        """Say, once there is a holder, how the daemon ended that it brought back; else nothing."""
+        await self._session.connected()
+        return self._session.revived
+
+    async def close(self, *, stop_holder: bool, returns: bool = False) -> None:
+        """Leave in order; with `stop_holder` the holder ends too, if its services are gone.
+
+        A daemon that `returns` by itself, as one that replaces itself, is not missed.
+        """
+        await self._session.close(stop_holder=stop_holder, returns=returns)
+
+    def abandon(self) -> None:
+        """Leave without a goodbye, as after a defect: the holder brings the next daemon up."""
+        self._session.abandon()
 
     async def _spawn(self, command: Spawn) -> Event:
         run = RunId(secrets.token_hex(8))

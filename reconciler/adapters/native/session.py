@@ -15,7 +15,7 @@ from typing import Any
 
 from reconciler import __version__
 from reconciler.adapters.native.link import Link, LinkLost, Message
-from reconciler.adapters.native.start import reach_holder
+from reconciler.adapters.native.start import reach_holder, say_goodbye
 from reconciler.adapters.native.translate import exit_of, holder_slot, process_of, tag_of
 from reconciler.holder import wire
 from reconciler.model.event import Event, Exited, HostLost, TreeEmptied
@@ -34,7 +34,10 @@ Tell = Callable[[Event], None]
 class Session:
     """The connection to the holder of a directory, made again whenever it breaks."""
 
-    def __init__(self, directory: Path, state: Path) -> None:
+    def __init__(self, directory: Path, state: Path, comeback: Message | None = None) -> None:
+        self.revived = ""
+        """How the former daemon ended where the holder brought this one back in its place."""
+        self._comeback = comeback
         self.boot = ""
         self.holder_pid: int | None = None
         self.trouble = ""
@@ -86,18 +89,34 @@ class Session:
             with contextlib.suppress(LinkLost):
                 self._link.ask("ack", seq=seq)
 
-    async def close(self, *, stop_holder: bool) -> None:
-        """Leave; with `stop_holder` the holder ends too, if its services are gone."""
+    async def close(self, *, stop_holder: bool, returns: bool = False) -> None:
+        """Leave in order; with `stop_holder` the holder ends too, if its services are gone.
+
+        A daemon that `returns` by itself is not missed for a while.
+        """
         self._tell = _nobody
         if self._reconnecting is not None:
             self._reconnecting.cancel()
         link, self._link = self._link, None
         if link is None:
+            await asyncio.to_thread(say_goodbye, self._directory)
             return
         try:
+            with contextlib.suppress(LinkLost, TimeoutError):
+                async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                    await link.ask("goodbye", returns=returns)
             if stop_holder:
                 await self._stop_holder(link)
         finally:
+            link.close()
+
+    def abandon(self) -> None:
+        """Leave without a word."""
+        self._tell = _nobody
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+        link, self._link = self._link, None
+        if link is not None:
             link.close()
 
     # --- what the holder tells unasked ---
@@ -149,11 +168,14 @@ class Session:
         self._linked.set()
 
     async def _greet(self, link: Link) -> None:
-        hello = await link.ask("hello", proto=wire.PROTO, version=__version__)
+        hello = await link.ask(
+            "hello", proto=wire.PROTO, version=__version__, comeback=self._comeback
+        )
         if "error" in hello:
             why = hello["error"]["text"]
             raise HostError(f"cannot use the holder of {self._directory}: {why}")
         self.boot, self.holder_pid = hello["boot"], hello["pid"]
+        self.revived = self.revived or hello.get("revived", "")
         listed = (await link.ask("list"))["runs"]
         await self._hand_over(link, [process_of(run, self.boot) for run in listed])
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.holder import wire
@@ -65,6 +66,16 @@ def reach_holder(directory: Path, state: Path) -> socket.socket:
             mend="find who has the socket: ss -xlp | grep weaver-holder",
         )
     return sock
+
+
+def say_goodbye(directory: Path) -> None:
+    """Leave a holder that we have no connection to, if there is one, so that it misses nobody."""
+    with suppress(HostError, OSError, wire.WireError):
+        sock = _connect(directory)
+        if sock is not None:
+            with sock:
+                wire.send(sock, {"do": "goodbye", "serial": 1})
+                wire.receive(sock)
 
 
 def _connect(directory: Path) -> socket.socket | None:

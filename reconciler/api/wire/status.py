@@ -101,6 +101,8 @@ class DaemonKeys(Wire, frozen=True, kw_only=True):
     socket: str
     mode: str
     metrics_listen: str | None
+    brought_back: str | None
+    """How the daemon ended in whose place the holder started this one; null where none did."""
     troubles: list[str]
 
 
@@ -155,6 +157,7 @@ def daemon_keys(scene: Scene) -> DaemonKeys:
         socket=daemon.socket,
         mode=daemon.mode,
         metrics_listen=daemon.metrics_listen or None,
+        brought_back=daemon.brought_back or None,
         troubles=list(daemon.troubles),
     )
 

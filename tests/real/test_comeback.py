@@ -1,0 +1,121 @@
+"""The holder brings a daemon back that died, and nobody else's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.reappearing import listens
+from reconciler.ports import ConflictError
+from reconciler.runtime.home import owner_of
+from tests.real.station import Station, environment_of, is_alive
+from tests.waiting import until
+
+pytestmark = pytest.mark.real
+
+
+def begun(here: Station) -> dict[str, int | None]:
+    """Bring up a daemon in the background that is to come back."""
+    here.options = replace(here.options, comes_back=True)
+    here.define("web", more="instances: 2\nbackoff: {initial: 10ms, jitter: 0ms}\n")
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    return here.pids()
+
+
+def back(here: Station, after: int | None) -> int:
+    """Wait for a daemon other than one that was killed, until it answers."""
+    pid = until(lambda: here.daemon_pid if here.daemon_pid != after else None)
+    until(lambda: listens(str(here.paths.socket), 1.0))
+    until(lambda: here.is_running("web"))
+    assert pid
+    return pid
+
+
+def test_a_killed_daemon_is_brought_back_within_two_seconds_and_says_so(
+    here: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEAVER_RUN", "of-whoever-called")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    before, first = begun(here), here.daemon_pid
+    starts = len([e for e in here.events() if e["kind"] == "service.starting"])
+    began = time.monotonic()
+    os.kill(first or 0, signal.SIGKILL)
+    second = until(lambda: here.daemon_pid if here.daemon_pid != first else None)
+    assert time.monotonic() - began < 2
+    assert back(here, first) == second
+    assert here.pids() == before
+    assert len([e for e in here.events() if e["kind"] == "service.starting"]) == starts
+    until(lambda: any(e["kind"] == "daemon.brought-back" for e in here.events()))
+    words = "the last one was killed by SIGKILL"
+    assert here.status()["daemon"]["broughtBack"] == words
+    text = " ".join(here.text("/v1/status?format=table&width=120").split())
+    assert "the daemon was brought back" in text
+    assert any(words in found["text"] for found in here.ask("/v1/doctor?format=json")["findings"])
+    # It belongs to no service: a session of its own, and nothing of its caller's surroundings.
+    assert os.getsid(second or 0) == second
+    assert not {"WEAVER_RUN", "NOTIFY_SOCKET"} & environment_of(second or 0).keys()
+
+
+def test_an_exit_while_the_daemon_was_away_is_told_and_one_that_says_goodbye_stays_away(
+    here: Station,
+) -> None:
+    before, first = begun(here), here.daemon_pid
+    os.kill(first or 0, signal.SIGKILL)
+    os.kill(before["web-0"] or 0, signal.SIGSEGV)
+    second = back(here, first)
+    until(lambda: here.instance("web")["lastExit"] is not None)
+    assert here.instance("web")["lastExit"]["signal"] == "SIGSEGV"
+    assert here.pid("web", 1) == before["web-1"]
+    # Leaving in order is no death.
+    here.tell("/v1/shutdown", keepServices=True)
+    until(lambda: owner_of(here.paths.daemon_lock) is None)
+    until(lambda: not is_alive(second))
+    journal = here.paths.journal.read_text()
+    assert journal.splitlines()[-1] == '{"is":"daemon","plan":null}'
+
+
+def test_one_that_dies_at_once_again_and_again_is_tried_less_and_less_often(
+    here: Station, tmp_path: Path
+) -> None:
+    before, first = begun(here), here.daemon_pid
+    config = here.root / ".git"
+    away = tmp_path / "git"
+    config.rename(away)
+    os.kill(first or 0, signal.SIGKILL)
+    log = here.paths.holder_log
+    until(lambda: log.read_text().count("before it said hello") >= 2)
+    assert "exited with 6 before it said hello" in log.read_text()
+    assert "again in 0.4 s" in log.read_text()
+    assert "again in 0.8 s" in log.read_text()
+    away.rename(config)
+    back(here, first)
+    assert here.pids() == before
+
+
+def test_of_several_who_start_one_exactly_one_wins(here: Station) -> None:
+    before, first = begun(here), here.daemon_pid
+    os.kill(first or 0, signal.SIGKILL)
+    with suppress(ConflictError):
+        here.up()  # while the holder does
+    until(lambda: len(daemons(here)) == 1)
+    assert daemons(here) == [here.daemon_pid]
+    back(here, first)
+    assert here.pids() == before
+
+
+def daemons(here: Station) -> list[int]:
+    """Find every daemon of this repository."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (folder / "cmdline").read_text().split("\0")
+            if "reconciler.app.detached" in words and str(here.root) in words:
+                found.append(int(folder.name))
+    return found
