@@ -16,6 +16,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from reconciler.holder import tree, wire
+from reconciler.holder.cgroup import Cgroups
 from reconciler.holder.journal import Journal
 from reconciler.holder.log import Log
 from reconciler.holder.loop import Loop
@@ -41,11 +42,11 @@ def main(directory: str, state: str) -> int:
         os.close(ready)
         return 0 if os.read(answers, 1) else 1
     os.close(answers)
-    serve(listener, os.path.abspath(state), ready)
+    serve(listener, os.path.abspath(state), group_name(directory), ready)
     return 0
 
 
-def serve(listener: socket.socket, state: str, ready: int) -> None:
+def serve(listener: socket.socket, state: str, group: str, ready: int) -> None:
     """Be the holder until it is time to leave."""
     detach()
     log = Log(state)
@@ -54,13 +55,19 @@ def serve(listener: socket.socket, state: str, ready: int) -> None:
     if lost:
         log.write(f"{lost} lines of the journal make no sense")
     journal.ledger.begin_boot(tree.boot_id())
-    loop = Loop(listener, journal, log)
+    loop = Loop(listener, journal, log, Cgroups(group))
     loop.open()
     log.write(f"holder {os.getpid()} has {len(journal.ledger.unfinished())} runs")
     become_silent()
     os.write(ready, b"1")
     os.close(ready)
     loop.run()
+
+
+def group_name(directory: str) -> str:
+    """Name the control group of a directory's services, which is as unique as its holder."""
+    found = os.stat(directory)
+    return f"weaver-{found.st_dev}-{found.st_ino}"
 
 
 def check_state(state: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
-from reconciler.holder import tree
+from reconciler.holder import cgroup, tree
+from reconciler.holder.cgroup import MAIN
 
 TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def deliver(
     """Send a signal to the `main` process, its `group` or the whole `tree`; count whom it reached.
 
     `main` is the pidfd of the main process while that lives, `survivors` are pidfds and pids of
-    what outlived it. A group that is led by the main process counts as one.
+    what outlived it. A group that is led by the main process counts as one. Killing a tree does
+    not look for those who left both group and leaf: a run that is doomed is searched in the end.
     """
     if main is None:
         return 0 if scope == "main" else _to_the_rest(run, survivors, number, scope)
@@ -28,8 +30,13 @@ def deliver(
     signal.pidfd_send_signal(main, number if scope == "main" else 0)
     if scope == "main":
         return 1
+    is_end = number == signal.SIGKILL and scope == "tree"
+    # The leaf first: what it kills cannot fork any more.
+    reached = cgroup.send(run.leaves[MAIN], number) if is_end and MAIN in run.leaves else 0
     os.killpg(run.pid or 0, number)
-    return 1 + (_to_the_rest(run, survivors, number, "outside") if scope == "tree" else 0)
+    if scope == "tree" and not is_end:
+        reached = _to_the_rest(run, survivors, number, "outside")
+    return 1 + reached
 
 
 def to_members(run: Run, members: Collection[tree.Process], number: int, scope: str) -> int:
@@ -47,6 +54,9 @@ def to_members(run: Run, members: Collection[tree.Process], number: int, scope: 
 
 
 def _to_the_rest(run: Run, survivors: Mapping[int, int], number: int, scope: str) -> int:
+    leaf = run.leaves.get(MAIN)
+    if leaf is not None and scope == "tree" and (reached := cgroup.send(leaf, number)):
+        return reached + sum(_send_to(fd, number) for fd in survivors)
     members = tree.survey([run])[run.id]
     reached = to_members(run, members, number, scope)
     if scope == "tree":

@@ -130,11 +130,17 @@ def _born_in(cgroup: int) -> tuple[int, bool]:
 
 
 def _joining(cgroup: int) -> Step:
-    return "cgroup", "join its cgroup", functools.partial(_join, cgroup)
+    return "cgroup", "join its cgroup", functools.partial(_join, "cgroup.procs", cgroup)
 
 
-def _join(cgroup: int) -> None:
-    fd = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=cgroup)
+def joining(folder: str) -> Step:
+    """Give the step to move into a cgroup of version 1, where nobody can be born."""
+    path = os.path.join(folder, "cgroup.procs")
+    return "cgroup", f"join {folder}", functools.partial(_join, path)
+
+
+def _join(path: str, folder: int | None = None) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
         os.write(fd, b"0")
     finally:

@@ -1,6 +1,7 @@
 """Know every run by adding up transitions: what has happened to it so far.
 
-{"is": "spawning", "run", "slot", "tag", "at"}     written before the attempt
+{"is": "spawning", "run", "slot", "tag", "at"}     written before the attempt; with the `leaves`
+                                                   that it shall have among the control groups
 {"is": "spawned", "run", "pid", "born", "seen"}    the main process was executed
 {"is": "failed", "run"}                            it was not: nothing was started
 {"is": "exited", "run", "seq", "at", "code", "signal", "core", "unknown"}
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 class Run:
     """One start of one slot: a main process and whatever it started."""
 
-    __slots__ = ("at", "born", "empty", "exit", "id", "pid", "seen", "slot", "tag")
+    __slots__ = ("at", "born", "empty", "exit", "id", "leaves", "pid", "seen", "slot", "tag")
 
     def __init__(self, entry: Message) -> None:
         self.id: str = entry["run"]
         self.slot: str = entry["slot"]
         self.tag: Any = entry["tag"]
         self.at: int = entry["at"]
+        self.leaves: dict[str, str] = entry.get("leaves", {})
+        """Its folders among the control groups, by what they are for."""
         self.pid: int | None = None
         self.born: int | None = None
         self.seen: int = self.at
@@ -114,6 +117,7 @@ class Ledger:
             for run in self.runs.values():
                 run.pid = run.born = None
                 run.at = run.seen = 0
+                run.leaves = {}
                 if run.exit is not None:
                     run.exit["at"] = 0
         self.boot = boot
@@ -124,7 +128,9 @@ class Ledger:
         if self.daemon is not None:
             yield {"is": "daemon", "plan": self.daemon}
         for run in self.runs.values():
-            yield {"is": "spawning", "run": run.id, "slot": run.slot, "tag": run.tag, "at": run.at}
+            entry = {"is": "spawning", "run": run.id, "slot": run.slot, "tag": run.tag}
+            leaves = {"leaves": run.leaves} if run.leaves else {}
+            yield entry | {"at": run.at} | leaves
             identity = {"pid": run.pid, "born": run.born, "seen": run.seen}
             yield {"is": "spawned", "run": run.id} | identity
             if run.exit is not None:

@@ -19,6 +19,7 @@ TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
     import socket
 
+    from reconciler.holder.cgroup import Cgroups
     from reconciler.holder.journal import Journal
     from reconciler.holder.log import Log
     from reconciler.holder.wire import Message
@@ -36,12 +37,15 @@ IGNORED_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGUSR1", "SIGUSR2
 class Loop:
     """The holder at work: it ends by SIGTERM or by `shutdown`, and services live on."""
 
-    def __init__(self, listener: socket.socket, journal: Journal, log: Log) -> None:
+    def __init__(
+        self, listener: socket.socket, journal: Journal, log: Log, cgroups: Cgroups
+    ) -> None:
         self._listener = listener
         self._journal = journal
         self._log = log
         self._poller = Poller()
-        self._processes = Processes(journal, self._poller, self._tell)
+        self._cgroups = cgroups
+        self._processes = Processes(journal, self._poller, self._tell, cgroups)
         self._revival = Revival(journal, log, self._processes.standing, self._processes.apart)
         self._peers: set[wire.Channel] = set()
         self._controller: wire.Channel | None = None
@@ -213,6 +217,7 @@ class Loop:
             "pid": os.getpid(),
             "boot": self._journal.ledger.boot,
             "can": CAN,
+            "cgroups": self._cgroups.shown(),
         }
 
     def _goodbye(self, _channel: wire.Channel, order: Message) -> Message:
@@ -240,6 +245,7 @@ class Loop:
             text = f"{len(unfinished)} runs are not over, {unfinished[0].slot} among them"
             raise Refused("shutdown", errno.EBUSY, text)
         self._leaves = True
+        self._cgroups.close()
         return {}
 
 

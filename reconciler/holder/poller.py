@@ -21,9 +21,9 @@ class Poller:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
 
-    def watch(self, fd: int, handler: Callable[[], None]) -> None:
-        """Call `handler` whenever `fd` can be read."""
-        self._epoll.register(fd, select.EPOLLIN)
+    def watch(self, fd: int, handler: Callable[[], None], events: int = select.EPOLLIN) -> None:
+        """Call `handler` whenever `fd` can be read, or has other such events."""
+        self._epoll.register(fd, events)
         self._handlers[fd] = handler
 
     def await_room(self, fd: int, waits: bool) -> None:

@@ -6,10 +6,12 @@ import contextlib
 import errno
 import functools
 import os
+import select
 import signal
 import time
 
-from reconciler.holder import tree
+from reconciler.holder import cgroup, tree
+from reconciler.holder.cgroup import MAIN, Cgroups
 from reconciler.holder.deliver import deliver, to_members
 from reconciler.holder.spawn import Refused, Standing, spawn
 
@@ -35,11 +37,18 @@ class Processes:
     former holder; then its end is seen and its exit status is not.
     """
 
-    def __init__(self, journal: Journal, poller: Poller, tell: Callable[[Message], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        poller: Poller,
+        tell: Callable[[Message], None],
+        cgroups: Cgroups,
+    ) -> None:
         self._journal = journal
         self._ledger = journal.ledger
         self._poller = poller
         self._tell = tell
+        self._cgroups = cgroups
         self.standing = Standing()
         self.apart: dict[int, Callable[[os.waitid_result], None]] = {}
         """Children that are no run, and what to do when one of them has ended."""
@@ -48,6 +57,8 @@ class Processes:
         """The pidfd of each living main process, by run."""
         self._survivors: dict[str, dict[int, int]] = {}
         """What outlived its main process: pidfds and pids, by run."""
+        self._leaves: dict[str, int] = {}
+        """What tells when the leaf of a run without a main process is empty, by run."""
         self._unsettled: dict[str, Run] = {}
         """Runs without a main process, of which /proc shall tell whether anything is left."""
         self._doomed: set[str] = set()
@@ -63,13 +74,17 @@ class Processes:
         if order["env"].get(tree.MARK) != run_id:
             raise Refused("request", errno.EINVAL, f"{tree.MARK} must be the run")
         at = tree.now()
+        limits = order.get("resources") or {}
         entry = {"run": run_id, "slot": slot, "tag": order["tag"], "at": at}
+        if leaves := self._cgroups.plan(_leaf_name(slot, run_id), limits):
+            entry["leaves"] = leaves
         self._journal.record({"is": "spawning"} | entry)
         try:
             run = self._ledger.runs[run_id]
-            self._take_charge(run, spawn(order, self.standing))
+            self._take_charge(run, self._spawn_within(run, order, limits))
         except Refused:
             self._journal.record({"is": "failed", "run": run_id})
+            self._cgroups.remove(leaves.values())
             raise
         return {"pid": run.pid, "born": run.born, "at": at}
 
@@ -94,6 +109,7 @@ class Processes:
         """Take over a run that only the daemon knows of, since a journal was lost."""
         self._refuse_unless_free(order["slot"], order["run"])
         run = {name: order[name] for name in ("run", "slot", "tag", "at")}
+        run["leaves"] = self._cgroups.find(_leaf_name(order["slot"], order["run"]))
         identity = {"run": order["run"], "pid": order["pid"], "born": order["born"]}
         self._journal.record({"is": "spawning"} | run)
         self._journal.record({"is": "spawned", "seen": order["at"]} | identity)
@@ -114,10 +130,7 @@ class Processes:
                 told(status)
             os.waitid(os.P_PID, status.si_pid, os.WEXITED | os.WNOHANG)
         for run in ended:
-            if self._left_nothing(run):
-                self._note_empty(run)
-            else:
-                self._settle_soon(run)
+            self._see_to_rest(run)
 
     def pause(self) -> float | None:
         """Give the seconds until `settle` is due; None while it is not."""
@@ -129,6 +142,9 @@ class Processes:
         if not self._unsettled or began < self._survey_at:
             return
         self._survey_at = began + RETRY_S
+        for run in [*self._unsettled.values()]:
+            if self._awaits_leaf(run, self._settle_soon):
+                del self._unsettled[run.id]
         for run_id, members in tree.survey(self._unsettled.values()).items():
             run = self._unsettled[run_id]
             if run_id in self._doomed:
@@ -151,13 +167,17 @@ class Processes:
         unsure = [run for run in runs if run.id not in self._mains]
         found = tree.survey(unsure)
         for run in unsure:
-            leader = next((one for one in found[run.id] if one.pid == one.session), None)
+            # Who has its mark yet, or was born in its leaf and has it not.
+            seen = [*found[run.id], *_inhabitants(run)]
+            leader = next((one for one in seen if one.pid == one.session), None)
             if run.exit is None and run.pid is None and leader is not None:
                 self._adopt(run, leader.pid, leader.born)
             if run.id not in self._mains:
                 if run.exit is None:
                     self._note_exit(run, None)
                 self._settle_soon(run)
+        unfinished = self._ledger.unfinished()
+        self._cgroups.sweep(leaf for run in unfinished for leaf in run.leaves.values())
 
     # --- parts of the above ---
 
@@ -165,9 +185,25 @@ class Processes:
         if run_id in self._ledger.runs:
             raise Refused("request", errno.EEXIST, f"run {run_id} was started before")
         if (former := self._ledger.holding(slot)) is not None:
-            pid = next(iter(self._survivors.get(former.id, {}).values()), former.pid)
+            others = [one.pid for one in _inhabitants(former)]
+            others += self._survivors.get(former.id, {}).values()
+            pid = former.pid if former.id in self._mains or not others else others[0]
             text = f"process {pid} of its former run is still there"
             raise Refused("slot", errno.EBUSY, text)
+
+    def _spawn_within(self, run: Run, order: Message, limits: Message) -> int:
+        """Execute a run's program within its leaves."""
+        try:
+            self._cgroups.make(run.leaves, limits)
+            within = cgroup.Within(run.leaves) if run.leaves else None
+        except OSError as error:
+            text = f"cannot limit it: {error.filename}: {error.strerror}"
+            raise Refused("cgroup", error.errno or errno.EIO, text) from error
+        try:
+            return spawn(order, self.standing, within)
+        finally:
+            if within is not None:
+                within.close()
 
     def _take_charge(self, run: Run, pid: int) -> None:
         """Pin a child that was just executed; it is not reaped, so its pid is still its own."""
@@ -175,6 +211,7 @@ class Processes:
             process, pidfd = tree.find(pid), os.pidfd_open(pid)
         except OSError as error:
             os.killpg(pid, signal.SIGKILL)
+            cgroup.kill(run.leaves.get(MAIN, ""))
             text = f"cannot watch process {pid}, which was killed: {error.strerror}"
             raise Refused("watch", error.errno or errno.EIO, text) from error
         self._children[pid] = run
@@ -211,12 +248,48 @@ class Processes:
             "core": status is not None and status.si_code == os.CLD_DUMPED,
             "unknown": status is None,
         }
+        if number == signal.SIGKILL and cgroup.oom_kills(run.leaves):
+            verdict["oom"] = True
         self._journal.record({"is": "exited", "run": run.id} | verdict)
         if (pidfd := self._mains.pop(run.id, None)) is not None:
             self._poller.forget(pidfd)
             os.close(pidfd)
         identity = {"slot": run.slot, "run": run.id, "pid": run.pid, "born": run.born}
         self._tell({"event": "exited"} | identity | verdict)
+
+    def _see_to_rest(self, run: Run) -> None:
+        """Note that nothing is left of a run whose main process was our child, or wait for it."""
+        if self._awaits_leaf(run, self._see_to_rest):
+            return
+        if self._left_nothing(run):
+            self._note_empty(run)
+        else:
+            self._settle_soon(run)
+
+    def _awaits_leaf(self, run: Run, then: Callable[[Run], None]) -> bool:
+        """Tell whether something lives in the leaf of a run; `then` is called when nothing does."""
+        leaf = run.leaves.get(MAIN)
+        if run.id in self._leaves:
+            return True
+        if leaf is None or not cgroup.is_populated(leaf):
+            return False
+        if run.id in self._doomed:
+            cgroup.kill(leaf)
+        try:
+            fd = cgroup.open_events(leaf)
+        except OSError:
+            return False
+        self._leaves[run.id] = fd
+        self._poller.watch(fd, functools.partial(self._leaf_stirred, run, then), select.EPOLLPRI)
+        return True
+
+    def _leaf_stirred(self, run: Run, then: Callable[[Run], None]) -> None:
+        fd = self._leaves[run.id]
+        if not cgroup.see_events(fd):
+            self._poller.forget(fd)
+            os.close(fd)
+            del self._leaves[run.id]
+            then(run)
 
     def _left_nothing(self, run: Run) -> bool:
         """Tell the common case fast: no group is left, and no orphan came to us, its reaper."""
@@ -231,6 +304,7 @@ class Processes:
 
     def _note_empty(self, run: Run) -> None:
         self._doomed.discard(run.id)
+        self._cgroups.remove(run.leaves.values())
         seq = self._ledger.seq + 1
         self._journal.record({"is": "empty", "run": run.id, "seq": seq})
         self._tell({"event": "empty", "slot": run.slot, "run": run.id, "seq": seq})
@@ -257,6 +331,17 @@ class Processes:
         if not self._survivors[run.id]:
             del self._survivors[run.id]
             self._settle_soon(run)
+
+
+def _leaf_name(slot: str, run_id: str) -> str:
+    return f"{slot}.{run_id}"
+
+
+def _inhabitants(run: Run) -> list[tree.Process]:
+    """Give who lives in the leaf of a run."""
+    pids = cgroup.members(run.leaves[MAIN]) if MAIN in run.leaves else []
+    found = [tree.find(pid) for pid in pids]
+    return [process for process in found if process is not None and not process.is_dead]
 
 
 def _waitable() -> os.waitid_result | None:

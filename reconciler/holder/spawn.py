@@ -16,6 +16,7 @@ import resource
 import signal
 
 from reconciler.holder import fork, streams
+from reconciler.holder.cgroup import Within
 from reconciler.holder.identity import Identity
 
 TYPE_CHECKING = False  # see wire.py
@@ -75,17 +76,17 @@ class Standing:
             self._oom_fd = -1
 
 
-def spawn(order: Message, standing: Standing, cgroup: int = -1) -> int:
+def spawn(order: Message, standing: Standing, within: Within | None = None) -> int:
     """Execute a program and give its pid; Refused tells at which step that failed, and why.
 
-    With a `cgroup`, a descriptor of its folder, or an identity of its own the program is executed
-    by fork; else by vfork, which is faster, and as fast however much memory we have.
+    Within cgroups or with an identity of its own the program is executed by fork; else by vfork,
+    which is faster, and as fast however much memory we have.
     """
     start = _Start(order)
     try:
-        if cgroup < 0 and not order.get("identity"):
+        if within is None and not order.get("identity"):
             return start.by_vfork(standing)
-        return start.by_fork(standing, cgroup)
+        return start.by_fork(standing, within or Within({}))
     except fork.ChildError as failed:
         raise _refusal(failed.step, failed.thing, failed.error) from failed
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -139,7 +140,7 @@ class _Start:
         finally:
             standing.claim()
 
-    def by_fork(self, standing: Standing, cgroup: int) -> int:
+    def by_fork(self, standing: Standing, within: Within) -> int:
         """Execute with an identity and in a cgroup of its own.
 
         A log file that somebody else may have put there is opened with the user's rights, as is
@@ -154,10 +155,11 @@ class _Start:
                 give = functools.partial(streams.open_log_for, uid=identity.uid, gid=identity.gid)
                 self._have("log", path, give)
         self._at("exec", f"run {self._name()}")
-        steps = [*standing.steps(), *self._steps(identity)]
+        joins = map(fork.joining, within.joins)
+        steps = [*joins, *standing.steps(), *self._steps(identity)]
         self._at("fork", f"run {self._name()}")
         try:
-            return fork.execute(steps, cgroup)
+            return fork.execute(steps, within.fd)
         except OSError as error:
             why = f"no room for a process: {_lower(str(error.strerror))}"
             raise OSError(error.errno, why) from error

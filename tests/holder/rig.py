@@ -14,6 +14,7 @@ from typing import Any
 
 import reconciler.holder
 from reconciler.holder import tree, wire
+from tests import settings
 from tests.waiting import until
 
 Message = dict[str, Any]
@@ -46,10 +47,13 @@ class Started:
 class Rig:
     """Starts holders of one directory and speaks with them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, setting: str = settings.AS_IT_IS) -> None:
         self.root = root
+        self.setting = setting
         self.directory = root / "repo"
         self.directory.mkdir()
+        for folder in (root, self.directory):
+            os.chown(folder, root.stat().st_uid, root.stat().st_gid)
         self.state = self.directory / ".weaver"
         self.events: list[Message] = []
         self.holder_pid = 0
@@ -61,8 +65,9 @@ class Rig:
     def launch(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the holder's program with an empty environment, until it answers or gives up."""
         command = [sys.executable, "-I", "-S", str(MAIN)]
+        command += arguments or (str(self.directory), str(self.state))
         return subprocess.run(
-            [*command, *(arguments or (str(self.directory), str(self.state)))],
+            settings.command(self.setting, command),
             env={},
             capture_output=True,
             text=True,

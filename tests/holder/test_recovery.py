@@ -17,6 +17,7 @@ import pytest
 
 from reconciler.holder import tree, wire
 from tests.holder.rig import Message, Rig
+from tests.settings import in_every_setting, without_a_leaf
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -61,6 +62,7 @@ def born_of(pid: int) -> int:
     return process.born
 
 
+@in_every_setting
 def test_services_live_on_when_the_holder_is_killed_and_the_next_one_adopts_them(rig: Rig) -> None:
     started = [rig.spawn(f"s-{n}", "sleep", "1000") for n in range(20)]
     rig.restart_holder()
@@ -72,6 +74,7 @@ def test_services_live_on_when_the_holder_is_killed_and_the_next_one_adopts_them
     assert runs[started[0].run]["tag"] == {"digest": "d1"}
 
 
+@in_every_setting
 def test_the_end_of_an_adopted_service_is_noticed_and_its_code_is_unknown(rig: Rig) -> None:
     started = rig.spawn("web-0", "sleep", "1000")
     rig.restart_holder()
@@ -82,6 +85,7 @@ def test_the_end_of_an_adopted_service_is_noticed_and_its_code_is_unknown(rig: R
     assert rig.spawn("web-0", "true").pid
 
 
+@in_every_setting
 def test_what_ended_while_no_holder_lived_is_told_once_by_the_next_one(rig: Rig) -> None:
     started = rig.spawn("web-0", "sleep", "1000")
     rig.kill_holder()
@@ -95,6 +99,7 @@ def test_what_ended_while_no_holder_lived_is_told_once_by_the_next_one(rig: Rig)
     assert not rig.runs()
 
 
+@in_every_setting
 def test_the_tree_of_an_adopted_service_is_killed_whole(rig: Rig) -> None:
     away, wiped = "setsid sh -c 'echo up; exec sleep 1000'", "env -i /bin/sleep 1000"
     started = rig.spawn_shell("web-0", f"({away} &); {wiped} & echo up; wait", ups=2)
@@ -106,6 +111,7 @@ def test_the_tree_of_an_adopted_service_is_killed_whole(rig: Rig) -> None:
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_what_its_leader_started_late_and_left_behind_is_still_known_to_the_next_holder(
     rig: Rig,
 ) -> None:
@@ -119,6 +125,7 @@ def test_what_its_leader_started_late_and_left_behind_is_still_known_to_the_next
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_exit_codes_and_numbers_of_events_outlive_holder_and_daemon(rig: Rig) -> None:
     first = rig.spawn("a-0", "sh", "-c", "exit 42")
     rig.wait_for("empty", first)
@@ -219,6 +226,7 @@ def test_a_record_that_names_a_zombie_is_over(fresh: Rig) -> None:
         assert fresh.runs()["r1"]["exit"]["unknown"]
 
 
+@without_a_leaf
 def test_a_zombie_that_nobody_reaps_does_not_keep_a_tree(rig: Rig) -> None:
     """Its parent is outside of the tree: it has left the session and dropped the mark."""
     parent = "sleep 0.05 & echo zombie $!; exec env -i setsid sleep 1000"
@@ -232,6 +240,7 @@ def test_a_zombie_that_nobody_reaps_does_not_keep_a_tree(rig: Rig) -> None:
     os.kill(pids["parent"], signal.SIGKILL)
 
 
+@in_every_setting
 def test_a_process_whose_main_thread_ended_still_lives(rig: Rig) -> None:
     script = (
         "import ctypes, threading, time\n"
@@ -275,6 +284,7 @@ def test_a_start_after_the_state_folder_was_deleted_is_on_record(rig: Rig) -> No
     assert rig.runs()[started.run]["pid"] == started.pid
 
 
+@in_every_setting
 def test_a_run_of_a_lost_journal_is_taken_over_from_the_daemon(rig: Rig) -> None:
     started, ended = rig.spawn("web-0", "sleep", "1000"), rig.spawn("web-1", "sleep", "1000")
     rig.kill_holder()

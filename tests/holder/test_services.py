@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.holder import tree
 from tests.holder.rig import PATH, Message, Rig
+from tests.settings import in_every_setting
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -230,6 +231,7 @@ def test_a_run_without_its_mark_or_with_a_used_one_is_refused(rig: Rig) -> None:
     assert answer["error"]["errno"] == errno.EINVAL
 
 
+@in_every_setting
 def test_what_a_leader_leaves_behind_keeps_the_slot_until_it_is_gone(rig: Rig) -> None:
     started = rig.spawn_shell("web-0", "sleep 1000 & echo up; exit 3")
     assert rig.wait_for("exited", started)["code"] == 3
@@ -242,6 +244,7 @@ def test_what_a_leader_leaves_behind_keeps_the_slot_until_it_is_gone(rig: Rig) -
     assert rig.spawn("web-0", "true").pid
 
 
+@in_every_setting
 def test_a_service_that_ignores_sigterm_dies_by_sigkill_with_its_group(rig: Rig) -> None:
     script = "trap '' TERM; sleep 1000 & sleep 1000 & echo up; wait; wait; sleep 1000"
     started = rig.spawn_shell("web-0", script)
@@ -252,6 +255,7 @@ def test_a_service_that_ignores_sigterm_dies_by_sigkill_with_its_group(rig: Rig)
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_who_left_for_a_session_of_its_own_is_found_by_its_mark(rig: Rig) -> None:
     away = "setsid sh -c 'echo up; exec sleep 1000'"
     started = rig.spawn_shell("web-0", f"{away} & ({away} &); echo up; wait", ups=3)
@@ -262,6 +266,7 @@ def test_who_left_for_a_session_of_its_own_is_found_by_its_mark(rig: Rig) -> Non
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_who_wiped_its_environment_is_found_by_its_session(rig: Rig) -> None:
     started = rig.spawn_shell("web-0", "env -i /bin/sleep 1000 & echo up; exit 0")
     rig.wait_for("exited", started)
@@ -269,6 +274,7 @@ def test_who_wiped_its_environment_is_found_by_its_session(rig: Rig) -> None:
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_killing_a_tree_takes_a_live_leader_and_all_who_left_it(rig: Rig) -> None:
     away = "setsid sh -c 'sleep 1000 & sleep 1000 & echo up; wait'"
     started = rig.spawn_shell("web-0", f"({away} &); sleep 1000 & echo up; wait", ups=2)
@@ -276,6 +282,7 @@ def test_killing_a_tree_takes_a_live_leader_and_all_who_left_it(rig: Rig) -> Non
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_a_group_that_outruns_every_search_is_killed_at_once(rig: Rig) -> None:
     """Each of its processes starts the next one, and stays: whoever is found is not the last."""
     chain = (
@@ -289,6 +296,7 @@ def test_a_group_that_outruns_every_search_is_killed_at_once(rig: Rig) -> None:
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_who_wipes_every_mark_after_it_was_found_is_still_killed(rig: Rig) -> None:
     hidden = "sleep 0.2; exec env -i setsid sh -c 'echo up; exec sleep 1000'"
     started = rig.spawn_shell("web-0", f"({hidden}) & echo up; exit 0")
@@ -299,6 +307,7 @@ def test_who_wipes_every_mark_after_it_was_found_is_still_killed(rig: Rig) -> No
     rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_a_tree_that_forks_away_from_its_group_is_searched_again(rig: Rig) -> None:
     forker = "for n in $(seq 60); do setsid sleep 1000 & done; wait"
     for number in range(5):
@@ -308,6 +317,7 @@ def test_a_tree_that_forks_away_from_its_group_is_searched_again(rig: Rig) -> No
         rig.wait_for("empty", started)
 
 
+@in_every_setting
 def test_an_orphan_of_a_live_service_is_reaped_and_tells_nothing(rig: Rig) -> None:
     started = rig.spawn_shell("web-0", "(sh -c 'echo $$; exit 9' &); echo up; exec sleep 1000")
     orphan = int(until(lambda: [w for w in started.output.split() if w.isdigit()])[0])
@@ -340,6 +350,7 @@ def test_no_such_signal_is_told_and_sends_none(rig: Rig) -> None:
     assert started.is_alive
 
 
+@in_every_setting
 def test_a_stopped_service_can_be_killed(rig: Rig) -> None:
     started = rig.spawn("web-0", "sleep", "1000")
     rig.signal(started, signal.SIGSTOP)

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.holder import tree, wire
 from tests.holder.rig import PATH, Message, Rig
+from tests.settings import SETTINGS
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -50,7 +51,7 @@ def hurried_requests(rig: Rig, luck: random.Random, prefix: str) -> dict[str, st
     return asked
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("seed", "rig"), [*enumerate(SETTINGS)], indirect=["rig"])
 def test_a_holder_killed_at_any_moment_leaves_one_process_a_slot(rig: Rig, seed: int) -> None:
     luck, prefix = random.Random(seed), f"{secrets.token_hex(4)}-"
     slots: dict[str, str] = {}
