@@ -24,7 +24,16 @@ from reconciler.model.errors import (
     StoreError,
     WeaverError,
 )
-from reconciler.model.event import Decision, Event, LookAtHost, Probe, Signal, Spawn
+from reconciler.model.event import (
+    Decision,
+    Event,
+    LookAtHost,
+    NextTime,
+    Probe,
+    Signal,
+    Spawn,
+    TimeTold,
+)
 from reconciler.model.log import LogLine, LogQuery, LogSource
 from reconciler.model.observed import ProcessId
 from reconciler.model.record import Memory
@@ -54,6 +63,7 @@ __all__ = [
     "SourceHeldError",
     "Store",
     "StoreError",
+    "Timetable",
     "TransitionRecord",
     "Usage",
     "WeaverError",
@@ -110,6 +120,14 @@ class Prober(Protocol):
 
     async def probe(self, command: Probe) -> Event:
         """Probe once and give `ProbeAnswered`, within the command's timeout. Never raises."""
+        ...
+
+
+class Timetable(Protocol):
+    """Reads the wall clock for schedules."""
+
+    async def tell(self, question: NextTime) -> TimeTold:
+        """Tell which times of a schedule have passed, and the next one. Never raises."""
         ...
 
 

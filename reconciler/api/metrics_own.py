@@ -14,7 +14,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.model.event import Command, Decision, Event, LookAtHost, Probe, Signal, Spawn
+from reconciler.model.event import (
+    Command,
+    Decision,
+    Event,
+    LookAtHost,
+    NextTime,
+    Probe,
+    Signal,
+    Spawn,
+)
 from reconciler.model.plan import Situation
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos, ServiceName
@@ -168,6 +177,8 @@ def _word(command: Command) -> str:
             return "probe"
         case LookAtHost():
             return "look"
+        case NextTime():
+            return "time"
 
 
 def _cumulated(steps: list[int]) -> list[tuple[str, float]]:

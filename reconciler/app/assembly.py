@@ -20,6 +20,7 @@ from reconciler.adapters.probes import Place, Probes
 from reconciler.adapters.proc import intruder, owner_of_port
 from reconciler.adapters.reader import FileReader
 from reconciler.adapters.sqlite.store import SqliteStore
+from reconciler.adapters.timetable import WallTimetable
 from reconciler.adapters.usage.sampler import TreeSampler
 from reconciler.adapters.watch import Watch
 from reconciler.api.metrics import Exposition
@@ -116,6 +117,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             prober=Probes(prepare.place, stranger),
             store=store,
             manifests=worktree,
+            timetable=WallTimetable(clock),
             before_start=logbook.mark_start,
             through=inquest.through,
             is_holding=lambda: inquest.is_holding,

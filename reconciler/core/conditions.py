@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live, is_up
+from reconciler.core.wishes import (
+    Board,
+    Wish,
+    has_given_up,
+    is_between_runs,
+    is_done,
+    is_live,
+    is_up,
+)
 from reconciler.model.observed import State
 from reconciler.model.plan import Wait
 from reconciler.model.record import SlotRecord
@@ -101,11 +109,14 @@ def may_come(board: Board, wait: Wait, lost: Collection[ServiceName]) -> bool:
     wish = board.wishes.get(wait.service)
     if wish is None or wish.spec is None or not wish.runs or wait.service in lost:
         return False
+    asked = board.restart_before(wish.name)
+    if any(is_between_runs(one, wish.spec, asked) for one in board.wanted_records(wish)):
+        # The next scheduled time may be a year away.
+        return all(one.process is not None for one in board.wanted_records(wish))
     match wait.condition:
         case Condition.COMPLETED:
             return wish.spec.is_oneshot
         case Condition.READY if not wish.spec.is_oneshot:
-            asked = board.restart_before(wish.name)
             return not any(is_done(r, wish.spec, asked) for r in board.wanted_records(wish))
         case _:
             return True

@@ -22,6 +22,7 @@ from reconciler.core.passing import let_time_pass, make_up_for_sleep, next_wake
 from reconciler.core.planner import plan
 from reconciler.core.status import Sight, picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
+from reconciler.core.timing import follow_schedules, next_runs, time_told
 from reconciler.core.wants import asked, guard_removals, manifests_held, manifests_read
 from reconciler.core.wishes import Layout, arrange, lay_out
 from reconciler.model.event import (
@@ -38,6 +39,7 @@ from reconciler.model.event import (
     SignalAnswered,
     Spawned,
     SpawnFailed,
+    TimeTold,
     TreeEmptied,
 )
 from reconciler.model.plan import Forget, Hold, HoldCode, Plan, Situation, Update
@@ -69,6 +71,7 @@ class Engine:
         let_time_pass(ledger)
         self._look_if_due()
         if may_decide:
+            follow_schedules(ledger)
             self._decide()
         return self._decision()
 
@@ -106,6 +109,7 @@ class Engine:
             shutting_down=ledger.shutting_down,
             hurry=ledger.hurry,
             strays=ledger.strays,
+            next_runs=next_runs(ledger),
             condemned=ledger.condemned,
         )
 
@@ -116,7 +120,7 @@ class Engine:
 
     # --- taking in -------------------------------------------------------------------------
 
-    def _take(self, event: Event) -> None:  # noqa: C901 - one arm for each event
+    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one arm for each event
         ledger = self._ledger
         match event:
             case ManifestsRead():
@@ -139,6 +143,8 @@ class Engine:
                 signal_answered(ledger, event)
             case ProbeAnswered():
                 probe_answered(ledger, event)
+            case TimeTold():
+                time_told(ledger, event)
             case Asked():
                 asked(ledger, event)
             case _:

@@ -12,7 +12,7 @@ from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Slot, State
 from reconciler.model.plan import Action, Forget, Kill, Restart, Start, Stop, Update
-from reconciler.model.record import SlotRecord, Trouble
+from reconciler.model.record import ServiceMemory, SlotRecord, Trouble
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
@@ -47,7 +47,7 @@ def _spawn(ledger: Ledger, action: Start) -> None:
         return
     record = ledger.record(action.slot)
     serial = ledger.next_serial()
-    cause = record.cause or _cause(spec, record)
+    cause = record.cause or _cause(ledger, spec, record)
     memory = record.memory
     if memory.tried != spec.digest:
         memory = replace(memory, tried=spec.digest, trouble=Trouble(), restarts=0)
@@ -60,14 +60,28 @@ def _spawn(ledger: Ledger, action: Start) -> None:
     )
 
 
-def _cause(spec: ServiceSpec, record: SlotRecord) -> str:
+def _cause(ledger: Ledger, spec: ServiceSpec, record: SlotRecord) -> str:
     """Say in a word why a process is started; the words of `service_restarts_total`."""
     memory = record.memory
+    if spec.schedule is not None:
+        return _cause_of_run(ledger, spec, record)
     if memory.tried is None:
         return "start"
     if memory.tried != spec.digest:
         return "change"
     return "crash" if record.state is State.CRASHED and memory.trouble.failures else "manual"
+
+
+def _cause_of_run(ledger: Ledger, spec: ServiceSpec, record: SlotRecord) -> str:
+    """Tell a run that its schedule asks for from one that people do, and from another try."""
+    memory = ledger.services.get(spec.name)
+    if memory is not None and record.memory.newest < (memory.restart_before or 0):
+        return "schedule" if _is_owed(memory) else "manual"
+    return "crash"
+
+
+def _is_owed(memory: ServiceMemory) -> bool:
+    return memory.timing is not None and memory.timing.owed is not None
 
 
 def _restart(ledger: Ledger, action: Restart) -> None:
@@ -82,6 +96,8 @@ def _restart(ledger: Ledger, action: Restart) -> None:
         cause = "change"
     else:
         cause = "manual" if process.started < asked else "dependency"
+    if memory is not None and memory.spec.schedule is not None and _is_owed(memory):
+        cause = "schedule"
     ledger.put(replace(record, cause=cause))
     _stop(ledger, action.slot, action.because, start_failed=False)
 

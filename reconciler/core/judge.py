@@ -152,6 +152,10 @@ class _Court:
 
     def _against_retry(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
         memory = record.memory
+        if spec.schedule is not None:
+            has_failed = memory.tried == spec.digest and memory.trouble.failures
+            if not has_failed and memory.newest >= self.restart_asked(spec.name):
+                yield "its scheduled time has not come"
         renewed = self._need_restarted_since(spec, memory.done_at or Nanos(0))
         if self._is_done(spec, record) and not renewed:
             yield "it ended well and was not asked to run again"

@@ -15,6 +15,7 @@ from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired, Wanted
 from reconciler.model.event import Command, Happening, Remembered, Transition
 from reconciler.model.observed import Exit, Look, Process, Slot, State
+from reconciler.model.plan import NextRun
 from reconciler.model.record import (
     Memory,
     Pending,
@@ -67,6 +68,16 @@ class Condemned:
     """SIGKILL, while nobody knows whether it arrived."""
     until: Nanos
     """How long its end may take from then on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """What the wall clock last said of one schedule. Forgotten with the daemon."""
+
+    asked: Pending | None = None
+    """The question under way."""
+    told_at: Nanos | None = None
+    next_run: NextRun = field(default_factory=NextRun)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,6 +140,10 @@ class Ledger:
     """Whether what is wanted changed since slots were last tidied."""
     to_restart: set[ServiceName] = field(default_factory=set)
     """Services with a restart that somebody asked for."""
+    scheduled: dict[ServiceName, None] = field(default_factory=dict)
+    """Services that run on a schedule, or did until now."""
+    dials: dict[ServiceName, Dial] = field(default_factory=dict)
+    """What the wall clock said of their times."""
 
     commands: list[Command] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
@@ -151,6 +166,7 @@ class Ledger:
             remembered_slots=dict(memory.slots),
             prune=memory.prune,
             to_restart={n for n, m in memory.services.items() if m.restart_before is not None},
+            scheduled={n: None for n, m in memory.services.items() if is_scheduled(m)},
         )
 
     # --- reading ---------------------------------------------------------------------------
@@ -259,6 +275,10 @@ class Ledger:
         self.changed_services[name] = memory
         self.is_rearranged = True
         (self.to_restart.discard if memory.restart_before is None else self.to_restart.add)(name)
+        if is_scheduled(memory):
+            self.scheduled[name] = None
+        else:
+            self.scheduled.pop(name, None)
 
     def drop_service(self, name: ServiceName) -> None:
         """Forget a service and its slots."""
@@ -266,6 +286,8 @@ class Ledger:
         self.changed_services[name] = None
         self.had.pop(name, None)
         self.missing.pop(name, None)
+        self.scheduled.pop(name, None)
+        self.dials.pop(name, None)
         for names in (self.released, self.to_restart):
             names.discard(name)
         for index in list(self.slots.get(name, {})):
@@ -316,6 +338,11 @@ def recall(memory: SlotMemory, spec: ServiceSpec | None) -> SlotRecord:
     if memory.done is None or end is None or spec is None:
         return SlotRecord(memory=memory, since=since)
     return SlotRecord(memory=memory, since=since, reason=end_in_words(spec, end))
+
+
+def is_scheduled(memory: ServiceMemory) -> bool:
+    """Tell whether a service runs on a schedule, or something of one is to be forgotten."""
+    return memory.spec.schedule is not None or memory.timing is not None
 
 
 def _is_timed(record: SlotRecord) -> bool:

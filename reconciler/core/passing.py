@@ -11,6 +11,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.looking import LOOK_EVERY, put_off
 from reconciler.core.strays import moments_of_strays
+from reconciler.core.timing import moments_of_schedules
 from reconciler.model.event import Probe
 from reconciler.model.observed import State
 from reconciler.model.record import SlotRecord
@@ -111,6 +112,8 @@ def _moments(ledger: Ledger) -> Iterator[Nanos]:
     if ledger.looked_at is not None:
         yield Nanos(ledger.looked_at + LOOK_EVERY)
     yield from moments_of_strays(ledger)
+    if ledger.host_seen:
+        yield from moments_of_schedules(ledger)
     if not ledger.host_seen and ledger.lost_at is not None:
         yield Nanos(ledger.lost_at + LOST_AFTER)
     for record in ledger.timed_records():

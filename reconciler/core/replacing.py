@@ -74,7 +74,9 @@ def _why(
 ) -> str:
     """Say why a process must be replaced; empty when it need not be."""
     assert wish.spec is not None
-    if process.digest != wish.spec.digest:
+    # A run that was begun on a schedule is finished as it was begun.
+    is_scheduled = wish.spec.schedule is not None
+    if process.digest != wish.spec.digest and not is_scheduled:
         return "its manifest changed"
     memory = board.situation.services.get(wish.name)
     if memory and process.started < (memory.restart_before or Nanos(0)):

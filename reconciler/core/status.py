@@ -39,12 +39,15 @@ _TELLING = (
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.STOPPING,
     HoldCode.COMPLETED,
+    HoldCode.SCHEDULED,
     HoldCode.EXITED,
 )
 """Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
 _RANK = {code: place for place, code in enumerate(_TELLING)}
+_AS_WANTED = (HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED)
 _AT_REST = (
     HoldCode.COMPLETED,
+    HoldCode.SCHEDULED,
     HoldCode.EXITED,
     HoldCode.GAVE_UP,
     HoldCode.INVALID_MANIFEST,
@@ -148,7 +151,8 @@ def _is_at_work(board: Board, record: SlotRecord) -> bool:
     spec, process = board.wishes[record.memory.slot.service].spec, record.process
     if spec is None or process is None or not spec.is_oneshot:
         return False
-    return is_up(record) and process.digest == spec.digest
+    # What runs on a schedule is as wanted, at work or not.
+    return is_up(record) and process.digest == spec.digest and spec.schedule is None
 
 
 def _may_pass(board: Board, hold: Hold, lost: frozenset[ServiceName]) -> bool:
@@ -192,6 +196,8 @@ def _service(
         needed_by=tuple(board.layout.dependents[name]),
         slots=tuple(_slot(record) for record in records),
         invalid=wanted.invalid if wanted else (),
+        next_run=board.situation.next_runs.get(name) if wish.runs else None,
+        last_run=memory.timing.last if memory and memory.timing else None,
     )
 
 
@@ -247,7 +253,7 @@ def _sync(wish: Wish, hold: Hold | None, action: Action | None, sight: Sight) ->
         return Sync.INVALID
     if wish.prune_held or (hold is not None and hold.code is HoldCode.JUDGE_REFUSED):
         return Sync.HELD
-    is_behind = hold is not None and hold.code not in (HoldCode.COMPLETED, HoldCode.EXITED)
+    is_behind = hold is not None and hold.code not in _AS_WANTED
     return Sync.OUT_OF_SYNC if action is not None or is_behind else Sync.SYNCED
 
 
@@ -266,8 +272,8 @@ def _health(
         return Health.STOPPED if state is State.STOPPED else Health.PROGRESSING
     if hold is not None and hold.code in (HoldCode.GAVE_UP, HoldCode.UNKILLABLE):
         return Health.DEGRADED
-    if hold is not None and hold.code in (HoldCode.COMPLETED, HoldCode.EXITED):
-        return Health.HEALTHY
+    if hold is not None and hold.code in _AS_WANTED:
+        return Health.DEGRADED if state is State.CRASHED else Health.HEALTHY
     if hold is not None and hold.code in (HoldCode.BACKING_OFF, HoldCode.STOPPING):
         gave_up = any(record.memory.trouble.gave_up for record in records)
         return Health.DEGRADED if gave_up else Health.PROGRESSING

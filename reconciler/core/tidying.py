@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.strays import are_strays_over
+from reconciler.core.timing import drop_owed
 from reconciler.core.wishes import is_live
 from reconciler.model.observed import State
 from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord, Trouble
@@ -21,7 +22,7 @@ def tidy(ledger: Ledger) -> None:
     for name in sorted(ledger.to_restart):
         memory = ledger.services[name]
         if _is_restarted(ledger, memory):
-            ledger.put_service(replace(memory, restart_before=None, restart_reason=""))
+            ledger.put_service(_with_run_begun(memory))
 
 
 def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:
@@ -39,6 +40,14 @@ def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:
         ledger.move(rested, Signal.STOP, reason)
 
 
+def _with_run_begun(memory: ServiceMemory) -> ServiceMemory:
+    """Give a service's memory once what was asked for began; so did the run that was owed."""
+    timing = memory.timing
+    if timing is not None and timing.owed is not None:
+        timing = replace(timing, owed=None, last=timing.owed)
+    return replace(memory, restart_before=None, restart_reason="", timing=timing)
+
+
 def _is_restarted(ledger: Ledger, memory: ServiceMemory) -> bool:
     """Tell whether every slot was started anew since a restart was asked for."""
     asked = memory.restart_before or Nanos(0)
@@ -49,6 +58,8 @@ def _is_restarted(ledger: Ledger, memory: ServiceMemory) -> bool:
             return False
         is_done = record.memory.done is not None and record.memory.newest >= asked
         is_new = record.process is not None and record.process.started >= asked
+        # A scheduled run has begun with its first try, however that went.
+        is_new = is_new or (memory.spec.schedule is not None and record.memory.newest >= asked)
         if not (is_done or is_new):
             return False
     return True
@@ -78,3 +89,5 @@ def release_at_end(ledger: Ledger) -> None:
             ended=memory.ended,
         )
         ledger.put(replace(record, memory=fresh))
+    for name in list(ledger.scheduled):
+        drop_owed(ledger, ledger.services[name])

@@ -7,9 +7,27 @@ from dataclasses import dataclass
 
 from reconciler.core.conditions import describe, hopeless, may_come, restarted_needs, unmet
 from reconciler.core.replacing import Replacement, replacements
-from reconciler.core.wishes import Board, Wish, has_given_up, is_done, is_live, left_behind
+from reconciler.core.wishes import (
+    Board,
+    Wish,
+    has_given_up,
+    is_between_runs,
+    is_done,
+    is_live,
+    left_behind,
+)
 from reconciler.model.observed import State
-from reconciler.model.plan import Action, Hold, HoldCode, Kill, Restart, Start, Stop, Wait
+from reconciler.model.plan import (
+    Action,
+    Hold,
+    HoldCode,
+    Kill,
+    NextRun,
+    Restart,
+    Start,
+    Stop,
+    Wait,
+)
 from reconciler.model.record import SlotRecord
 from reconciler.model.spec import RestartPolicy, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
@@ -245,6 +263,8 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     """Give the reason why an empty slot stays empty, if there is one."""
     slot, memory = record.memory.slot, record.memory
     trouble = memory.trouble
+    if is_between_runs(record, spec, board.restart_before(wish.name)):
+        return _between_runs(board, wish, spec, record)
     is_over = is_done(record, spec, board.restart_before(wish.name))
     if is_over and not restarted_needs(board, spec, memory.done_at or Nanos(0)):
         code = HoldCode.COMPLETED if spec.is_oneshot else HoldCode.EXITED
@@ -267,6 +287,24 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
         code=HoldCode.BACKING_OFF,
         because=f"{trouble.because}; {count}waiting before the next start",
         until=trouble.retry_at,
+    )
+
+
+def _between_runs(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> Hold:
+    """Wait for the next scheduled time, and say how the last run went."""
+    run = board.situation.next_runs.get(wish.name, NextRun())
+    if run.problem:
+        because = f"its next time cannot be told: {run.problem}"
+    elif has_given_up(record, spec):
+        because = f"{record.memory.trouble.because}; {_why_given_up(spec)}"
+    else:
+        because = record.reason or "not run yet"
+    return Hold(
+        service=wish.name,
+        slot=record.memory.slot,
+        code=HoldCode.GAVE_UP if has_given_up(record, spec) else HoldCode.SCHEDULED,
+        because=because,
+        until=run.at,
     )
 
 

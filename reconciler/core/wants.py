@@ -84,7 +84,7 @@ def asked(ledger: Ledger, event: Asked) -> None:
                 _restart(ledger, name, operation)
         case OperationKind.START:
             for name in operation.services:
-                _clear_trouble(ledger, name, also_done=True)
+                _start(ledger, name, operation)
         case OperationKind.APPROVE_PRUNE:
             _approve(ledger, operation)
         case OperationKind.SHUTDOWN:
@@ -101,6 +101,16 @@ def _restart(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
     reason = operation.reason or "a restart was asked for"
     ledger.put_service(replace(memory, restart_before=ledger.now, restart_reason=reason))
     _clear_trouble(ledger, name, also_done=False)
+
+
+def _start(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
+    """Let a service start whatever it went through; one with a schedule runs once besides."""
+    memory = ledger.services.get(name)
+    if memory is None or memory.spec.schedule is None:
+        _clear_trouble(ledger, name, also_done=True)
+    elif not any(map(is_live, ledger.slots.get(name, {}).values())):
+        reason = operation.reason or "a start was asked for"
+        _restart(ledger, name, replace(operation, reason=reason))
 
 
 def _clear_trouble(ledger: Ledger, name: ServiceName, *, also_done: bool) -> None:

@@ -224,6 +224,19 @@ def is_done(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> boo
     return memory.newest >= restart_before
 
 
+def is_tried_again(record: SlotRecord, spec: ServiceSpec) -> bool:
+    """Tell whether what a slot was started for failed, and is still to be tried again."""
+    trouble = record.memory.trouble
+    is_failing = trouble.failures > 0 and not trouble.gave_up
+    return is_failing and record.memory.tried == spec.digest
+
+
+def is_between_runs(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> bool:
+    """Tell whether a slot waits for the next time of its schedule."""
+    is_served = record.memory.newest >= restart_before
+    return spec.schedule is not None and is_served and not is_tried_again(record, spec)
+
+
 def has_given_up(record: SlotRecord, spec: ServiceSpec) -> bool:
     """Tell whether a slot is not started any more, until somebody changes something."""
     return record.memory.trouble.gave_up and record.memory.tried == spec.digest

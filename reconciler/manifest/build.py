@@ -9,6 +9,7 @@ from reconciler.manifest import durations, sizes
 from reconciler.manifest.words import split
 from reconciler.model.spec import (
     Backoff,
+    CatchUp,
     CommandTarget,
     Condition,
     DesiredState,
@@ -16,9 +17,11 @@ from reconciler.model.spec import (
     LogRotation,
     Need,
     OnRestart,
+    Overlap,
     Readiness,
     ReadyType,
     RestartPolicy,
+    Schedule,
     ServiceSpec,
     ServiceType,
     TcpTarget,
@@ -68,6 +71,8 @@ def build(document: Document) -> ServiceSpec:
         fields["success_exit_codes"] = tuple(sorted(document["successExitCodes"]))
     if "logRotation" in document:
         fields["log_rotation"] = rotation(document["logRotation"])
+    if "schedule" in document:
+        fields["schedule"] = _schedule(document["schedule"])
     if "ready" in document:
         fields["ready"] = _readiness(document["ready"])
     return ServiceSpec(
@@ -128,6 +133,17 @@ def rotation(value: Document) -> LogRotation:
     if "interval" in value:
         fields["interval"] = durations.read_interval(value["interval"])
     return LogRotation(**fields)
+
+
+def _schedule(value: Document) -> Schedule:
+    every = value.get("every")
+    return Schedule(
+        cron=" ".join(value.get("cron", "").split()),
+        every=None if every is None else durations.read(every),
+        timezone=value.get("timezone", ""),
+        overlap=Overlap(value.get("overlap", Overlap.SKIP)),
+        catch_up=CatchUp(value.get("catchUp", CatchUp.NONE)),
+    )
 
 
 def _readiness(value: Document) -> Readiness:

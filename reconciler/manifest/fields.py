@@ -17,6 +17,7 @@ from reconciler.model.spec import (
     Need,
     Readiness,
     ReadyType,
+    Schedule,
     ServiceSpec,
 )
 from reconciler.model.units import Nanos
@@ -82,6 +83,8 @@ def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
             return dict(_rotation(value))
         case Readiness():
             return dict(_readiness(value))
+        case Schedule():
+            return dict(_schedule(value))
         case Mapping():
             return {f"{key}.{_key(name)}": str(text) for name, text in value.items()}
         case tuple() if field == "needs":
@@ -155,6 +158,15 @@ def _readiness(value: Readiness) -> Iterator[tuple[str, str]]:
             yield "ready.http.expectedStatus", status
     if value.command is not None:
         yield from _command(value.command)
+
+
+def _schedule(value: Schedule) -> Iterator[tuple[str, str]]:
+    plain = Schedule()
+    for field in fields(value):
+        own = getattr(value, field.name)
+        if own != getattr(plain, field.name):
+            text = durations.write(own) if field.name == "every" else str(own)
+            yield f"schedule.{manifest_key(field.name)}", text
 
 
 def _command(target: CommandTarget) -> Iterator[tuple[str, str]]:

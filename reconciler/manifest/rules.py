@@ -6,10 +6,12 @@ Only values that fit the schema come here; None stands for one that did not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from reconciler.manifest import durations, sizes, words
+from reconciler.manifest import cron, durations, sizes, words
 from reconciler.manifest.codes import Code
+from reconciler.manifest.cron import CronError
 from reconciler.manifest.durations import DurationError
 from reconciler.manifest.faults import Fault, shorten
 from reconciler.manifest.limits import MAX_STRING_BYTES
@@ -53,6 +55,8 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
         message = "a oneshot that ended well is not started again, so `restart: always` cannot be"
         mend = "write `restart: on-failure`; or `type: simple`, if it should run for ever"
         yield Fault(("restart",), Code.BESIDE, message, mend)
+    if isinstance(document.get("schedule"), dict):
+        yield from _schedule_faults(document, document["schedule"])
     backoff = document.get("backoff") or {}
     first, longest = _span(backoff, "initial", "1s"), _span(backoff, "max", "60s")
     if first is not None and longest is not None and first > longest:
@@ -60,6 +64,29 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
         mend = "make `max` at least as long"
         at = "initial" if "initial" in backoff else "max"
         yield Fault(("backoff", at), Code.BESIDE, message, mend)
+
+
+def _schedule_faults(document: Document, schedule: Document) -> Iterator[Fault]:
+    """Give what is wrong with when a oneshot is to run."""
+    at: Path = ("schedule",)
+    if ("cron" in schedule) == ("every" in schedule):
+        message = "`schedule` needs one of `cron` and `every`"
+        mend = 'write `cron: "0 3 * * *"`, or `every: 10m`'
+        yield Fault(at, Code.BESIDE, message, mend)
+    if "every" in schedule and "timezone" in schedule:
+        message = "`schedule.timezone` does nothing with `every`"
+        yield Fault((*at, "timezone"), Code.NO_EFFECT, message, "remove it", at_key=True)
+    for key, check in (("cron", cron.check), ("timezone", cron.zone_of)):
+        value = schedule.get(key)
+        if isinstance(value, str):
+            yield from _checked((*at, key), Code.SCHEDULE, partial(check, value))
+    needs = document.get("dependsOn")
+    for name, how in needs.items() if isinstance(needs, dict) else ():
+        if isinstance(how, dict) and how.get("onRestart") == "restart":
+            path = ("dependsOn", name, "onRestart")
+            message = f"`{'.'.join(path)}: restart` does nothing with a `schedule`"
+            mend = "remove it: the next run begins at its time"
+            yield Fault(path, Code.NO_EFFECT, message, mend, at_key=True)
 
 
 def _span(mapping: Document, key: str, default: str) -> int | None:
@@ -185,7 +212,7 @@ def _read_size(found: str | int, schema: Schema) -> None:
 def _checked(path: Path, code: Code, check: Callable[[], object]) -> Iterator[Fault]:
     try:
         check()
-    except (DurationError, SizeError, WordsError) as why:
+    except (CronError, DurationError, SizeError, WordsError) as why:
         name = ".".join(map(str, path))
         yield Fault(path, code, f"`{name}`: {why}", why.mend)
 

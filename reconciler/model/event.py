@@ -9,8 +9,10 @@ from enum import StrEnum
 from reconciler.model.desired import ManifestSet
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
-from reconciler.model.spec import Hook, Readiness, ServiceSpec
-from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
+from reconciler.model.spec import Hook, Readiness, Schedule, ServiceSpec
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
+
+_NEVER = WallTime(0)
 
 # --- events: facts the world reports ---------------------------------------------------------
 
@@ -103,6 +105,27 @@ class ProbeAnswered:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeTold:
+    """The wall clock was read for a schedule: which of its times have passed, and the next."""
+
+    serial: Serial
+    service: ServiceName
+    since: WallTime = _NEVER
+    """The last scheduled time that has passed; else that which was asked about, or the present."""
+    at: Nanos = Nanos(0)
+    """When that was."""
+    passed: int = 0
+    """How many of its times have passed since those known as over."""
+    label: str = ""
+    """`since` as people read it: `03:00 on 22 November, Europe/Berlin`."""
+    next: WallTime | None = None
+    next_at: Nanos | None = None
+    """When the next one will be, if nobody sets the wall clock; None: never again."""
+    problem: str = ""
+    """Why nothing of this can be told: no such time zone on this host."""
+
+
 class OperationKind(StrEnum):
     """What people ask of the engine that is no change of a manifest."""
 
@@ -144,6 +167,7 @@ Event = (
     | TreeEmptied
     | SignalAnswered
     | ProbeAnswered
+    | TimeTold
     | Asked
 )
 
@@ -219,7 +243,21 @@ class LookAtHost:
     serial: Serial
 
 
-Command = Spawn | Signal | Probe | LookAtHost
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextTime:
+    """Ask which times of a schedule have passed, and when the next one is; answered by `TimeTold`.
+
+    `since` and `at` are those of `Timing`; None where nobody knows.
+    """
+
+    serial: Serial
+    service: ServiceName
+    schedule: Schedule
+    since: WallTime | None
+    at: Nanos | None
+
+
+Command = Spawn | Signal | Probe | LookAtHost | NextTime
 
 # --- what is told and recorded ---------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.observed import Process, ProcessId, Slot
 from reconciler.model.record import PruneHold, ServiceMemory, SlotRecord
 from reconciler.model.spec import Condition
-from reconciler.model.units import Nanos, RunId, ServiceName
+from reconciler.model.units import Nanos, RunId, ServiceName, WallTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,7 @@ class HoldCode(StrEnum):
     PRUNE_HELD = "PruneHeld"
     STOPPING = "Stopping"
     COMPLETED = "Completed"
+    SCHEDULED = "Scheduled"
     EXITED = "Exited"
     SOURCE_HELD = "SourceHeld"
     HOST_UNSEEN = "HostUnseen"
@@ -115,6 +116,16 @@ class Hold:
     until: Nanos | None = None
     slot: Slot | None = None
     waiting_for: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextRun:
+    """When a schedule comes to its next time, as far as it can be told."""
+
+    time: WallTime | None = None
+    at: Nanos | None = None
+    problem: str = ""
+    """Why it cannot be told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,5 +157,7 @@ class Situation:
     """... and at once: somebody asked twice."""
     strays: tuple[Process, ...] = ()
     """Live processes of ours in a slot that another live process has; they must go."""
+    next_runs: Mapping[ServiceName, NextRun] = field(default_factory=dict)
+    """Of services that run on a schedule."""
     condemned: Collection[RunId] = ()
     """Those of them that were killed already, and were not seen gone yet."""

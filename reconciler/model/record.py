@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from reconciler.model.diagnostic import Source
 from reconciler.model.observed import Exit, Process, Slot, State
-from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
+from reconciler.model.spec import Schedule, ServiceSpec
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,21 @@ class SlotRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How far a schedule was followed. Times are the wall clock's, so a reboot voids only `at`."""
+
+    schedule: Schedule
+    since: WallTime | None = None
+    """Its times up to this one are over: run, passed over or missed. None: nobody looked yet."""
+    at: Nanos | None = None
+    """When that was, by the clock of this boot; None: in an earlier one."""
+    owed: WallTime | None = None
+    """The scheduled time whose run is still to begin."""
+    last: WallTime | None = None
+    """The scheduled time of the last run that began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceMemory:
     """What must be known of a service after the daemon was replaced."""
 
@@ -106,6 +121,8 @@ class ServiceMemory:
     restart_before: Nanos | None = None
     """Replace every process started before this: a restart somebody asked for."""
     restart_reason: str = ""
+    timing: Timing | None = None
+    """Of one that runs on a schedule."""
     leaving: bool = False
     """Its removal was let go and is under way: it was small, or somebody agreed to it."""
 

@@ -50,6 +50,21 @@ class OnRestart(StrEnum):
     RESTART = "restart"
 
 
+class Overlap(StrEnum):
+    """What happens at a scheduled time while the last run is still going on."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+
+
+class CatchUp(StrEnum):
+    """What happens once nobody was there at a scheduled time."""
+
+    NONE = "none"
+    ONCE = "once"
+
+
 class ReadyType(StrEnum):
     """How a started process shows that it is ready."""
 
@@ -149,6 +164,22 @@ class LogRotation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a oneshot runs: by a cron expression, or every so often."""
+
+    cron: str = ""
+    every: Nanos | None = None
+    timezone: str = ""
+    """Of `cron`; empty: that of the host."""
+    overlap: Overlap = Overlap.SKIP
+    catch_up: CatchUp = CatchUp.NONE
+
+    def is_at_the_times_of(self, other: Schedule) -> bool:
+        """Tell whether two schedules mean the same times."""
+        return (self.cron, self.every, self.timezone) == (other.cron, other.every, other.timezone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     """One service as wanted."""
 
@@ -189,6 +220,8 @@ class ServiceSpec:
     success_exit_codes: tuple[int, ...] = ()
     """Exit codes besides 0 that count as success."""
     ready: Readiness | None = None
+    schedule: Schedule | None = None
+    """When a oneshot runs, and then only; None: once."""
 
     @property
     def is_oneshot(self) -> bool:

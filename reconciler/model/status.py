@@ -9,10 +9,10 @@ from enum import StrEnum
 from reconciler.model.desired import Revision
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.observed import Exit, Process, Slot, State
-from reconciler.model.plan import Hold, Wait
+from reconciler.model.plan import Hold, NextRun, Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.spec import DesiredState, ServiceSpec
-from reconciler.model.units import Nanos, ServiceName
+from reconciler.model.units import Nanos, ServiceName, WallTime
 
 
 class Sync(StrEnum):
@@ -73,6 +73,10 @@ class ServiceStatus:
     needed_by: tuple[ServiceName, ...]
     slots: tuple[SlotStatus, ...]
     invalid: tuple[Diagnostic, ...] = ()
+    next_run: NextRun | None = None
+    """Of one that runs on a schedule, while it is followed."""
+    last_run: WallTime | None = None
+    """The scheduled time of its last run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,10 @@ Nanos = NewType("Nanos", int)
 """A point or a span of time in nanoseconds. Points count from the boot of the host
 (CLOCK_BOOTTIME), so that no wall clock can move them."""
 
+WallTime = NewType("WallTime", int)
+"""A point of the wall clock in nanoseconds since 1970. Anybody may set that clock, so nothing but
+schedules goes by it."""
+
 ServiceName = NewType("ServiceName", str)
 """A service's identity: `[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?`."""
 

@@ -12,12 +12,14 @@ from reconciler.model.event import (
     Event,
     HostLost,
     LookAtHost,
+    NextTime,
     Probe,
     ProbeAnswered,
     Signal,
     SignalAnswered,
     Spawn,
     SpawnFailed,
+    TimeTold,
 )
 from reconciler.model.units import in_seconds
 from reconciler.runtime.world import World
@@ -68,6 +70,8 @@ class Performer:
     def _ask(self, command: Command) -> Awaitable[Event]:
         if isinstance(command, Probe):
             return self._world.prober.probe(command)
+        if isinstance(command, NextTime):
+            return self._world.timetable.tell(command)
         if isinstance(command, Spawn):
             self._world.before_start(command)
         return self._world.host.perform(command)
@@ -94,6 +98,8 @@ def overdue(command: Command) -> Event | None:
             return HostLost(because=f"the holder did not answer within {HOST_TIME_S:g} s")
         case Probe():
             return failed(command, f"no answer within {in_seconds(command.timeout):g} s")
+        case NextTime():
+            return failed(command, "the clock was not read in time")
         case _:
             assert_never(command)
 
@@ -109,6 +115,8 @@ def failed(command: Command, because: str) -> Event:
             return HostLost(because=because)
         case Probe(serial=serial, slot=slot, run=run):
             return ProbeAnswered(serial=serial, slot=slot, run=run, passed=False, detail=because)
+        case NextTime(serial=serial, service=name):
+            return TimeTold(serial=serial, service=name, problem=because)
         case _:
             assert_never(command)
 

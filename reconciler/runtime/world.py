@@ -10,7 +10,7 @@ from reconciler.model.event import Decision, Event, Spawn
 from reconciler.model.plan import Situation
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos
-from reconciler.ports import Clock, Host, Manifests, Prober, Store
+from reconciler.ports import Clock, Host, Manifests, Prober, Store, Timetable
 
 
 class Decider(Protocol):
@@ -55,6 +55,7 @@ class World:
     prober: Prober
     store: Store
     manifests: Manifests
+    timetable: Timetable
     before_start: Callable[[Spawn], None] = ignore
     """Told of each start just before it is asked for."""
     through: Callable[[Tell], Tell] = identity

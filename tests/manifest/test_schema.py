@@ -80,6 +80,8 @@ def test_schema_and_model_know_the_same_fields() -> None:
 def document_with(path: str, value: Any) -> dict[str, Any]:
     """Make a valid document that has this value at this path."""
     document: dict[str, Any] = {"name": "web", "command": "sleep 1"}
+    if path.startswith("schedule"):
+        document["type"] = "oneshot"
     above, _, key = path.rpartition(".")
     if not above:
         document[key] = value
@@ -99,6 +101,8 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
         }
         if above == "ready.tcp":
             document["ready"]["tcp"].setdefault("port", 1)
+    elif above == "schedule":
+        document["schedule"] = ({} if key == "every" else {"cron": "@daily"}) | {key: value}
     elif above == "dependsOn.db":
         document["dependsOn"] = {"db": {key: value}}
     else:
@@ -120,7 +124,8 @@ def test_a_new_digest_comes_of_restart_fields_alone(path: str) -> None:
     import json
 
     document = document_with(path, SERVICE_FIELDS[path]["examples"][0])
-    plain = reading.spec("name: web\ncommand: sleep 1\n")
+    kind = "type: oneshot\n" if path.startswith("schedule") else ""
+    plain = reading.spec(f"name: web\ncommand: sleep 1\n{kind}")
     changed = reading.spec(json.dumps(document))
     differs = digest(plain, {}) != digest(changed, {})
     assert differs == (effect_of(path) is Effect.RESTART), describe(changed)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.timetable import WallTimetable
 from reconciler.core.diff import Language
 from reconciler.core.engine import Engine
 from reconciler.core.launch import Surroundings, launch
@@ -163,6 +164,7 @@ def make_desk(texts: tuple[str, ...], paths: StatePaths) -> tuple[Desk, Daemon]:
         prober=prober,
         store=store,
         manifests=manifests,
+        timetable=WallTimetable(clock),
         before_start=logbook.mark_start,
     )
     daemon = Daemon(Engine(Memory(boot=fakes.BOOT)), world)

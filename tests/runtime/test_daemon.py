@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from reconciler.adapters.timetable import WallTimetable
 from reconciler.core.engine import Engine
 from reconciler.model.event import (
     Event,
@@ -89,7 +90,15 @@ def supervise(*names: str, story: Story, prepare: Callable[[Scenery], None] | No
     async def tell() -> None:
         specs = [quick(name) for name in names]
         host, prober, store, source = FakeHost(), FakeProber(), FakeStore(), FakeManifests(*specs)
-        world = World(clock=FakeClock(), host=host, prober=prober, store=store, manifests=source)
+        clock = FakeClock()
+        world = World(
+            clock=clock,
+            host=host,
+            prober=prober,
+            store=store,
+            manifests=source,
+            timetable=WallTimetable(clock),
+        )
         daemon = Daemon(Engine(Memory(boot=BOOT)), world)
         scenery = Scenery(host, prober, store, source, daemon)
         if prepare is not None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reconciler.model.event import (
-    Command,
     Event,
     Exited,
     HostLooked,
@@ -33,6 +32,8 @@ from tests.sim.machine import BOOT, PROMPT, Later, Machine, Program, Run
 
 __all__ = ["BOOT", "PROMPT", "Host", "Program", "Run", "Weather"]
 
+Errand = Spawn | Signal | Probe | LookAtHost
+"""What the holder, or what it holds, is asked for."""
 GONE = "the holder has left"
 LATE = (Nanos(20 * MILLISECOND), Nanos(300 * MILLISECOND), seconds(2), seconds(12))
 LOOK_PATIENCE = seconds(5)
@@ -103,7 +104,7 @@ class Host:
         self._connection = 0
         self._asker = 0
         """Counts the daemons: what one asked is not answered to the next."""
-        self._waiting: dict[int, Command] = {}
+        self._waiting: dict[int, Errand] = {}
         """What the present daemon asked and was not answered, by serial."""
         self._told_seq: int | None = None
         self._held = 0
@@ -233,7 +234,7 @@ class Host:
 
     # --- commands --------------------------------------------------------------------------
 
-    def perform(self, command: Command) -> None:
+    def perform(self, command: Errand) -> None:
         """Have a command done, now or when the holder has time, and answered a little later."""
         connection, holder = self._connection, self.holder
         self._waiting[command.serial] = command
@@ -250,7 +251,7 @@ class Host:
 
             self.later(span, hear)
 
-    def _do(self, command: Command, connection: int, waited: Nanos = Nanos(0)) -> None:
+    def _do(self, command: Errand, connection: int, waited: Nanos = Nanos(0)) -> None:
         kind = type(command).__name__
         if kind in self.drops_next:
             self.drops_next.discard(kind)
@@ -293,7 +294,7 @@ class Host:
         looked_at = self.holder.ledger.seq if self.holder is not None else None
         self.later(delay, arrive)
 
-    def _give_up(self, command: Command, connection: int) -> None:
+    def _give_up(self, command: Errand, connection: int) -> None:
         """Let the daemon's patience end where an answer never comes."""
         if isinstance(command, LookAtHost):
             self._send(LOOK_GIVEN_UP, HostLost(because="the holder did not answer"), connection)
@@ -334,7 +335,7 @@ class Host:
         salt = self.weather.salt if self.weather is not None else 0
         return zlib.crc32(f"{salt}:{self._messages}".encode()) / (1 << 32)
 
-    def _answer(self, command: Command) -> Event | None:
+    def _answer(self, command: Errand) -> Event | None:
         """Do what was asked for; no answer where the holder died of it."""
         holder = self.holder
         if isinstance(command, Probe):

@@ -18,6 +18,7 @@ from reconciler.model.event import (
     HostLooked,
     HostLost,
     LookAtHost,
+    NextTime,
     OperationKind,
     Probe,
     ProbeAnswered,
@@ -145,7 +146,7 @@ class Promises:
                     self._probed[run] = now
                 case Signal():
                     self._note_signal(command)
-                case Spawn():
+                case Spawn() | NextTime():
                     pass
         if self._look_asked is not None:
             self._wakes_by(Nanos(self._look_asked + LOOK_AGAIN), "ask for a look again")

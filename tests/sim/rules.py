@@ -23,6 +23,7 @@ from reconciler.model.event import (
     HostLost,
     LookAtHost,
     ManifestsRead,
+    NextTime,
     Operation,
     OperationKind,
     Probe,
@@ -314,7 +315,7 @@ class Rules:
                 self._may_signal(command, now)
             case Probe():
                 self._may_probe(command)
-            case LookAtHost():
+            case LookAtHost() | NextTime():
                 pass
 
     def _is_judged_well(self, engine: Engine, now: Nanos) -> None:

@@ -16,6 +16,7 @@ from reconciler.model.event import (
     LookAtHost,
     ManifestsHeld,
     ManifestsRead,
+    NextTime,
     Probe,
     ProbeAnswered,
     Signal,
@@ -23,6 +24,7 @@ from reconciler.model.event import (
     Spawn,
     Spawned,
     SpawnFailed,
+    TimeTold,
     TreeEmptied,
 )
 from reconciler.model.observed import Process
@@ -51,7 +53,7 @@ def in_words(events: Iterable[Event], decision: Decision, now: Nanos) -> Iterato
         yield f"{time}    finished"
 
 
-def _event(event: Event) -> str:  # noqa: C901 - one arm for each event
+def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
     match event:
         case ManifestsRead(manifests=found):
             parts = [", ".join(sorted(found.definitions)) or "none"]
@@ -76,6 +78,9 @@ def _event(event: Event) -> str:  # noqa: C901 - one arm for each event
             return f"signalled {slot}" + (f": {problem}" if problem else "")
         case ProbeAnswered(slot=slot, passed=passed, detail=detail):
             return f"probed {slot}: {'passed' if passed else detail}"
+        case TimeTold(service=name, passed=passed, label=label, problem=problem):
+            said = problem or (f"{passed} passed, the last {label}" if passed else "none passed")
+            return f"times of {name}: {said}"
         case Asked(operation=operation):
             return f"asked: {operation.kind} {' '.join(operation.services)}".rstrip()
         case _:
@@ -99,5 +104,7 @@ def _command(command: Command) -> str:
             return f"probe {slot} ({run})"
         case LookAtHost():
             return "look"
+        case NextTime(service=name):
+            return f"ask the clock for {name}"
         case _:
             assert_never(command)

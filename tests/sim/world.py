@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from reconciler.adapters.sqlite.backlog import is_worth_writing
+from reconciler.adapters.timetable import reckon
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import (
     Asked,
@@ -23,6 +24,7 @@ from reconciler.model.event import (
     LookAtHost,
     ManifestsHeld,
     ManifestsRead,
+    NextTime,
     Operation,
     OperationKind,
     TreeEmptied,
@@ -31,9 +33,9 @@ from reconciler.model.observed import Slot, State
 from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
-from reconciler.model.units import Nanos, milliseconds, minutes, seconds
+from reconciler.model.units import Nanos, WallTime, milliseconds, minutes, seconds
 from tests.core.building import manifests, name, slot
-from tests.sim.host import Host, Program, Run
+from tests.sim.host import PROMPT, Host, Program, Run
 from tests.sim.observed import ObservedEngine
 from tests.sim.promises import Promises
 from tests.sim.repository import Repository
@@ -44,6 +46,9 @@ from tests.sim.words import in_words
 MANY_STEPS = 5_000
 """More than any of the small worlds here can need to come to rest."""
 START = seconds(100)
+MONDAY = 1_767_571_200.0
+"""Midnight of 5 January 2026, UTC: what the wall clock shows in the beginning."""
+BOOTING = 30.0
 ENDS = (Exited, TreeEmptied, HostLooked)
 """Events after which the holder may have something to forget."""
 READING_TAKES = milliseconds(20)
@@ -77,7 +82,8 @@ class World:
 
     def __init__(self, *specs: ServiceSpec, seed: int = 0, **programs: Program) -> None:
         self.now = START
-        self.wall = 1_000_000.0
+        self.wall = MONDAY - START / seconds(1)
+        """What the wall clock shows, in seconds, less the time since boot."""
         self.seed = seed
         self.store = Store()
         self.events = 0
@@ -196,6 +202,7 @@ class World:
     def reboot(self) -> None:
         """Restart the host: nothing runs, and what was remembered of slots means nothing."""
         self._coming.clear()
+        self.wall += (self.now - START) / seconds(1) + BOOTING
         self.now = START
         self.host.reboot()
         self.rules.reboot()
@@ -277,7 +284,7 @@ class World:
         if doom is not None and doom.point == "decided":
             self.kill_daemon(down_for=doom.down_for)
             return
-        is_written = self.store.record(decision, self.now, self.wall)
+        is_written = self.store.record(decision, self.now, self.wall_now / seconds(1))
         if not is_written and is_worth_writing(decision):
             self.faults["disk full"] += 1
         self.rules.recorded(decision, is_written=is_written)
@@ -289,7 +296,10 @@ class World:
         for number, command in enumerate(decision.commands):
             if doom is not None and number >= doom.acts:
                 break
-            self.host.perform(command)
+            if isinstance(command, NextTime):
+                self._tell_time(command)
+            else:
+                self.host.perform(command)
         self._wake_at = decision.wake_at
         self.finished = self.finished or decision.finished
         if doom is not None:
@@ -298,6 +308,16 @@ class World:
             again, self.up_again_after = self.up_again_after, None
             self.host.end_holder()
             self.kill_daemon(down_for=again)
+
+    def _tell_time(self, question: NextTime) -> None:
+        """Have the wall clock read, in a moment."""
+        life = self._life
+
+        def read() -> None:
+            if life == self._life:
+                self.tell(reckon(question, self.now, self.wall_now))
+
+        self._later(PROMPT, read)
 
     def _doom_of(self, decision: Decision) -> Doom | None:
         """Give the death that comes in this step: one with something to do, if any waits."""
@@ -378,6 +398,11 @@ class World:
         return True
 
     # --- what can be seen of it ------------------------------------------------------------
+
+    @property
+    def wall_now(self) -> WallTime:
+        """Give what the wall clock shows."""
+        return WallTime(self.now + round(self.wall * seconds(1)))
 
     @property
     def is_ending(self) -> bool:

@@ -31,7 +31,13 @@ def read_service(text: str, boot: str) -> ServiceMemory:
     stored = decode(text, _StoredService)
     if stored.boot == boot:
         return stored.memory
-    return replace(stored.memory, restart_before=None, restart_reason="")
+    timing = stored.memory.timing
+    return replace(
+        stored.memory,
+        restart_before=None,
+        restart_reason="",
+        timing=None if timing is None else replace(timing, at=None),
+    )
 
 
 def slot_text(memory: SlotMemory) -> str:
