@@ -222,7 +222,7 @@ def _begin_queued(ledger: Ledger, memory: ServiceMemory) -> None:
     if timing is None or not is_waiting or memory.restart_before is not None:
         return
     if not _is_busy(ledger, memory.spec.name):
-        _begin(ledger, memory, timing, "its scheduled time came while the last run was going on")
+        _begin(ledger, memory, timing, "it waited for the end of the last run")
 
 
 def _begin(ledger: Ledger, memory: ServiceMemory, timing: Timing, why: str) -> None:

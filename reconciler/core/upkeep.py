@@ -28,7 +28,7 @@ from reconciler.model.plan import (
     Stop,
     Wait,
 )
-from reconciler.model.record import SlotRecord
+from reconciler.model.record import ServiceMemory, SlotRecord
 from reconciler.model.spec import RestartPolicy, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
@@ -298,7 +298,7 @@ def _between_runs(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecor
     elif has_given_up(record, spec):
         because = f"{record.memory.trouble.because}; {_why_given_up(spec)}"
     else:
-        because = record.reason or "not run yet"
+        because = record.reason or _not_run(board.situation.services.get(wish.name))
     return Hold(
         service=wish.name,
         slot=record.memory.slot,
@@ -306,6 +306,12 @@ def _between_runs(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecor
         because=because,
         until=run.at,
     )
+
+
+def _not_run(memory: ServiceMemory | None) -> str:
+    timing = memory.timing if memory is not None else None
+    has_run = timing is not None and timing.last is not None
+    return "not run since the host came up" if has_run else "not run yet"
 
 
 def _why_given_up(spec: ServiceSpec) -> str:
@@ -330,14 +336,17 @@ def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
 def _why_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> str:
     """Say what an empty slot is started for; what went wrong before was told when it did."""
     memory = record.memory
+    owned = board.situation.services.get(wish.name)
+    is_owed = owned is not None and memory.newest < board.restart_before(wish.name)
+    if owned is not None and is_owed and spec.schedule is not None:
+        return owned.restart_reason
     if memory.tried is not None and memory.tried != spec.digest:
         return "its manifest changed"
     failures = memory.trouble.failures
     if record.state is State.CRASHED and failures:
         most = spec.max_restarts
         return f"try {failures}" if most is None else f"try {failures} of {most}"
-    owned = board.situation.services.get(wish.name)
-    if owned is not None and memory.newest < board.restart_before(wish.name):
+    if owned is not None and is_owed:
         return owned.restart_reason or "a restart was asked for"
     restarted = restarted_needs(board, spec, memory.newest) if memory.tried is not None else []
     if restarted and (record.cause == "dependency" or memory.done is not None):

@@ -36,9 +36,18 @@ from reconciler.model.event import (
 )
 from reconciler.model.observed import Exit, Process, Slot, State
 from reconciler.model.record import Memory, SlotMemory
-from reconciler.model.spec import Backoff, Condition, Need, OnRestart, RestartPolicy, ServiceSpec
-from reconciler.model.units import Digest, Nanos, RunId, ServiceName, seconds
+from reconciler.model.spec import (
+    Backoff,
+    Condition,
+    Need,
+    OnRestart,
+    Overlap,
+    RestartPolicy,
+    ServiceSpec,
+)
+from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
 from tests.sim.host import Host, Run
+from tests.sim.timetables import Timetables
 from tests.sim.wanted import Wanted
 
 CLEAN = ("SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE")
@@ -63,6 +72,8 @@ class Rules:
         self.is_lenient = False
         """Whether the engine is wrong on purpose, or cannot know better."""
         self.wanted = Wanted()
+        self.timetables = Timetables()
+        self.wall = WallTime(0)
         self._steps = 0
         # What the present daemon was told.
         self._live: set[RunId] = set()
@@ -157,11 +168,14 @@ class Rules:
         self._failures.clear()
         self._done.clear()
         self._restart_asked.clear()
+        self.timetables.reboot()
 
     # --- before a step ---------------------------------------------------------------------
 
-    def before(self, events: Iterable[Event], now: Nanos) -> None:
+    def before(self, events: Iterable[Event], now: Nanos, wall: WallTime) -> None:
         """Note what the engine is about to hear."""
+        self.wall = wall
+        self.timetables.read_clock(wall)
         self._is_carried_out = False
         self._before_step = self._counted()
         for event in events:
@@ -202,9 +216,13 @@ class Rules:
                 self._failures.clear()
             case OperationKind.START:
                 self._forgive(operation.services)
+                for name in operation.services:
+                    self.timetables.asked(name, now)
             case OperationKind.RESTART:
                 self._forgive(operation.services)
                 self._restart_asked.update(dict.fromkeys(operation.services, now))
+                for name in operation.services:
+                    self.timetables.asked(name, now)
             case _:
                 pass
 
@@ -335,10 +353,21 @@ class Rules:
         assert spec == self.wanted.in_force(slot.service), f"{slot} is started in another version"
         for need in spec.needs:
             assert self._holds(need), f"{slot} is started while {need.service} is not there"
-        self._may_try_again(slot, spec, now)
+        if spec.schedule is None or not self._is_its_time(slot, spec, now):
+            self._may_try_again(slot, spec, now)
         self._starts = {
             serial: known for serial, known in self._starts.items() if known[0] != slot
         } | {start.serial: (slot, now, spec.digest)}
+
+    def _is_its_time(self, slot: Slot, spec: ServiceSpec, now: Nanos) -> bool:
+        """See that a run is scheduled or asked for; tell whether it is, not one more try."""
+        is_asked = self.timetables.is_asked_for(slot)
+        serves = self.timetables.serves(slot, spec, now, self.wall)
+        if is_asked or serves or self._lost:
+            self._forgive([slot.service])
+            return True
+        assert self._failures.get(slot), f"{slot} is started twice for one scheduled time"
+        return False
 
     def _may_act(self, command: Spawn | Signal) -> None:
         assert command.because, f"{command.slot}: a command without a reason"
@@ -430,7 +459,11 @@ class Rules:
             yield "left behind"
         if spec is None:
             return
-        if run.digest != spec.digest:
+        if spec.schedule is not None:
+            # A run is finished as it was begun, and gives way to the next only where that is said.
+            if spec.schedule.overlap is Overlap.REPLACE:
+                yield "its time came"
+        elif run.digest != spec.digest:
             yield "changed"
         if run.started < self._restart_asked.get(spec.name, Nanos(-1)):
             yield "restart asked"
@@ -512,7 +545,8 @@ class Rules:
         if run_id in self._ended or is_begun or spec is None:
             return False
         width = self.wanted.width(run.slot.service)
-        return not width or (run.digest != spec.digest and run.slot.index < width)
+        is_replaced = run.digest != spec.digest and spec.schedule is None
+        return not width or (is_replaced and run.slot.index < width)
 
     def _may_probe(self, command: Probe) -> None:
         assert self._host.runs[command.run].slot == command.slot, "a probe of another slot"

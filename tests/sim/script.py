@@ -158,6 +158,15 @@ class Player:
         """Let the whole host stand still, as a closed laptop does."""
         self.world.sleep(_seconds(span))
 
+    @_says("set the clock back by SPAN")
+    def _set_back(self, span: str) -> None:
+        """Let somebody set the wall clock, which shows midnight of a Monday in the beginning."""
+        self.world.wall -= _seconds(span)
+
+    @_says("set the clock forward by SPAN")
+    def _set_forward(self, span: str) -> None:
+        self.world.wall += _seconds(span)
+
     # --- mishaps ---------------------------------------------------------------------------
 
     @_says("in SPAN: SENTENCE")

@@ -16,6 +16,8 @@ _SAME_LOOKS = re.compile(
     re.MULTILINE,
 )
 
+_ASKED_IN_VAIN = re.compile(r"  > ask the clock for |  < times of .*: none passed$")
+
 
 def without_dull_looks(lines: Iterable[str]) -> list[str]:
     """Tell in one line of looks that find the same again and again."""
@@ -24,7 +26,8 @@ def without_dull_looks(lines: Iterable[str]) -> list[str]:
         found = f"{looks[2]}{looks[3]}".removeprefix("looked: ")
         return f"{looks[1]}    looks {looks[0].count('> look')} times, each time: {found}\n"
 
-    return _SAME_LOOKS.sub(count, "".join(f"{line}\n" for line in lines)).splitlines()
+    told = "".join(f"{line}\n" for line in lines if not _ASKED_IN_VAIN.search(line))
+    return _SAME_LOOKS.sub(count, told).splitlines()
 
 
 def fault_lines(fault: Diagnostic) -> Iterator[str]:

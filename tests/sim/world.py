@@ -262,7 +262,7 @@ class World:
         while self._coming and self._coming[0][0] <= self.now:
             heapq.heappop(self._coming)[2]()
         events, self._inbox = self._inbox, []
-        self.rules.before(events, self.now)
+        self.rules.before(events, self.now, self.wall_now)
         self.promises.before(events, self.now)
         decision = self.engine.step(events, self.now)
         self.lives[-1][1].append(Step(events, self.now, decision))

@@ -1,0 +1,87 @@
+"""The rule of schedules: what has one runs at its times, and at each of them at most once.
+
+Stated with arithmetic of its own: which times there are is not asked of what the daemon asks.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from reconciler.model.observed import Slot
+from reconciler.model.spec import Schedule, ServiceSpec
+from reconciler.model.units import SECOND, Nanos, ServiceName, WallTime, minutes
+
+SET_BACK = minutes(180)
+"""A clock that is set back by more makes times come again."""
+MAY_WAIT = 2
+"""The newest time, and the one before, whose run may have waited until now."""
+
+
+class Timetables:
+    """What every daemon together has started, by the schedules in force."""
+
+    def __init__(self) -> None:
+        self._schedules: dict[ServiceName, Schedule] = {}
+        self._served: dict[Slot, list[WallTime]] = {}
+        """Of each slot the scheduled times that are served by a start."""
+        self._starts: dict[Slot, list[Nanos]] = {}
+        self._started: dict[Slot, Nanos] = {}
+        self._asked: dict[ServiceName, Nanos] = {}
+        self._wall: WallTime | None = None
+
+    def read_clock(self, wall: WallTime) -> None:
+        """Take in what the wall clock shows."""
+        if self._wall is not None and self._wall - wall > SET_BACK:
+            self._served.clear()
+        self._wall = wall if self._wall is None else max(self._wall, wall)
+        if not self._served:
+            self._wall = wall
+
+    def reboot(self) -> None:
+        """Begin the clock anew that counts from the boot."""
+        self._starts.clear()
+        self._started.clear()
+        self._asked.clear()
+
+    def asked(self, service: ServiceName, now: Nanos) -> None:
+        """Note that somebody wants a run now."""
+        self._asked[service] = now
+
+    def is_asked_for(self, slot: Slot) -> bool:
+        """Tell whether somebody asked for a run of a slot that has not begun since."""
+        asked = self._asked.get(slot.service)
+        return asked is not None and self._started.get(slot, Nanos(-1)) < asked
+
+    def serves(self, slot: Slot, spec: ServiceSpec, now: Nanos, wall: WallTime) -> bool:
+        """Tell whether a start serves a scheduled time that no other start has served."""
+        schedule = spec.schedule
+        assert schedule is not None
+        before = self._schedules.get(slot.service)
+        if before is None or not before.is_at_the_times_of(schedule):
+            self._schedules[slot.service] = schedule
+            self._forget(slot.service)
+        self._started[slot] = now
+        if schedule.every is not None:
+            return self._serves_span(slot, schedule.every, now)
+        served = self._served.setdefault(slot, [])
+        free = [at for at in _last_times(schedule.cron, wall) if at not in served]
+        served += free[:1]
+        return bool(free)
+
+    def _serves_span(self, slot: Slot, every: Nanos, now: Nanos) -> bool:
+        starts = self._starts.setdefault(slot, [])
+        starts.append(now)
+        return len(starts) <= MAY_WAIT or now - starts[-1 - MAY_WAIT] >= every
+
+    def _forget(self, service: ServiceName) -> None:
+        for known in (self._served, self._starts):
+            for slot in [slot for slot in known if slot.service == service]:
+                del known[slot]
+
+
+def _last_times(cron: str, wall: WallTime) -> list[WallTime]:
+    """Give the last times of an expression, oldest first; of those that are used here."""
+    step = {"*/5 * * * *": 300, "* * * * *": 60, "0 * * * *": 3600}[cron]
+    newest = wall // SECOND // step * step
+    assert datetime.fromtimestamp(newest, UTC).second == 0
+    return [WallTime((newest - back * step) * SECOND) for back in reversed(range(MAY_WAIT))]
