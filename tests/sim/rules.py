@@ -361,6 +361,8 @@ class Rules:
 
     def _is_its_time(self, slot: Slot, spec: ServiceSpec, now: Nanos) -> bool:
         """See that a run is scheduled or asked for; tell whether it is, not one more try."""
+        runs = self._host.machine.of(slot)
+        self.timetables.void(slot, max((run.started for run in runs), default=Nanos(-1)))
         is_asked = self.timetables.is_asked_for(slot)
         serves = self.timetables.serves(slot, spec, now, self.wall)
         if is_asked or serves or self._lost:
@@ -449,7 +451,9 @@ class Rules:
         patience = self._patience.get(run.id, Nanos(0))
         assert now - run.asked_at >= patience, f"{run.slot} is killed before its time"
 
-    def _reasons_to_end(self, run: Run, spec: ServiceSpec | None, now: Nanos) -> Iterator[str]:
+    def _reasons_to_end(  # noqa: C901 - one arm for each reason
+        self, run: Run, spec: ServiceSpec | None, now: Nanos
+    ) -> Iterator[str]:
         """Give every reason there is to end a process."""
         if run.slot.index >= self.wanted.width(run.slot.service):
             yield "unwanted"

@@ -52,6 +52,14 @@ class Timetables:
         asked = self._asked.get(slot.service)
         return asked is not None and self._started.get(slot, Nanos(-1)) < asked
 
+    def void(self, slot: Slot, newest: Nanos) -> None:
+        """Take back what the last start served, if no process has come of it by now."""
+        if self._started.get(slot, Nanos(-1)) > newest:
+            del self._started[slot]
+            for known in (self._served, self._starts):
+                if known.get(slot):
+                    known[slot].pop()
+
     def serves(self, slot: Slot, spec: ServiceSpec, now: Nanos, wall: WallTime) -> bool:
         """Tell whether a start serves a scheduled time that no other start has served."""
         schedule = spec.schedule
