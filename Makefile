@@ -37,8 +37,8 @@ docs: ## Write the pages of docs/ that are made from the code
 	@$(BOOTSTRAP) check
 	$(VENV)/python -m tools.docs
 
-bench: ## Print the benchmark table
-	@$(BOOTSTRAP) check
+bench: ## Print the benchmark table, other supervisors beside Weaver
+	@$(BOOTSTRAP) bench
 	$(VENV)/python -m benchmarks $(ARGS)
 
 soak: ## Simulate, then really run, for as long as told: make soak ARGS="--minutes 30"
@@ -50,5 +50,5 @@ lock: ## Pin the newest versions that pyproject.toml allows, by hash, in require
 	@$(PYTHON) tools/lock.py $(ARGS)
 
 clean: ## Remove what make made; .weaver/ stays, it belongs to a daemon that may run
-	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .peers build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find reconciler tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +

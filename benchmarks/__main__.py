@@ -10,13 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.cases import cold, crash, offline, planning, resident, saving, status, survival
+from benchmarks.cases import (
+    cold,
+    crash,
+    flood,
+    lives,
+    offline,
+    planning,
+    saving,
+    status,
+    survival,
+)
+from benchmarks.peers import PEERS
 from benchmarks.processes import NeverCameError
-from benchmarks.report import Row, as_markdown, as_table, as_text, with_table
+from benchmarks.report import Beside, Row, as_markdown, as_text, with_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 README = PAGE.parent.parent / "README.md"
-Case = Callable[[], Iterable[Row]]
+IN_README = (f"{lives.MANY:,} services", survival.TITLE)
+Case = Callable[[], Iterable[Row | Beside]]
 CASES: Mapping[str, Case] = {
     "plan": planning.run,
     "offline": offline.run,
@@ -24,8 +36,9 @@ CASES: Mapping[str, Case] = {
     "crash": crash.run,
     "survival": survival.run,
     "save": saving.run,
+    "flood": flood.run,
     "cold": cold.run,
-    "resident": resident.run,
+    "lives": lives.run,
 }
 
 INTRODUCTION = """\
@@ -34,45 +47,65 @@ INTRODUCTION = """\
 `make bench` measures this and writes this page. Ours and the peers' figures come from the same
 run on the same machine: compare the two columns, and take the times themselves with care.
 Everything is seen from outside, through `/proc`; no supervisor is asked what it does. A ratio
-below 1 means that Weaver takes less than what it is compared with. Medians; spread and CPU time
-are listed under the table.
+below 1 means that Weaver takes less than what it is compared with. Every supervisor runs as its
+users would run it; those named "+" have a logger for each service, which the others have built in
+or, without it, do not have.
 
 """
 
 
 def main() -> int:
-    """Run the chosen cases; the exit code is 0 also where a budget is missed."""
+    """Run the chosen cases; exit 1 where a peer is missing, 0 also where a budget is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=CASES, metavar="NAME", default=[])
     chosen = parser.parse_args().only or list(CASES)
+    if missing := [peer for peer in PEERS if not peer.is_installed()]:
+        print(
+            f"cannot compare: {', '.join(peer.name for peer in missing)} is not installed; "
+            f"{missing[0].mend}",
+            file=sys.stderr,
+        )
+        return 1
     facts = machine.facts()
     began = time.monotonic()
-    rows = [row for name in CASES if name in chosen for row in measured(name)]
-    print(as_text(rows))
+    found = [one for name in CASES if name in chosen for one in measured(name)]
+    tables = [one for one in found if isinstance(one, Beside)]
+    rows = [one for one in found if isinstance(one, Row)]
+    print("\n\n".join([*(table.as_text() for table in tables), as_text(rows)]))
     print(f"\nmeasured in {time.monotonic() - began:.0f} s; met: {_count(rows)}")
     if set(chosen) == set(CASES):
-        PAGE.write_text(page(rows, facts))
-        README.write_text(with_table(README.read_text(), as_table(rows)))
+        PAGE.write_text(page(tables, rows, facts))
+        README.write_text(with_table(README.read_text(), in_readme(tables)))
         print(f"written to {PAGE.relative_to(Path.cwd())}" if _is_below(PAGE) else str(PAGE))
     else:
         print("docs/benchmarks.md is written by a run of all cases")
     return 0
 
 
-def measured(name: str) -> list[Row]:
+def measured(name: str) -> list[Row | Beside]:
     """Run one case; one that cannot be run is a row that says why."""
     print(f"measuring {name} ...", file=sys.stderr, flush=True)
     try:
         return list(CASES[name]())
     except (NeverCameError, OSError, RuntimeError, ValueError) as why:
+        print(f"cannot measure {name}: {why}", file=sys.stderr)
         return [Row(what=name, measured="failed", met=False, note=str(why))]
 
 
-def page(rows: list[Row], facts: Mapping[str, str]) -> str:
+def page(tables: list[Beside], rows: list[Row], facts: Mapping[str, str]) -> str:
     """Give the page of the docs."""
     today = datetime.now(UTC).date().isoformat()
     machine_list = "\n".join(f"- {name}: {text}" for name, text in {"Date": today, **facts}.items())
-    return f"{INTRODUCTION}{as_markdown(rows)}\n\n## The machine\n\n{machine_list}\n"
+    beside = "\n\n".join(table.as_markdown() for table in tables)
+    return (
+        f"{INTRODUCTION}## Beside others\n\n{beside}\n\n## Budgets\n\n{as_markdown(rows)}\n\n"
+        f"## The machine\n\n{machine_list}\n"
+    )
+
+
+def in_readme(tables: list[Beside]) -> str:
+    """Give what the README repeats: how many services are run, and what a kill leaves."""
+    return "\n\n".join(table.as_markdown() for table in tables if table.title in IN_README)
 
 
 def _count(rows: list[Row]) -> str:

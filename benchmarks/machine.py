@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import reconciler
+
+REQUIREMENTS = Path(__file__).parent / "peers" / "requirements.txt"
+PYTHON_PEERS = {"supervisord": "supervisor", "circus": "circus"}
+PEERS_FOLDER = Path(__file__).resolve().parent.parent / ".peers"
+"""Where make installs the supervisors that come from package registries."""
 
 
 def facts() -> dict[str, str]:
@@ -27,6 +32,11 @@ def facts() -> dict[str, str]:
 def beside_python(name: str) -> str:
     """Give the path of a program of this virtual environment."""
     return str(Path(sys.executable).parent / name)
+
+
+def installed(name: str) -> Path:
+    """Give the path of a program of the peers' own virtual environment."""
+    return PEERS_FOLDER / "venv" / "bin" / name
 
 
 def _processor() -> str:
@@ -47,10 +57,28 @@ def _versions() -> dict[str, str]:
     return {
         "Weaver": reconciler.__version__,
         "Python": platform.python_version(),
-        "supervisord": version("supervisor"),
+        **{name: _pinned(package) for name, package in PYTHON_PEERS.items()},
+        "PM2": _node_version("pm2"),
         "runit": _package("runsvdir", "runit"),
         "s6": _package("s6-svscan", "s6"),
     }
+
+
+def _pinned(package: str) -> str:
+    """Give the version that make installs of a peer written in Python."""
+    for line in REQUIREMENTS.read_text().splitlines():
+        if line.startswith(f"{package}=="):
+            return line.split("==")[1].split()[0]
+    return "of unknown version"
+
+
+def _node_version(package: str) -> str:
+    """Give the installed version of a peer written in JavaScript."""
+    try:
+        text = (PEERS_FOLDER / "node_modules" / package / "package.json").read_text()
+    except OSError:
+        return "not installed"
+    return str(json.loads(text)["version"])
 
 
 def _package(program: str, package: str) -> str:

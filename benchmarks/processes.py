@@ -33,7 +33,7 @@ def until(condition: Callable[[], T], seconds: float, what: str, poll_s: float =
 
 
 class Census:
-    """Finds services: processes that were executed as `sleep TAG NUMBER`.
+    """Finds services: processes that were executed with the words TAG NUMBER.
 
     A manager that has the tag inside a script or a path is not counted, nor is a child that has
     not yet executed what it is for.
@@ -60,9 +60,13 @@ class Census:
             if pid in self._found or now - self._first_seen.setdefault(pid, now) > 1:
                 continue
             words = command_line(pid).split(b"\0")
-            if len(words) > 2 and words[0].endswith(b"sleep") and words[1] == self._tag:
-                self._found[pid] = int(words[2])
+            if self._tag in words[1:-2]:
+                self._found[pid] = int(words[words.index(self._tag, 1) + 1])
         return self._found
+
+    def programs(self) -> list[bytes]:
+        """Give the first word of each service's command line as it is now."""
+        return [command_line(pid).split(b"\0")[0] for pid in self.fresh()]
 
     def until_there(self, number: int, seconds: float) -> float:
         """Wait until so many services run, and give the time on the clock then."""
@@ -100,6 +104,14 @@ def is_alive(pid: int) -> bool:
     return bool(command_line(pid))
 
 
+def folder_of(pid: int) -> Path:
+    """Give the folder that a process is in; none for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return Path()
+
+
 def children(pid: int) -> list[int]:
     """List the children of a process."""
     try:
@@ -134,6 +146,16 @@ def _cpu(pid: int) -> float:
     """Sum over threads: /proc/PID/stat counts in ticks of 10 ms, schedstat in nanoseconds."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def ended_children_s(pids: Iterable[int]) -> float:
+    """Add up the CPU time of what processes started and waited for, to 10 ms."""
+    ticks = 0
+    for pid in pids:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        # The name in parentheses may hold anything, so count fields from its end.
+        ticks += sum(map(int, stat[stat.rindex(b")") :].split()[14:16]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def run_once(*command: str) -> tuple[float, float]:

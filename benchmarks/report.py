@@ -39,6 +39,42 @@ class Row:
         return (self.what, self.budget, self.measured, self.beside, ratio, met)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Several supervisors beside each other: one line for each, one column for each measure."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    """The supervisor's name, and a cell for each column."""
+    note: str = ""
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """Give the table with its head."""
+        return [(self.title, *self.columns), *self.lines]
+
+    def as_text(self) -> str:
+        """Lay it out in columns, figures to the right.
+
+        >>> print(Beside(title="10 x", columns=("start",), lines=(("runit", "1.00 s"),)).as_text())
+        10 x    start
+        runit  1.00 s
+        """
+        cells = self.cells()
+        widths = [max(len(line[place]) for line in cells) for place in range(len(cells[0]))]
+        return "\n".join(
+            GAP.join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+            for line in cells
+        )
+
+    def as_markdown(self) -> str:
+        """Give it as a Markdown table, its note under it."""
+        head, *lines = self.cells()
+        table = [head, ("---", *["---:"] * len(self.columns)), *lines]
+        text = "\n".join(f"| {' | '.join(line)} |".replace(" --- ", "---") for line in table)
+        return f"{text}\n\n{self.note}" if self.note else text
+
+
 def as_text(rows: Sequence[Row]) -> str:
     """Lay the rows out in columns; nothing is wider than WIDTH.
 

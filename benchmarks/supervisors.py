@@ -1,6 +1,7 @@
 """What every supervisor that is measured has in common, and Weaver itself.
 
-All of them run the same services, `sleep TAG NUMBER`, and are asked nothing: /proc tells what runs.
+All of them run the same services, and are asked nothing: /proc tells what runs. A service is
+`sleep TAG NUMBER`, or a script with these words that prints.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ from benchmarks.machine import beside_python
 from benchmarks.processes import Census, all_pids, children, end, is_alive, until
 
 NUMBERS = itertools.count(1)
+SLEEP = shutil.which("sleep") or "/bin/sleep"
 STOP_S = 60.0
 QUIET_S = 90.0
+NUMBER = re.compile(r"\.(\d+)\b")
 CLEAN_UPS = 10
 
 
@@ -31,13 +35,26 @@ class Supervisor(ABC):
 
     name: str
     captures_output = True
+    mend = "make bench installs it"
+    """What to do where it is not installed."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, script: str = "") -> None:
+        """`script` is what a service does instead of sleeping: lines of sh, $1 and $2 its words."""
         self.count = count
+        self.script = script
         self.folder = Path(tempfile.mkdtemp(prefix=f"bench-{self.name.split()[0]}-"))
         # An argument that sleep accepts, longer than a benchmark, and of this folder alone.
         self.tag = f"{10_000_000 + os.getpid()}.{next(NUMBERS):03d}"
         self.census = Census(self.tag)
+
+    def service(self, number: int) -> list[str]:
+        """Give the words of a service's command."""
+        if not self.script:
+            return [SLEEP, self.tag, str(number)]
+        path = self.folder / "service.sh"
+        if not path.exists():
+            path.write_text(f"#!/bin/sh\n{self.script}\n")
+        return ["/bin/sh", str(path), self.tag, str(number)]
 
     @property
     def stderr(self) -> Path:
@@ -59,6 +76,18 @@ class Supervisor(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Stop the services and the supervisor."""
+
+    @abstractmethod
+    def outputs(self) -> list[Path]:
+        """List the files with what services printed, the oldest of each service first."""
+
+    def head(self) -> int:
+        """Give the pid of the process that a person would call the manager."""
+        return self.managers()[0]
+
+    def told_ends(self) -> set[int]:
+        """Give the services of which it has on record, after a new start, how they ended."""
+        return set()
 
     @classmethod
     def is_installed(cls) -> bool:
@@ -86,6 +115,15 @@ class Supervisor(ABC):
                 break
             end(left)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def oldest_first(paths: Iterable[Path]) -> list[Path]:
+    """Order files whose names end with a number where they are old, a larger one where older.
+
+    >>> [str(path) for path in oldest_first(map(Path, ["a.log", "a.log.1.gz", "a.log.10"]))]
+    ['a.log.10', 'a.log.1.gz', 'a.log']
+    """
+    return sorted(paths, key=lambda path: -max(map(int, NUMBER.findall(path.name)), default=0))
 
 
 @contextmanager
@@ -123,7 +161,8 @@ class Weaver(Supervisor):
         path = self.manifest(number)
         draft = path.with_name(f".{path.name}.tmp")
         shown = number if value is None else value
-        draft.write_text(f"name: s{number}\ncommand: sleep {self.tag} {shown}\n{self.extra}{more}")
+        words = json.dumps(self.service(shown))
+        draft.write_text(f"name: s{number}\ncommand: {words}\n{self.extra}{more}")
         draft.replace(path)
 
     def manifest(self, number: int) -> Path:
@@ -179,6 +218,10 @@ class Weaver(Supervisor):
     def until_quiet(self) -> None:
         """Wait until the worker process, kept warm for the next change, has left."""
         until(lambda: len(self.managers()) == 2, QUIET_S, "weaver's worker to leave", 0.2)
+
+    def outputs(self) -> list[Path]:
+        """List the log files of all services, the rotated ones too."""
+        return oldest_first((self.folder / ".weaver" / "logs").glob("*/*.log*"))
 
     def stop(self) -> None:
         """Stop everything in order."""

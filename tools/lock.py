@@ -1,4 +1,4 @@
-"""Write requirements.txt and requirements-dev.txt: every version pinned, every file by its hash.
+"""Write the requirements files: every version pinned, every file by its hash.
 
 No address of a registry gets into them: whoever installs names the index, and the hashes decide.
 """
@@ -13,7 +13,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = (("build", "requirements.txt"), ("dev", "requirements-dev.txt"))
+# Dependency group, file, and what else goes in: the project's own dependencies, or nothing.
+FILES = (
+    ("build", "requirements.txt", ("pyproject.toml",)),
+    ("dev", "requirements-dev.txt", ("pyproject.toml", "--constraint", "requirements.txt")),
+    ("peers", "benchmarks/peers/requirements.txt", ()),
+)
 # Universal: one file for every Python from the floor on. The header would repeat index options.
 COMPILE = ("pip", "compile", "--quiet", "--universal", "--python-version", "3.11")
 FORM = ("--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links")
@@ -32,16 +37,14 @@ def main(arguments: list[str]) -> None:
     """Pin the newest allowed versions; the development file repeats the pins of the other."""
     with tempfile.TemporaryDirectory() as scratch:
         uv = find_uv(Path(scratch))
-        constraint: tuple[str, ...] = ()
-        for group, name in FILES:
-            command = [uv, *COMPILE, *FORM, "--upgrade", "--group", group, *constraint]
+        for group, name, more in FILES:
+            command = [uv, *COMPILE, *FORM, "--upgrade", "--group", group, *more]
             subprocess.run(
-                [*command, "--output-file", name, "pyproject.toml", *arguments],
+                [*command, "--output-file", name, *arguments],
                 check=True,
                 cwd=ROOT,
                 env={**os.environ, "UV_NO_PROGRESS": "1"},
             )
-            constraint = ("--constraint", name)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from benchmarks.peers import Supervisord
+from benchmarks.peers.supervisord import Supervisord
 from benchmarks.processes import compare
 from benchmarks.report import Row, spread_text, time_text
 from benchmarks.sample import Runs

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as program
-from benchmarks import processes, report, sample, soak
+from benchmarks import processes, report, sample, soak, supervisors
 from benchmarks.cases import planning
-from benchmarks.report import HEAD, LIMITS, WIDTH, Row, as_markdown, as_text, time_text
+from benchmarks.peers.pm2 import Pm2
+from benchmarks.report import HEAD, LIMITS, WIDTH, Beside, Row, as_markdown, as_text, time_text
 from benchmarks.sample import Sample
 from reconciler.core.planner import plan
 from tests.waiting import until
@@ -35,7 +36,9 @@ ROWS = st.builds(
 )
 
 
-@pytest.mark.parametrize("module", [report, sample, soak], ids=lambda module: str(module.__name__))
+@pytest.mark.parametrize(
+    "module", [report, sample, soak, supervisors], ids=lambda module: str(module.__name__)
+)
 def test_the_examples_in_the_code_hold(module: object) -> None:
     found = doctest.testmod(module)  # type: ignore[arg-type]  # any module will do
     assert found.attempted > 0
@@ -76,7 +79,11 @@ def test_a_missed_budget_is_shown_in_capitals_and_no_budget_as_a_dash() -> None:
 
 
 def test_the_page_has_a_line_for_each_row_its_note_and_the_machine() -> None:
-    text = program.page([Row(what="a", measured="1 ms", note="of 3")], {"System": "Linux"})
+    beside = Beside(title="10 x", columns=("start",), lines=(("runit", "1.00 s"),), note="all")
+    rows = [Row(what="a", measured="1 ms", note="of 3")]
+    text = program.page([beside], rows, {"System": "Linux"})
+    assert "| runit | 1.00 s |" in text
+    assert "\nall\n" in text
     assert "| a | - | 1 ms | - | - | - |" in text
     assert "- **a**: of 3" in text
     assert "- System: Linux" in text
@@ -90,6 +97,7 @@ def test_a_case_that_cannot_run_is_a_row_that_missed_and_says_why(
 
     monkeypatch.setattr(program, "CASES", {"cold": fails})
     (row,) = program.measured("cold")
+    assert isinstance(row, Row)
     assert (row.met, row.note) == (False, "3 of 500 services ran after 60 s")
     assert "3 of 500" in as_markdown([row])
 
@@ -115,7 +123,7 @@ def test_services_are_counted_by_their_tag_once_they_were_really_executed() -> N
     census = processes.Census(tag)
     with (
         subprocess.Popen([sleep, tag, "7"]) as service,
-        subprocess.Popen([sys.executable, "-c", "input()", tag, "8"], stdin=-1) as other,
+        subprocess.Popen([sys.executable, "-c", f"input() # {tag}", "8"], stdin=-1) as other,
     ):
         until(lambda: census.grown() == {service.pid: 7}, message="the service to be counted")
         processes.end([service.pid])
@@ -158,9 +166,18 @@ def test_what_grew_more_than_it_may_is_a_leak(files: int, memory: float, is_leak
     assert bool(soak.leaks({"daemon": before}, {"daemon": after})) == is_leak
 
 
-def test_the_readme_shows_the_table_of_the_last_whole_run() -> None:
+def test_the_readme_shows_tables_of_the_last_whole_run() -> None:
     details = program.PAGE.read_text()
-    table = "\n".join(line for line in details.splitlines() if line.startswith("|"))
-    assert table.count("\n") > len(program.CASES)
-    readme = program.README.read_text()
-    assert report.with_table(readme, table) == readme
+    shown = program.README.read_text().partition(report.BEGIN)[2].partition(report.END)[0]
+    lines = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len(lines) > 5
+    assert all(line in details for line in lines)
+
+
+def test_a_peer_that_is_missing_fails_the_benchmarks_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Pm2, "is_installed", classmethod(lambda _: False))
+    monkeypatch.setattr(sys, "argv", ["benchmarks"])
+    assert program.main() == 1
+    assert "PM2" in capsys.readouterr().err

@@ -233,7 +233,7 @@ def test_programs_that_cannot_be_installed_are_named_with_the_reason(
 ) -> None:
     put_program(bare_path, "sqlite3", "exit 0")
     monkeypatch.setattr(bootstrap, "TEST_PACKAGES", {"sqlite3": "sqlite3", "nginx": "no-nginx"})
-    bootstrap.ensure_programs()
+    bootstrap.ensure_programs(bootstrap.TEST_PACKAGES, "tests")
     assert capsys.readouterr().out == (
         "tests that need nginx will be skipped: there is no apt-get here\n"
     )

@@ -1,66 +1,14 @@
-"""The supervisors that Weaver is measured beside, as their users would run them."""
+"""Supervisors of the daemontools family: a folder for each service, a process for each."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 from pathlib import Path
 
-from benchmarks.machine import beside_python
-from benchmarks.processes import children, is_alive, until
+from benchmarks.processes import all_pids, folder_of, is_alive, until
 from benchmarks.supervisors import STOP_S, Supervisor
-
-SLEEP = shutil.which("sleep") or "/bin/sleep"
-
-
-class Supervisord(Supervisor):
-    """Supervisord with one section for each service, all else as by default."""
-
-    name = "supervisord"
-
-    @property
-    def config(self) -> Path:
-        """Give the path of the configuration."""
-        return self.folder / "supervisord.conf"
-
-    def prepare(self) -> None:
-        """Write one file with everything."""
-        socket = self.folder / "supervisor.sock"
-        lines = [
-            "[supervisord]",
-            f"logfile={self.folder}/supervisord.log",
-            f"pidfile={self.folder}/supervisord.pid",
-            f"childlogdir={self.folder}",
-            # Each service has two pipes. More would cost time: every child closes them all.
-            f"minfds={max(1024, 3 * self.count + 200)}",
-            f"[unix_http_server]\nfile={socket}",
-            "[rpcinterface:supervisor]",
-            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
-            f"[supervisorctl]\nserverurl=unix://{socket}",
-        ]
-        lines += [
-            f"[program:s{number}]\ncommand={SLEEP} {self.tag} {number}"
-            for number in range(self.count)
-        ]
-        self.config.write_text("\n".join(lines) + "\n")
-
-    def launch(self) -> None:
-        """Start the daemon in the foreground, as a service manager would."""
-        started = self.spawn(beside_python("supervisord"), "-n", "-c", str(self.config))
-        self.process = started
-
-    def control(self, *arguments: str) -> tuple[str, ...]:
-        """Give a command line of supervisorctl."""
-        return (beside_python("supervisorctl"), "-c", str(self.config), *arguments)
-
-    def managers(self) -> list[int]:
-        """Give the daemon."""
-        return [self.process.pid] if hasattr(self, "process") else []
-
-    def stop(self) -> None:
-        """Ask the daemon to leave; it stops its services first."""
-        self.process.terminate()
-        self.process.wait(STOP_S)
 
 
 class Scanned(Supervisor):
@@ -87,9 +35,12 @@ class Scanned(Supervisor):
         """Write a script for each service, and one for its logger."""
         for number in range(self.count):
             place = self.folders / f"s{number}"
-            _script(place / "run", f"exec {SLEEP} {self.tag} {number}")
+            _script(place / "run", f"exec {shlex.join(self.service(number))}")
+            if self.script:
+                _script(place / "finish", f'echo "{number} $1 $2" >> {self.folder}/ended')
             if self.logger:
                 (place / "main").mkdir()
+                self.configure(place / "main")
                 _script(place / "log" / "run", f"exec {self.logger} ../main")
 
     def launch(self) -> None:
@@ -100,14 +51,18 @@ class Scanned(Supervisor):
         """Give options of the scanner."""
         return []
 
+    def configure(self, folder: Path) -> None:
+        """Say how much of a service's output its logger keeps."""
+
     def managers(self) -> list[int]:
-        """List the scanner, its supervising processes and the loggers."""
-        if not hasattr(self, "process"):
-            return []
-        supervising = children(self.process.pid)
-        held = [child for pid in supervising for child in children(pid)]
+        """List the scanner, its supervising processes and the loggers: all are in its folder."""
+        found = [pid for pid in all_pids() if folder_of(pid).is_relative_to(self.folders)]
         services = self.census.fresh()
-        return [self.process.pid, *supervising, *(pid for pid in held if pid not in services)]
+        return sorted(pid for pid in found if pid not in services)
+
+    def head(self) -> int:
+        """Give the scanner."""
+        return self.process.pid
 
     def stop(self) -> None:
         """Signal the scanner, which ends all that is below it."""
@@ -115,6 +70,16 @@ class Scanned(Supervisor):
         self.process.send_signal(self.stop_signal)
         self.process.wait(STOP_S)
         until(lambda: not any(map(is_alive, below)), STOP_S, f"{self.name} to leave", 0.05)
+
+    def outputs(self) -> list[Path]:
+        """List what the loggers keep: the file they write to and the full ones."""
+        return sorted(path for path in self.folders.glob("*/main/*") if path.name[0] in "@c")
+
+    def told_ends(self) -> set[int]:
+        """Read what the scripts named `finish` wrote, which are told how a service ended."""
+        ended = self.folder / "ended"
+        text = ended.read_text() if ended.exists() else ""
+        return {int(line.split()[0]) for line in text.splitlines()}
 
 
 class Runit(Scanned):
@@ -136,6 +101,10 @@ class LoggingRunit(Runit):
     logger = "svlogd"
     captures_output = True
 
+    def configure(self, folder: Path) -> None:
+        """Keep twenty files of 10 MB, where the default keeps ten of 1 MB."""
+        (folder / "config").write_text("s10000000\nn20\n")
+
 
 class S6(Scanned):
     """s6 without loggers."""
@@ -153,11 +122,8 @@ class LoggingS6(S6):
     """s6 with a s6-log for each service."""
 
     name = "s6 + s6-log"
-    logger = "s6-log t"
+    logger = "s6-log n20 s10000000"
     captures_output = True
-
-
-PEERS: tuple[type[Supervisor], ...] = (Supervisord, Runit, LoggingRunit, S6, LoggingS6)
 
 
 def _script(path: Path, line: str) -> None:
