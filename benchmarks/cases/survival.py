@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from benchmarks.peers import LOGGING
 from benchmarks.peers.pm2 import Pm2
@@ -34,7 +35,7 @@ NOTE = (
     "manager is started again. Lost: of the others, not there any more. Run twice: two processes "
     "of one service. Unknown: ends whose code is on no record."
 )
-Victims = Callable[[Supervisor], list[int]]
+S = TypeVar("S", bound=Supervisor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +69,9 @@ class TalkingWeaver(Weaver):
 
 def run() -> Iterator[Row | Beside]:
     """Kill every manager, and each part of Weaver."""
-    parts: dict[str, Victims] = {
-        "daemon": lambda weaver: [weaver.daemon()],  # type: ignore[attr-defined]  # Weaver's own
-        "holder": lambda weaver: [weaver.holder()],  # type: ignore[attr-defined]
+    parts: dict[str, Callable[[Weaver], list[int]]] = {
+        "daemon": lambda weaver: [weaver.daemon()],
+        "holder": lambda weaver: [weaver.holder()],
         "both": lambda weaver: weaver.managers(),
     }
     ours = {
@@ -94,7 +95,7 @@ def run() -> Iterator[Row | Beside]:
         )
 
 
-def _kill(supervisor: Supervisor, victims: Victims) -> Aftermath:
+def _kill(supervisor: S, victims: Callable[[S], list[int]]) -> Aftermath:
     """Kill the manager, end a few services, start it again, and look."""
     try:
         supervisor.prepare()
