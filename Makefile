@@ -38,7 +38,8 @@ docs: ## Write the pages of docs/ that are made from the code
 	$(VENV)/python -m tools.docs
 
 bench: ## Print the benchmark table, other supervisors beside Weaver
-	@$(BOOTSTRAP) bench
+	@$(BOOTSTRAP) check
+	@$(VENV)/python -m tools.peers
 	$(VENV)/python -m benchmarks $(ARGS)
 
 soak: ## Simulate, then really run, for as long as told: make soak ARGS="--minutes 30"

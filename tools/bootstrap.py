@@ -4,7 +4,6 @@
     python3 tools/bootstrap.py up       what running Weaver needs
     python3 tools/bootstrap.py check    and what the tools and the fast tests need
     python3 tools/bootstrap.py test     and the programs that the tests run for real
-    python3 tools/bootstrap.py bench    and the supervisors that the benchmarks run beside Weaver
 
 It is started by whatever `python3` the machine has, so it keeps to what Python 3.6 understands:
 only then can an old machine be told what it lacks. A stamp in .venv makes the second run quick.
@@ -43,14 +42,6 @@ TEST_PACKAGES = {
     "redis-server": "redis-server",
     "sqlite3": "sqlite3",
 }
-BENCH_PACKAGES = {
-    "nodejs": "node",
-    "npm": "npm",
-    "runit": "runsvdir",
-    "s6": "s6-svscan",
-}
-PEERS = os.path.join(ROOT, ".peers")
-PINNED_PEERS = os.path.join(ROOT, "benchmarks", "peers")
 POLICY = "/usr/sbin/policy-rc.d"
 
 # In a virtual environment the base executable is the interpreter behind it.
@@ -356,33 +347,6 @@ def ensure_programs(packages: Dict[str, str], users: str) -> None:
             say(f"{users} that need {left} will be skipped: apt-get install failed")
 
 
-def ensure_peers() -> None:
-    """Install the supervisors that come from package registries, in a folder of their own."""
-    stamp = os.path.join(PEERS, "stamp")
-    files = [os.path.join(PINNED_PEERS, name) for name in ("requirements.txt", "package-lock.json")]
-    wanted = digest(*files)
-    if os.path.exists(stamp):
-        with open(stamp) as file:
-            if file.read() == wanted:
-                return
-    say("installing supervisord, circus and PM2 into .peers for the benchmarks")
-    shutil.rmtree(PEERS, ignore_errors=True)
-    os.makedirs(PEERS)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(os.path.join(PINNED_PEERS, name), PEERS)
-    venv = os.path.join(PEERS, "venv")
-    pip = [VENV_PYTHON, "-m", "pip", "--python", os.path.join(venv, "bin", "python")]
-    python = find_python()
-    made = succeeds(python, "-m", "venv", "--without-pip", venv)
-    filled = made and succeeds(*pip, "install", "--require-hashes", "-r", files[0])
-    npm = ["npm", "ci", "--prefix", PEERS, "--no-audit", "--no-fund", "--ignore-scripts"]
-    if not (succeeds(*npm) and filled):
-        say("some of them will be missing: their installation failed")
-        return
-    with open(stamp, "w") as file:
-        file.write(wanted)
-
-
 def prepare(mode: str) -> None:
     """Bring the checkout to where `make` can do what was asked for."""
     fault = system_fault(platform.system())
@@ -391,17 +355,14 @@ def prepare(mode: str) -> None:
     ensure_venv("up" if mode == "up" else "dev")
     if mode == "test":
         ensure_programs(TEST_PACKAGES, "tests")
-    if mode == "bench":
-        ensure_programs(BENCH_PACKAGES, "benchmarks")
-        ensure_peers()
     if mode == "up":
         say(WHAT_NEXT)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Prepare one of the modes, or say in one sentence why that cannot be done."""
-    if len(arguments) != 1 or arguments[0] not in ("up", "check", "test", "bench"):
-        say("usage: bootstrap.py up|check|test|bench")
+    if len(arguments) != 1 or arguments[0] not in ("up", "check", "test"):
+        say("usage: bootstrap.py up|check|test")
         return 2
     try:
         prepare(arguments[0])
