@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
 import socket
 import sys
 
@@ -26,8 +27,14 @@ PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def main(directory: str, state: str) -> int:
-    """Take the directory's lock, and become its holder in the background."""
+def main(directory: str, state: str, files: str = "") -> int:
+    """Take the directory's lock, and become its holder in the background.
+
+    `files` is how many descriptors a service may open, where our caller allowed itself more.
+    """
+    if files:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), most))
     listener = wire.open_socket()
     try:
         check_state(state)

@@ -20,6 +20,7 @@ PIDFD_GET_INFO = 0xC040FF0B
 PIDFD_INFO_EXIT = 1 << 3
 INFO = struct.Struct("=Q52xi")
 """`struct pidfd_info` as of its first version: the mask comes first, the exit code last."""
+CORE = 0x80
 EXIT_CODE_FIELD = 49
 """Of /proc/PID/stat, counted from the state, which follows the name."""
 
@@ -33,17 +34,25 @@ class Ending:
         number = word & 0x7F
         self.code = None if number else word >> 8 & 0xFF
         self.signal = number or None
-        self.core = bool(word & 0x80)
+        self.core = bool(word & CORE)
 
 
-def ending(pidfd: int, pid: int, born: int) -> Ending | None:
+def ending(pidfd: int | None, pid: int, born: int) -> Ending | None:
     """Give how a process ended; None while it lives, and where nobody can say."""
-    for ask in (_kept, lambda _: _unreaped(pid, born), _kept):
-        # Once more at the end: it may have been reaped in between.
-        word = ask(pidfd)
-        if word is not None:
-            return Ending(word)
-    return None
+    word = _kept(pidfd)
+    if word is None:
+        word = _unreaped(pid, born)
+    if word is None:
+        # It may have been reaped between the two questions.
+        word = _kept(pidfd)
+    return None if word is None else Ending(word)
+
+
+def collected(status: os.waitid_result) -> Ending:
+    """Give how a child of ours ended."""
+    if status.si_code == os.CLD_EXITED:
+        return Ending(status.si_status << 8)
+    return Ending(status.si_status | CORE * (status.si_code == os.CLD_DUMPED))
 
 
 def sentence(end: Ending | None) -> str:
@@ -61,8 +70,10 @@ def sentence(end: Ending | None) -> str:
     return f"exited with {end.code}"
 
 
-def _kept(pidfd: int) -> int | None:
+def _kept(pidfd: int | None) -> int | None:
     """Ask the pidfd: the kernel answers once the process is reaped."""
+    if pidfd is None:
+        return None
     asked = bytearray(INFO.pack(PIDFD_INFO_EXIT, 0))
     try:
         fcntl.ioctl(pidfd, PIDFD_GET_INFO, asked)

@@ -10,7 +10,7 @@ import select
 import signal
 import time
 
-from reconciler.holder import cgroup, tree
+from reconciler.holder import cgroup, fate, tree
 from reconciler.holder.cgroup import MAIN, Cgroups
 from reconciler.holder.deliver import deliver, to_members
 from reconciler.holder.spawn import Refused, Standing, spawn
@@ -124,7 +124,7 @@ class Processes:
         while (status := _waitable()) is not None:
             run = self._children.pop(status.si_pid, None)
             if run is not None:
-                self._note_exit(run, status)
+                self._note_exit(run, fate.collected(status))
                 ended.append(run)
             elif (told := self.apart.pop(status.si_pid, None)) is not None:
                 told(status)
@@ -174,7 +174,10 @@ class Processes:
                 self._adopt(run, leader.pid, leader.born)
             if run.id not in self._mains:
                 if run.exit is None:
-                    self._note_exit(run, None)
+                    # A zombie that waits for its new parent still tells.
+                    known = run.pid is not None and run.born is not None
+                    end = fate.ending(None, run.pid or 0, run.born or 0) if known else None
+                    self._note_exit(run, end)
                 self._settle_soon(run)
         unfinished = self._ledger.unfinished()
         self._cgroups.sweep(leaf for run in unfinished for leaf in run.leaves.values())
@@ -231,24 +234,21 @@ class Processes:
         self._poller.watch(pidfd, functools.partial(self._adopted_gone, run))
 
     def _adopted_gone(self, run: Run) -> None:
-        self._note_exit(run, None)
+        end = fate.ending(self._mains[run.id], run.pid or 0, run.born or 0)
+        self._note_exit(run, end)
         self._settle_soon(run)
 
-    def _note_exit(self, run: Run, status: os.waitid_result | None) -> None:
-        """Record and tell the end of a main process; without a status, nobody saw how."""
-        code = number = None
-        if status is not None:
-            ended_itself = status.si_code == os.CLD_EXITED
-            code, number = (status.si_status, None) if ended_itself else (None, status.si_status)
+    def _note_exit(self, run: Run, end: fate.Ending | None) -> None:
+        """Record and tell the end of a main process; None where nobody can say how."""
         verdict = {
             "seq": self._ledger.seq + 1,
             "at": tree.now(),
-            "code": code,
-            "signal": number,
-            "core": status is not None and status.si_code == os.CLD_DUMPED,
-            "unknown": status is None,
+            "code": None if end is None else end.code,
+            "signal": None if end is None else end.signal,
+            "core": end is not None and end.core,
+            "unknown": end is None,
         }
-        if number == signal.SIGKILL and cgroup.oom_kills(run.leaves):
+        if verdict["signal"] == signal.SIGKILL and cgroup.oom_kills(run.leaves):
             verdict["oom"] = True
         self._journal.record({"is": "exited", "run": run.id} | verdict)
         if (pidfd := self._mains.pop(run.id, None)) is not None:

@@ -154,9 +154,7 @@ class Revival:
         self._apart[pid] = functools.partial(self._child_ended, plan)
 
     def _child_ended(self, plan: Message, status: os.waitid_result) -> None:
-        by_itself = status.si_code == os.CLD_EXITED
-        word = status.si_status << 8 if by_itself else status.si_status
-        self._ending = fate.sentence(fate.Ending(word))
+        self._ending = fate.sentence(fate.collected(status))
         self._let_go()
         if self._has_met_child or status.si_pid != self._child:
             return

@@ -19,6 +19,8 @@ from tests.waiting import until
 
 Message = dict[str, Any]
 MAIN = Path(reconciler.holder.__file__).parent / "__main__.py"
+KERNEL_TELLS = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 15)
+"""Whether a pidfd says how its process ended, also after that was reaped."""
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.native import NativeHost, start_holder
+from reconciler.adapters.native import NativeHost, start, start_holder
 from reconciler.core.launch import Launch, Surroundings, launch
-from reconciler.holder import tree, wire
+from reconciler.holder import fate, tree, wire
 from reconciler.model.event import (
     Errand,
     Event,
@@ -37,7 +37,7 @@ from reconciler.model.observed import Process, Role, Slot
 from reconciler.model.spec import Hook, ServiceSpec
 from reconciler.model.units import Digest, RunId, Serial, ServiceName
 from reconciler.ports import HostError
-from tests.holder.rig import PATH
+from tests.holder.rig import KERNEL_TELLS, PATH
 
 pytestmark = pytest.mark.real
 
@@ -382,7 +382,41 @@ async def test_a_killed_holder_is_replaced_and_every_pid_stays(desk: Desk) -> No
     assert await desk.signal(started[0], "SIGTERM") == ""
     exited = await desk.heard(Exited, started[0])
     assert isinstance(exited, Exited)
-    assert exited.exit.unknown
+    assert exited.exit.signal == "SIGTERM" or not KERNEL_TELLS
+
+
+@pytest.mark.parametrize("kernel_tells", [KERNEL_TELLS, False], ids=["told", "EINVAL"])
+def test_an_end_while_there_is_no_holder_is_seen_at_once_and_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel_tells: bool
+) -> None:
+    """No new one can be started here, so all that is known is what the daemon sees itself."""
+    if not kernel_tells:
+        monkeypatch.setattr(fate, "PIDFD_GET_INFO", 0xC040FF7F)
+        monkeypatch.setattr(fate, "EXIT_CODE_FIELD", 999)
+
+    async def inside() -> None:
+        async with desk_of(tmp_path) as desk:
+            crashed = await desk.start("web", "sleep", "1000")
+            kept = await desk.start("api", "sleep", "1000")
+            await desk.look()
+            with monkeypatch.context() as broken:
+                broken.setattr(start, "_PROGRAM", Path("/nowhere"))
+                await desk.kill_holder()
+                os.kill(crashed.id.pid, signal.SIGSEGV)
+                ended = await desk.heard(Exited, crashed)
+                assert isinstance(ended, Exited)
+                assert ended.exit.unknown is not kernel_tells
+                assert ended.exit.signal == ("SIGSEGV" if kernel_tells else None)
+            found = await desk.look()
+            assert found[kept.run].exit is None
+            seen = found[crashed.run].exit
+            assert seen is not None
+            assert seen.signal == ("SIGSEGV" if kernel_tells else seen.signal)
+            if not found[crashed.run].tree_empty:
+                await desk.heard(TreeEmptied, crashed)
+            assert len([e for e in desk.events if isinstance(e, Exited)]) == 1
+
+    asyncio.run(inside())
 
 
 @with_desk

@@ -17,6 +17,7 @@ from reconciler.model.units import ServiceName
 from reconciler.ports import ConflictError, NotFoundError
 from reconciler.runtime.foreground import BURST_S
 from reconciler.runtime.home import owner_of
+from tests.holder.rig import KERNEL_TELLS
 from tests.real.station import Station, is_alive, python, station
 from tests.waiting import until
 
@@ -75,15 +76,23 @@ def test_a_oneshot_is_not_run_again_because_the_daemon_was_replaced(here: Statio
     assert note.read_text() == "x\n"
 
 
-def test_a_killed_holder_changes_no_pid(here: Station) -> None:
+def test_a_killed_holder_changes_no_pid_and_hides_no_end(here: Station) -> None:
     before = some_up(here)
     holder = here.status()["daemon"]["holderPid"]
     os.kill(holder, signal.SIGKILL)
+    os.kill(before["web-0"] or 0, signal.SIGSEGV)
     until(lambda: here.status()["daemon"]["holderPid"] not in (holder, None))
     until(lambda: here.is_running("web", "api"))
-    assert here.pids() == before
-    os.kill(before["web-0"] or 0, signal.SIGKILL)
-    until(lambda: here.is_running("web") and here.pid("web") != before["web-0"])
+    after = here.pids()
+    assert {slot: after[slot] for slot in ("api-0", "api-1")} == {
+        slot: before[slot] for slot in ("api-0", "api-1")
+    }
+    assert here.instance("web")["restartCount"] == 1
+    last = here.instance("web")["lastExit"]
+    assert last["signal"] == "SIGSEGV" or (last["unknown"] and not KERNEL_TELLS)
+    os.kill(after["api-0"] or 0, signal.SIGKILL)
+    until(lambda: here.is_running("api") and here.pid("api") != after["api-0"])
+    assert len([e for e in here.events("web") if e["kind"] == "service.crashed"]) == 1
 
 
 def test_daemon_and_holder_die_together(here: Station) -> None:

@@ -179,7 +179,8 @@ class NativeHost:
             return HostLost(because=self._session.problem or "there is no holder")
         except LinkLost:
             return HostLost(because=LOST)
-        processes = tuple(process_of(run, self._session.boot) for run in said["runs"])
+        boot, seen = self._session.boot, self._session.seen
+        processes = tuple(seen(process_of(run, boot)) for run in said["runs"])
         self._session.looked(processes, said["seq"], said["trouble"])
         return HostLooked(
             look=Look(serial=command.serial, boot=self._session.boot, processes=processes)

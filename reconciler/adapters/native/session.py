@@ -15,11 +15,13 @@ from typing import Any
 
 from reconciler import __version__
 from reconciler.adapters.native.link import Link, LinkLost, Message
-from reconciler.adapters.native.start import reach_holder, say_goodbye
+from reconciler.adapters.native.start import allow_many_files, reach_holder, say_goodbye
 from reconciler.adapters.native.translate import exit_of, holder_slot, process_of, tag_of
+from reconciler.adapters.native.witness import Witness
 from reconciler.holder import wire
 from reconciler.model.event import Event, Exited, HostLost, TreeEmptied
 from reconciler.model.observed import Process
+from reconciler.model.units import RunId
 from reconciler.ports import HostError
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,8 @@ class Session:
         self._link: Link | None = None
         self._linked = asyncio.Event()
         self._reconnecting: asyncio.Task[None] | None = None
-        self._known: dict[str, Process] = {}
+        self._witness: Witness | None = None
+        self._known: dict[RunId, Process] = {}
         """Every run that is not over, so that a holder that lost its journal can learn of it."""
         self._told_seq: int | None = None
         """The last event told; None until a look on this connection showed those before it."""
@@ -59,6 +62,9 @@ class Session:
     async def open(self, tell: Tell) -> None:
         """Connect, and tell from now on what happens. Raises HostError when there is no way."""
         self._tell = tell
+        if self._witness is None:
+            allow_many_files()
+            self._witness = Witness(self._saw_end)
         await self._connect()
 
     async def connected(self) -> None:
@@ -74,10 +80,22 @@ class Session:
     def started(self, process: Process) -> None:
         """Know a process that was just started."""
         self._known[process.run] = process
+        if self._witness is not None:
+            self._witness.watch(process)
+
+    def seen(self, process: Process) -> Process:
+        """Put in how a process ended that nobody but us saw, its holder having died."""
+        if process.exit is None or not process.exit.unknown or self._witness is None:
+            return process
+        exit_ = self._witness.exit_of(process.run)
+        return process if exit_ is None else replace(process, exit=exit_)
 
     def looked(self, processes: Iterable[Process], seq: int, trouble: str) -> None:
         """Know all that the holder has listed; every event up to `seq` shows in it."""
+        processes = [*processes]
         self._know(processes)
+        if self._witness is not None:
+            self._witness.keep({process.run for process in processes})
         self._told_seq = seq
         self._note_trouble(trouble)
 
@@ -97,6 +115,7 @@ class Session:
         self._tell = _nobody
         if self._reconnecting is not None:
             self._reconnecting.cancel()
+        self._stop_watching()
         link, self._link = self._link, None
         if link is None:
             await asyncio.to_thread(say_goodbye, self._directory)
@@ -115,9 +134,15 @@ class Session:
         self._tell = _nobody
         if self._reconnecting is not None:
             self._reconnecting.cancel()
+        self._stop_watching()
         link, self._link = self._link, None
         if link is not None:
             link.close()
+
+    def _stop_watching(self) -> None:
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
 
     # --- what the holder tells unasked ---
 
@@ -133,13 +158,24 @@ class Session:
         if self._told_seq is not None:
             self._told_seq = event["seq"]
         if event["event"] == "exited":
-            ended = replace(process, exit=exit_of(event))
-            self._known[process.run] = ended
-            slot, role = process.slot, process.role
-            self._tell(Exited(slot=slot, run=process.run, exit=exit_of(event), role=role))
+            self._tell_end(self.seen(replace(process, exit=exit_of(event))))
         elif event["event"] == "empty":
             del self._known[process.run]
             self._tell(TreeEmptied(slot=process.slot, run=process.run, role=process.role))
+
+    def _tell_end(self, ended: Process) -> None:
+        assert ended.exit is not None
+        self._known[ended.run] = ended
+        self._tell(Exited(slot=ended.slot, run=ended.run, exit=ended.exit, role=ended.role))
+
+    def _saw_end(self, run: RunId) -> None:
+        """Tell of an end that we saw ourselves, unless there is a holder who will."""
+        process = self._known.get(run)
+        if self._link is not None or process is None or process.exit is not None:
+            return
+        assert self._witness is not None
+        if (exit_ := self._witness.exit_of(run)) is not None:
+            self._tell_end(replace(process, exit=exit_))
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -148,6 +184,9 @@ class Session:
 
     def _know(self, processes: Iterable[Process]) -> None:
         self._known = {process.run: process for process in processes if process.is_live}
+        if self._witness is not None:
+            for process in self._known.values():
+                self._witness.watch(process)
 
     # --- the connection ---
 
@@ -177,7 +216,7 @@ class Session:
         self.boot, self.holder_pid = hello["boot"], hello["pid"]
         self.revived = self.revived or hello.get("revived", "")
         listed = (await link.ask("list"))["runs"]
-        await self._hand_over(link, [process_of(run, self.boot) for run in listed])
+        await self._hand_over(link, [self.seen(process_of(run, self.boot)) for run in listed])
 
     async def _reach(self) -> socket.socket:
         reaching = asyncio.ensure_future(
@@ -212,6 +251,8 @@ class Session:
         self._link, self.holder_pid = None, None
         self._linked.clear()
         self._tell(HostLost(because=because))
+        for run in [*self._known]:
+            self._saw_end(run)
         self._reconnecting = asyncio.create_task(self._reconnect())
 
     async def _stop_holder(self, link: Link) -> None:

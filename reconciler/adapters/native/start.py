@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -19,6 +20,13 @@ ANSWER_TIMEOUT_S = 5.0
 RETRY_S = 0.02
 _PROGRAM = Path(wire.__file__).with_name("__main__.py")
 _HELD = 3
+_FILES, _MOST_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+"""What we were given, which is what services shall get."""
+
+
+def allow_many_files() -> None:
+    """Let this process open a descriptor for each service and more."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_MOST_FILES, _MOST_FILES))
 
 
 def start_holder(directory: Path, state: Path) -> None:
@@ -27,6 +35,7 @@ def start_holder(directory: Path, state: Path) -> None:
     It gets nothing of ours: no descriptor, no terminal, no variable.
     """
     command = [sys.executable, "-I", "-S", str(_PROGRAM), str(directory), str(state)]
+    command.append(str(_FILES))
     # A Python that was built with a shared library may not find it elsewhere.
     env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
     try:
