@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PERIOD_US = 100_000
 LEAST_QUOTA_US = 1_000  # what the kernel takes
+KILL_FILE = "cgroup.kill"
 KILL_ROUNDS = 1_000
 PINNED_AT_ONCE = 256
 MAIN = "main"
@@ -156,11 +157,26 @@ class Within:
         """A descriptor of the leaf of version 2; -1: there is none."""
         self.joins = [leaf for purpose, leaf in leaves.items() if purpose != MAIN]
         """The leaves of version 1."""
+        self._open: list[int] = [self.fd] if self.fd >= 0 else []
+
+    @property
+    def is_somewhere(self) -> bool:
+        """Tell whether there is any leaf."""
+        return bool(self._open or self.joins)
+
+    def open_joins(self) -> list[int]:
+        """Open the files that who writes `0` to them joins the leaves of version 1 by."""
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        fds = []
+        for leaf in self.joins:
+            fds.append(os.open(os.path.join(leaf, "cgroup.procs"), flags))
+            self._open.append(fds[-1])
+        return fds
 
     def close(self) -> None:
-        """Let go of the leaf."""
-        if self.fd >= 0:
-            os.close(self.fd)
+        """Let go of the leaves."""
+        for fd in self._open:
+            os.close(fd)
 
 
 # --- what is in a leaf of version 2 ----------------------------------------------------------
@@ -208,7 +224,7 @@ def send(leaf: str, number: int) -> int:
 def kill(leaf: str) -> bool:
     """Kill everybody in a leaf and beneath it; False where there is no such leaf any more."""
     try:
-        _write(os.path.join(leaf, "cgroup.kill"), "1")
+        _write(os.path.join(leaf, KILL_FILE), "1")
     except FileNotFoundError:
         return os.path.isdir(leaf) and _kill_frozen(leaf)
     except OSError:

@@ -1,21 +1,22 @@
 """Execute a program as a service: in its own session, with clean signals and nothing inherited.
 
-There are two ways. posix_spawn is the fast one, for whatever asks for nothing else. A start with
-an `identity` (see identity.py) or into a cgroup goes by fork (see fork.py), in this order: join
-the cgroup, begin a session, reset the signals, raise limits, nice, umask, become the user, set
-noNewPrivileges, open what only the user may open, place the streams, enter the folder, lower
-limits, execute.
+There are two ways. The fast one shares our memory until exec: posix_spawn, or vfork.py for a start
+into a cgroup. A start with an `identity` (see identity.py), or into a cgroup where vfork.py cannot
+do it, goes by fork (see fork.py), in this order: join the cgroup, begin a session, reset the
+signals, raise limits, nice, umask, become the user, set noNewPrivileges, open what only the user
+may open, place the streams, enter the folder, lower limits, execute.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import resource
 import signal
 
-from reconciler.holder import fork, streams
+from reconciler.holder import fork, streams, vfork
 from reconciler.holder.cgroup import Within
 from reconciler.holder.identity import Identity
 
@@ -79,14 +80,16 @@ class Standing:
 def spawn(order: Message, standing: Standing, within: Within | None = None) -> int:
     """Execute a program and give its pid; Refused tells at which step that failed, and why.
 
-    Within cgroups or with an identity of its own the program is executed by fork; else by vfork,
-    which is faster, and as fast however much memory we have.
+    With an identity of its own the program is executed by fork; else by vfork, which is faster,
+    and as fast however much memory we have.
     """
     start = _Start(order)
+    within = within or Within({})
     try:
-        if within is None and not order.get("identity"):
-            return start.by_vfork(standing)
-        return start.by_fork(standing, within or Within({}))
+        if not order.get("identity"):
+            with contextlib.suppress(vfork.Unable):
+                return start.by_vfork(standing, within)
+        return start.by_fork(standing, within)
     except fork.ChildError as failed:
         raise _refusal(failed.step, failed.thing, failed.error) from failed
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -116,7 +119,7 @@ class _Start:
         for fd in self._open.values():
             os.close(fd)
 
-    def by_vfork(self, standing: Standing) -> int:
+    def by_vfork(self, standing: Standing, within: Within) -> int:
         """Execute as ourselves; what exec says comes back as such."""
         for path in self._outputs:
             self._have("log", path, streams.open_log)
@@ -125,9 +128,13 @@ class _Start:
         os.chdir(self._cwd)
         self._at("exec", f"run {self._name()}")
         program = _locate(self._argv[0], self._search())
-        actions = [(os.POSIX_SPAWN_DUP2, fd, at) for at, fd in enumerate(self._streams())]
+        outputs = self._streams()
+        actions = [(os.POSIX_SPAWN_DUP2, fd, at) for at, fd in enumerate(outputs)]
         standing.waive()
         try:
+            if within.is_somewhere:
+                joins = within.open_joins()
+                return vfork.execute(program, self._argv, self._env, outputs, within.fd, joins)
             return os.posix_spawn(
                 program,
                 self._argv,

@@ -43,7 +43,7 @@ def refusal(rig: Rig, *argv: str, **changes: Any) -> Message:
     return error
 
 
-@pytest.mark.parametrize("rig", ["none"], indirect=True)
+@pytest.mark.parametrize("rig", ["v2", "none"], indirect=True)
 def test_both_ways_to_start_tell_the_same_failures_apart(rig: Rig) -> None:
     write_unfit_programs(rig.root)
     for case in FAILURES:

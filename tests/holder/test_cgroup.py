@@ -1,0 +1,276 @@
+"""What the holder makes of the control groups of a host: which it finds, and what they hold."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.holder import cgroup, tree
+from reconciler.holder.cgroup import MAIN, Cgroups
+from reconciler.holder.hierarchy import UNIFIED, folders, own_groups
+from tests.holder.rig import Rig, Started
+from tests.settings import AS_IT_IS, has_v2, in_every_setting, with_a_leaf
+from tests.waiting import until
+
+pytestmark = pytest.mark.real
+needs_v2 = pytest.mark.skipif(not has_v2(), reason="no control groups of version 2 for us")
+
+
+# --- which hierarchies there are ---
+
+
+def mount(root: str, point: Path, kind: str, options: str = "rw") -> str:
+    return f"31 23 0:28 {root} {point} rw,relatime shared:4 - {kind} {kind} {options}"
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "found"),
+    [
+        pytest.param("/", "/", "", id="our group is the root"),
+        pytest.param("/", "/system.slice/weaver.service", "system.slice/weaver.service", id="unit"),
+        pytest.param("/docker/abc", "/docker/abc", "", id="a container sees its own as the root"),
+        pytest.param("/docker/abc", "/docker/abc/sub", "sub", id="or a group in there"),
+        pytest.param("/docker/abc", "/docker/abcdef", None, id="a like name is another group"),
+        pytest.param("/docker/abc", "/", None, id="the mount shows other groups than ours"),
+        pytest.param("/", "/../other", None, id="ours is outside of the name space"),
+        pytest.param("/", "/gone", None, id="ours was removed"),
+    ],
+)
+def test_our_group_is_found_beneath_the_mount(
+    tmp_path: Path, root: str, path: str, found: str | None
+) -> None:
+    for name in ("system.slice/weaver.service", "sub"):
+        (tmp_path / name).mkdir(parents=True)
+    own = folders([mount(root, tmp_path, "cgroup2")], [f"0::{path}"])
+    assert own == ({} if found is None else {UNIFIED: str(tmp_path / found).rstrip("/")})
+
+
+def test_a_hybrid_host_has_both_versions(tmp_path: Path) -> None:
+    names = ("unified", "memory", "cpu and account")
+    for name in names:
+        (tmp_path / name).mkdir()
+    unified, memory, cpu = (tmp_path / name for name in names)
+    mounts = [
+        "22 1 8:1 / / rw - ext4 /dev/sda1 rw",
+        mount("/", unified, "cgroup2"),
+        mount("/", memory, "cgroup", "rw,memory"),
+        mount("/", cpu, "cgroup", "rw,cpu,cpuacct").replace(" and ", "\\040and\\040"),
+        mount("/", tmp_path, "cgroup", "rw,name=systemd"),
+    ]
+    groups = ["4:memory:/", "3:cpu,cpuacct:/", "1:name=systemd:/", "0::/"]
+    assert folders(mounts, groups) == {
+        UNIFIED: str(unified),
+        "memory": str(memory),
+        "cpu": str(cpu),
+    }
+
+
+def test_without_anything_mounted_nothing_is_used_and_it_says_so(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    (tmp_path / "cgroup").write_text("0::/\n")
+    groups = Cgroups("weaver-test", str(tmp_path))
+    assert {
+        purpose: shown["version"] for purpose, shown in groups.shown().items()
+    } == dict.fromkeys(("main", "memory", "cpu", "pids"), 0)
+    assert groups.shown()["main"]["text"] == "no cgroup v2 is mounted here"
+    assert groups.plan("web-0.r", {"memory": 1}) == {}
+    assert own_groups(str(tmp_path / "no-proc")) == {}
+
+
+def test_a_group_that_we_may_not_write_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "group").mkdir()
+    (tmp_path / "mountinfo").write_text(mount("/", tmp_path / "group", "cgroup2") + "\n")
+    (tmp_path / "cgroup").write_text("0::/\n")
+    shown = Cgroups("weaver-test", str(tmp_path)).shown()["main"]
+    assert shown["version"] == 0
+    assert shown["text"].startswith(f"cannot use cgroup v2: {tmp_path}/group/weaver-test")
+    assert not (tmp_path / "group" / "weaver-test").exists()
+
+
+# --- what is in a leaf ---
+
+
+@pytest.fixture
+def leaf() -> Iterator[str]:
+    """Give a leaf of version 2 with nobody in it."""
+    groups = Cgroups(f"weaver-test-{secrets.token_hex(4)}")
+    leaves = groups.plan("web-0.run", {})
+    groups.make(leaves, {})
+    yield leaves[MAIN]
+    cgroup.kill(leaves[MAIN])
+    until(lambda: not cgroup.is_populated(leaves[MAIN]))
+    groups.remove(leaves.values())
+    groups.close()
+
+
+def start_in(leaf: str, *argv: str) -> subprocess.Popen[bytes]:
+    enter = 'echo 0 > "$0"; exec "$@"'
+    return subprocess.Popen(["/bin/sh", "-c", enter, f"{leaf}/cgroup.procs", *argv])
+
+
+@needs_v2
+@pytest.mark.parametrize("is_old", [False, True], ids=["cgroup.kill", "as before 5.14"])
+def test_all_in_a_leaf_and_beneath_it_are_killed_though_they_fork(
+    leaf: str, is_old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_old:
+        monkeypatch.setattr(cgroup, "KILL_FILE", "no-such-file")
+    nested = Path(leaf, "nested")
+    nested.mkdir()
+    many = "for n in 1 2 3 4 5 6 7 8 9; do setsid sleep 1000 & done; wait"
+    shells = [start_in(leaf, "sleep", "1000"), start_in(str(nested), "sh", "-c", "exec sleep 1000")]
+    shells.append(start_in(leaf, "sh", "-c", many))
+    until(lambda: len(cgroup.members(leaf)) == 12)
+    assert cgroup.send(leaf, signal.SIGKILL) == 12
+    for shell in shells:
+        assert shell.wait(10) == -signal.SIGKILL
+    until(lambda: not cgroup.members(leaf))
+    until(lambda: cgroup.is_populated(leaf) is False)
+
+
+@needs_v2
+def test_a_zombie_does_not_populate_a_leaf(leaf: str) -> None:
+    zombie = start_in(leaf, "true")
+    until(lambda: (found := tree.find(zombie.pid)) is not None and found.is_dead)
+    assert cgroup.is_populated(leaf) is False
+    assert zombie.wait() == 0
+
+
+@needs_v2
+def test_what_a_dead_holder_left_empty_is_swept_and_what_lives_is_not() -> None:
+    name = f"weaver-test-{secrets.token_hex(4)}"
+    groups = Cgroups(name)
+    made = {}
+    for run in ("empty", "alive", "ours"):
+        made[run] = groups.plan(f"web-0.{run}", {})
+        groups.make(made[run], {})
+    Path(made["empty"][MAIN], "nested").mkdir()
+    alive = start_in(made["alive"][MAIN], "sleep", "1000")
+    until(lambda: cgroup.is_populated(made["alive"][MAIN]))
+    groups.sweep(made["ours"].values())
+    left = {run for run, leaves in made.items() if Path(leaves[MAIN]).exists()}
+    assert left == {"alive", "ours"}
+    alive.kill()
+    alive.wait()
+    Cgroups(name).sweep([])
+    Cgroups(name).close()
+    assert not Path(made["ours"][MAIN]).parent.exists()
+
+
+# --- the holder's use of them ---
+
+
+def group_of(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return next(line[3:] for line in lines if line.startswith("0::"))
+
+
+def leaf_of(started: Started) -> str:
+    beneath = group_of(started.pid).removeprefix(group_of(os.getpid()).rstrip("/"))
+    return own_groups()[UNIFIED] + beneath
+
+
+@with_a_leaf
+def test_a_run_has_a_leaf_from_birth_and_the_holder_is_outside_of_it(rig: Rig) -> None:
+    started = rig.spawn("web-0", "sh", "-c", "cat /proc/self/cgroup; exec sleep 1000")
+    until(lambda: "0::" in started.output)
+    (line,) = [line for line in started.output.splitlines() if line.startswith("0::")]
+    assert line.endswith(f"/web-0.{started.run}")
+    assert group_of(rig.holder_pid) == group_of(os.getpid())
+    leaf = leaf_of(started)
+    assert Path(leaf).is_dir()
+    rig.signal(started, signal.SIGKILL)
+    rig.wait_for("empty", started)
+    assert not Path(leaf).exists()
+
+
+@with_a_leaf
+def test_who_left_session_group_and_mark_behind_is_killed_by_its_leaf(rig: Rig) -> None:
+    hidden = "env -i setsid sh -c 'env -i setsid sh -c \"echo up; exec sleep 1000\" & echo up'"
+    started = rig.spawn_shell("web-0", f"({hidden} &); echo up; exec sleep 1000", ups=3)
+    rig.signal(started, signal.SIGTERM)
+    rig.wait_for("exited", started)
+    refused = rig.try_spawn("web-0", ["true"])
+    assert refused["error"]["errno"] == errno.EBUSY, "what is left keeps the slot"
+    rig.restart_holder()
+    assert not rig.runs()[started.run]["empty"], "and is found again by the next holder"
+    assert rig.signal(started, signal.SIGKILL, "tree")["reached"] == 1
+    rig.wait_for("empty", started)
+
+
+@with_a_leaf
+def test_what_is_left_of_a_tree_gets_the_stop_signal_too(rig: Rig) -> None:
+    away = "trap 'echo asked; exit' TERM; echo up; while :; do sleep 0.05; done"
+    started = rig.spawn_shell("web-0", f'(env -i setsid sh -c "{away}" &); echo up; exit 0', ups=2)
+    rig.wait_for("exited", started)
+    assert rig.signal(started, signal.SIGTERM, "tree")["reached"] >= 1
+    rig.wait_for("empty", started)
+    assert started.output.count("asked") == 1
+
+
+@with_a_leaf
+def test_a_leaf_that_vanished_under_a_live_run_is_done_without(rig: Rig) -> None:
+    started = rig.spawn_shell("web-0", "(setsid sleep 1000 &); echo up; exec sleep 1000")
+    leaf = leaf_of(started)
+    for pid in cgroup.members(leaf):
+        Path(own_groups()[UNIFIED], "cgroup.procs").write_text(str(pid))
+    until(lambda: not cgroup.is_populated(leaf))
+    Path(leaf).rmdir()
+    rig.signal(started, signal.SIGTERM)
+    rig.wait_for("exited", started)
+    assert rig.try_spawn("web-0", ["true"])["error"]["errno"] == errno.EBUSY
+    assert rig.signal(started, signal.SIGKILL, "tree")["reached"] == 1
+    rig.wait_for("empty", started)
+
+
+@with_a_leaf
+def test_what_moved_out_of_its_leaf_is_killed_with_its_tree(rig: Rig) -> None:
+    """As `su` does where a login begins a group of its own."""
+    out = Path(own_groups()[UNIFIED], "cgroup.procs")
+    script = f"(setsid sh -c 'echo 0 > {out}; echo up; exec sleep 1000' &); echo up; sleep 1000"
+    started = rig.spawn_shell("web-0", script, ups=2)
+    rig.signal(started, signal.SIGKILL, "tree")
+    rig.wait_for("empty", started)
+    assert not [pid for pid in cgroup.members(str(out.parent)) if tree.mark(pid) == started.run]
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """Give a group of version 1 in which not even SIGKILL has any effect while it is frozen."""
+    if not os.access("/sys/fs/cgroup/freezer/cgroup.procs", os.W_OK):
+        pytest.skip("there is no freezer of version 1 here")
+    group = Path("/sys/fs/cgroup/freezer", f"weaver-test-{secrets.token_hex(4)}")
+    group.mkdir()
+    yield group
+    (group / "freezer.state").write_text("THAWED")
+    until(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+@in_every_setting
+def test_an_unkillable_tree_keeps_its_slot_and_nobody_waits_for_it(rig: Rig, freezer: Path) -> None:
+    stuck = rig.spawn_shell("web-0", "sleep 1000 & echo up; wait")
+    (freezer / "cgroup.procs").write_text(str(stuck.pid))
+    (freezer / "freezer.state").write_text("FROZEN")
+    until(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n")
+    rig.signal(stuck, signal.SIGKILL, "tree")
+    other = rig.spawn("web-1", "true")
+    rig.wait_for("empty", other)
+    assert rig.try_spawn("web-0", ["true"])["error"]["errno"] == errno.EBUSY
+    assert not rig.runs()[stuck.run]["empty"]
+    (freezer / "freezer.state").write_text("THAWED")
+    rig.wait_for("empty", stuck)
+
+
+def test_the_holder_tells_what_is_in_force(rig: Rig) -> None:
+    shown = rig.connect()["cgroups"]
+    assert rig.setting == AS_IT_IS
+    assert shown["main"]["version"] == (2 if has_v2() else 0)
+    assert {*shown} == {"main", "memory", "cpu", "pids"}
