@@ -98,20 +98,27 @@ def survey(runs: Collection[Run]) -> dict[str, list[Process]]:
 
 def mark(pid: int) -> str:
     """Give the run that a process carries as its mark; empty when it has none that we may see."""
-    environ = b""
-    for _ in range(EXEC_PATIENCE_MS):
-        try:
-            environ = _read(f"/proc/{pid}/environ", ENVIRON_BYTES)
-        except PermissionError:
-            environ = b""
-        except OSError:
-            return ""
-        if environ or not _is_between_programs(pid):
-            break
-        # The mark of its parent is gone and its own is not there yet, for some microseconds.
-        time.sleep(0.001)
+    try:
+        for _ in range(EXEC_PATIENCE_MS):
+            if environ := _environ(pid):
+                break
+            if not _is_between_programs(pid):
+                # It may have been until just now.
+                environ = _environ(pid)
+                break
+            # The mark of its parent is gone and its own is not there yet, for some microseconds.
+            time.sleep(0.001)
+    except OSError:
+        return ""
     _, _, rest = (b"\0" + environ).partition(f"\0{MARK}=".encode())
     return rest.partition(b"\0")[0].decode(errors="replace")
+
+
+def _environ(pid: int) -> bytes:
+    try:
+        return _read(f"/proc/{pid}/environ", ENVIRON_BYTES)
+    except PermissionError:
+        return b""
 
 
 def children() -> set[int] | None:
