@@ -1,4 +1,4 @@
-"""Say exactly what is executed for one slot: words, environment, folder and log file."""
+"""Say exactly what is executed for one slot: words, environment, folder, streams, identity."""
 
 from __future__ import annotations
 
@@ -8,11 +8,34 @@ from dataclasses import dataclass, field
 
 from reconciler.model.event import Errand
 from reconciler.model.observed import Slot
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.spec import DEFAULT_UMASK, Limit, ServiceSpec
 from reconciler.model.units import RunId
 
 _PLACEHOLDER = re.compile(r"\$(?:\$|\{(instance|name)\})")
 _SHELL = "/bin/sh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A user and its groups, as this host knows them."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """HOME USER LOGNAME."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a process is and what it may use, beyond what the daemon hands down."""
+
+    account: Account | None = None
+    """None: the daemon's own."""
+    umask: int = DEFAULT_UMASK
+    nice: int | None = None
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    no_new_privileges: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +50,8 @@ class Surroundings:
     """PATH LANG TZ TMPDIR of the daemon, HOME USER LOGNAME of the user."""
     file_env: Mapping[str, str] = field(default_factory=dict)
     """The variables of the service's env files, later files winning."""
+    account: Account | None = None
+    """The service's user where that is not the daemon's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +61,14 @@ class Launch:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: str
+    root: str
+    """The repository's folder, whose owner is trusted with what is executed."""
     log_file: str
+    error_file: str = ""
+    """Empty: the same."""
+    stdin: str = ""
+    """Empty: nothing."""
+    identity: Identity = field(default_factory=Identity)
 
 
 def launch(
@@ -61,20 +93,33 @@ def launch(
         more |= {"WEAVER_HOOK": errand.role.value, **errand.env}
     words = [expand(word, slot) for word in said]
     own = {name: expand(value, slot) for name, value in spec.env.items()}
+    account = surroundings.account
     return Launch(
         argv=_argv(words, slot, root, is_shell=is_shell),
         env={
             **surroundings.base_env,
+            **(account.variables if account is not None else {}),
             "PYTHONUNBUFFERED": "1",
             "WEAVER_SERVICE": slot.service,
             "WEAVER_INSTANCE": str(slot.index),
+            **({"LOG_LEVEL": spec.log_level} if spec.log_level else {}),
             **surroundings.file_env,
             **own,
             **more,
             "WEAVER_RUN": run,
         },
         cwd=beneath(root, expand(spec.cwd, slot)),
+        root=root,
         log_file=log_file(spec, slot, surroundings),
+        error_file=error_file(spec, slot, surroundings),
+        stdin=beneath(root, expand(spec.stdin, slot)) if spec.stdin and errand is None else "",
+        identity=Identity(
+            account=account,
+            umask=spec.umask,
+            nice=spec.nice,
+            limits=spec.limits,
+            no_new_privileges=spec.no_new_privileges,
+        ),
     )
 
 
@@ -83,6 +128,14 @@ def log_file(spec: ServiceSpec | None, slot: Slot, surroundings: Surroundings) -
     if spec is not None and spec.log_file:
         return beneath(surroundings.root, expand(spec.log_file, slot))
     return f"{surroundings.log_dir}/{slot.service}/{slot.index}.log"
+
+
+def error_file(spec: ServiceSpec | None, slot: Slot, surroundings: Surroundings) -> str:
+    """Give the file that a slot's standard error has to itself; empty where it has none."""
+    if spec is None or not spec.error_file:
+        return ""
+    path = beneath(surroundings.root, expand(spec.error_file, slot))
+    return "" if path == log_file(spec, slot, surroundings) else path
 
 
 def _argv(words: list[str], slot: Slot, root: str, *, is_shell: bool) -> tuple[str, ...]:

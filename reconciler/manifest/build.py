@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.manifest import durations, sizes
+from reconciler.manifest import durations, rlimits, sizes
 from reconciler.manifest.words import split
 from reconciler.model.spec import (
     Backoff,
@@ -41,8 +41,14 @@ _TEXTS = {
     "annotations": "annotations",
     "shell": "shell",
     "cwd": "cwd",
+    "user": "user",
+    "group": "group",
+    "nice": "nice",
+    "noNewPrivileges": "no_new_privileges",
     "env": "env",
     "logFile": "log_file",
+    "errorFile": "error_file",
+    "logLevel": "log_level",
     "instances": "instances",
     "stopSignal": "stop_signal",
 }
@@ -67,6 +73,11 @@ def build(document: Document) -> ServiceSpec:
     if "maxRestarts" in document:
         limit = document["maxRestarts"]
         fields["max_restarts"] = None if limit == "unlimited" else limit
+    if "umask" in document:
+        fields["umask"] = int(document["umask"], 8)
+    if "limits" in document:
+        limits = document["limits"]
+        fields["limits"] = {name: rlimits.limit(name, limits[name]) for name in sorted(limits)}
     if "successExitCodes" in document:
         fields["success_exit_codes"] = tuple(sorted(document["successExitCodes"]))
     if "logRotation" in document:
@@ -82,6 +93,8 @@ def build(document: Document) -> ServiceSpec:
         args=tuple(document.get("args", ())),
         interpreter=_words(document.get("interpreter", ())),
         env_file=_listed(document.get("envFile", ())),
+        stdin=document.get("stdin") or "",
+        supplementary_groups=tuple(document.get("supplementaryGroups", ())),
         needs=_needs(document.get("dependsOn", ())),
         **fields,
     )

@@ -56,6 +56,7 @@ class Code(StrEnum):
     SCHEDULE = "W215", "a cron expression or a time zone that cannot be used"
     SHARED_LOG = "W214", "several processes append to one log file (warning)"
     SIZE = "W215", "a size that cannot be read"
+    LIMIT = "W216", "a limit that cannot be used"
 
     UNKNOWN_NEED = "W301", "a need that no manifest defines"
     NEEDS_ITSELF = "W302", "a service that needs itself"

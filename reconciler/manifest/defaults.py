@@ -10,7 +10,7 @@ from reconciler.manifest.schema import Schema
 
 Document = Mapping[str, Any]
 
-BY_KEY = frozenset({"annotations", "backoff", "env", "labels", "logRotation"})
+BY_KEY = frozenset({"annotations", "backoff", "env", "labels", "limits", "logRotation"})
 """Mappings that are completed key by key; everything else is taken whole or not at all."""
 
 

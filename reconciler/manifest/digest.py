@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, asdict, fields
 from functools import cache
 from typing import Any
 
@@ -27,7 +27,9 @@ def digest(spec: ServiceSpec, env_files: Mapping[str, bytes | None]) -> Digest:
     }
     if spec.env_file:
         content["envFile"] = [[path, _hash(env_files.get(path))] for path in spec.env_file]
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    canonical = json.dumps(
+        content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=asdict
+    )
     return Digest(hashlib.sha256(canonical.encode()).hexdigest())
 
 

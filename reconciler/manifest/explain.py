@@ -74,6 +74,8 @@ def kind_of(schema: Schema) -> str:
     if schema.get("x-kind") == "size":
         words = "".join(f" or `{word}`" for word in schema.get("x-words", ()))
         return f'size: "64K", "512M", "2G"{words}'
+    if schema.get("x-kind") == "limit":
+        return str(schema["x-form"])
     if "enum" in schema:
         return ", ".join(schema["enum"])
     if "const" in schema:

@@ -38,7 +38,11 @@ _KINDS = {
     "object": "a mapping",
     "null": "nothing",
 }
-_AMOUNTS = {"duration": 'a span of time like "10s"', "size": 'a size like "10M"'}
+_AMOUNTS = {
+    "duration": 'a span of time like "10s"',
+    "size": 'a size like "10M"',
+    "limit": "a limit",
+}
 """Kinds of values that rules.py reads: it says better what is wrong with them."""
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _KIND_OF_DOCUMENT = {"Weaver service": "a service", "Weaver settings": "weaver.yaml"}

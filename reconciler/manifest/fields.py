@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from reconciler.manifest import durations, sizes
+from reconciler.manifest import durations, rlimits, sizes
 from reconciler.manifest.schema import SERVICE, Schema, child, load
 from reconciler.model.change import Effect
 from reconciler.model.spec import (
@@ -85,6 +85,8 @@ def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
             return dict(_readiness(value))
         case Schedule():
             return dict(_schedule(value))
+        case Mapping() if field == "limits":
+            return {k: v for name in value for k, v in rlimits.described(name, value[name]).items()}
         case Mapping():
             return {f"{key}.{_key(name)}": str(text) for name, text in value.items()}
         case tuple() if field == "needs":
@@ -109,6 +111,8 @@ def _listed(spec: ServiceSpec, field: str, value: tuple[Any, ...]) -> str:
 def _single(field: str, value: Any) -> str:
     if field in _SPANS:
         return durations.write(Nanos(value))
+    if field == "umask":
+        return f"{value:03o}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from reconciler.manifest import cron, durations, sizes, words
+from reconciler.manifest import cron, durations, rlimits, sizes, words
 from reconciler.manifest.codes import Code
 from reconciler.manifest.cron import CronError
 from reconciler.manifest.durations import DurationError
 from reconciler.manifest.faults import Fault, shorten
 from reconciler.manifest.limits import MAX_STRING_BYTES
 from reconciler.manifest.nodes import Path
+from reconciler.manifest.rlimits import LimitError
 from reconciler.manifest.schema import SERVICE, Schema, child, default_of, load
 from reconciler.manifest.sizes import SizeError
 from reconciler.manifest.words import WordsError
@@ -28,7 +29,9 @@ def service_faults(document: Document, schema: Schema) -> Iterator[Fault]:
     """Give what is wrong with a service, apart from its schema."""
     yield from _value_faults((), document, schema, fills=None, shell=bool(document.get("shell")))
     yield from contradictions(document, schema)
-    yield from _shared_log(document)
+    yield from _limits(document.get("limits") or {})
+    for key in ("logFile", "errorFile"):
+        yield from _shared_log(key, document)
 
 
 def settings_faults(document: Document) -> Iterator[Fault]:
@@ -212,15 +215,33 @@ def _read_size(found: str | int, schema: Schema) -> None:
 def _checked(path: Path, code: Code, check: Callable[[], object]) -> Iterator[Fault]:
     try:
         check()
-    except (CronError, DurationError, SizeError, WordsError) as why:
+    except (CronError, DurationError, LimitError, SizeError, WordsError) as why:
         name = ".".join(map(str, path))
         yield Fault(path, code, f"`{name}`: {why}", why.mend)
 
 
-def _shared_log(document: Document) -> Iterator[Fault]:
-    log = document.get("logFile") or "${instance}"
+def _limits(limits: Document) -> Iterator[Fault]:
+    for name, value in limits.items():
+        both = value.items() if isinstance(value, dict) else [("", value)]
+        faults = [
+            fault
+            for key, one in both
+            if one is not None
+            for fault in _checked(
+                ("limits", name, key) if key else ("limits", name),
+                Code.LIMIT,
+                partial(rlimits.read, name, one),
+            )
+        ]
+        yield from faults
+        if not faults and None not in dict(both).values():
+            yield from _checked(("limits", name), Code.LIMIT, partial(rlimits.check, name, value))
+
+
+def _shared_log(key: str, document: Document) -> Iterator[Fault]:
+    log = document.get(key) or "${instance}"
     count = document.get("instances") or 1
     if count > 1 and not words.has_placeholder(log, "instance"):
-        message = f"{count} instances append to one `logFile`"
+        message = f"{count} instances append to one `{key}`"
         mend = "put `${instance}` into its name"
-        yield Fault(("logFile",), Code.SHARED_LOG, message, mend, is_warning=True)
+        yield Fault((key,), Code.SHARED_LOG, message, mend, is_warning=True)

@@ -163,6 +163,17 @@ class LogRotation:
     """It is cut when this long has passed since the last time, too."""
 
 
+DEFAULT_UMASK = 0o022
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One resource limit of a process, as setrlimit has it: -1 is unlimited, None as it is."""
+
+    soft: int | None = None
+    hard: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """When a oneshot runs: by a cron expression, or every so often."""
@@ -201,7 +212,22 @@ class ServiceSpec:
     cwd: str = "."
     env: Mapping[str, str] = field(default_factory=dict)
     env_file: tuple[str, ...] = ()
+    stdin: str = ""
+    """Empty: nothing to read."""
     log_file: str = ""
+    error_file: str = ""
+    """Empty: where standard output goes."""
+    log_level: str = ""
+
+    user: str = ""
+    """A name or number; empty: as the daemon."""
+    group: str = ""
+    supplementary_groups: tuple[str, ...] = ()
+    """Besides those of the user."""
+    umask: int = DEFAULT_UMASK
+    nice: int | None = None
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    no_new_privileges: bool = False
     log_rotation: LogRotation = field(default_factory=LogRotation)
 
     state: DesiredState = DesiredState.RUNNING
@@ -222,6 +248,11 @@ class ServiceSpec:
     ready: Readiness | None = None
     schedule: Schedule | None = None
     """When a oneshot runs, and then only; None: once."""
+
+    @property
+    def has_account(self) -> bool:
+        """Tell whether it says who it runs as."""
+        return bool(self.user or self.group or self.supplementary_groups)
 
     @property
     def is_oneshot(self) -> bool:

@@ -122,6 +122,7 @@ class NativeHost:
         try:
             async with self._turn:
                 order = _order(await self._prepared(command, run), command, run)
+                self._check_means(order)
                 answer = self._session.ask("spawn", **order)
             said = await answer
         except LinkLost:
@@ -131,7 +132,9 @@ class NativeHost:
             return failed(step="exec", errno=errno.E2BIG, because=str(error))
         except (OSError, ValueError, WeaverError) as error:
             number = getattr(error, "errno", None) or errno.EINVAL
-            return failed(step="prepare", errno=number, because=str(error))
+            mend = getattr(error, "mend", "")
+            because = f"{error}; {mend}" if mend else str(error)
+            return failed(step="prepare", errno=number, because=because)
         if "error" in said:
             return await _refused(refusal_of(said["error"], command.serial, slot), order)
         process = process_of({**order, **said, "exit": None, "empty": False}, self._session.boot)
@@ -140,9 +143,19 @@ class NativeHost:
 
     async def _prepared(self, command: Spawn, run: RunId) -> Launch:
         spec, slot, errand = command.spec, command.slot, command.errand
-        if spec.env_file:
+        if spec.env_file or spec.has_account:  # either may have to wait
             return await asyncio.to_thread(self._prepare, spec, slot, run, errand)
         return self._prepare(spec, slot, run, errand)
+
+    def _check_means(self, order: Message) -> None:
+        """Raise HostError rather than let a holder of an older version leave something out."""
+        asked = [name for name in ("identity", "stdin", "stderr") if order[name]]
+        if asked and "identity" not in self._session.can:
+            raise HostError(
+                f"cannot start {order['slot']}: the holder is of an older version, "
+                "and knows neither users nor limits nor errorFile",
+                mend="weaver down; weaver up",
+            )
 
     async def _signal(self, command: Signal) -> Event:
         answered = functools.partial(SignalAnswered, serial=command.serial, slot=command.slot)
@@ -205,7 +218,10 @@ def _order(launch: Launch, command: Spawn, run: RunId) -> Message:
         "argv": list(launch.argv),
         "env": dict(launch.env),
         "cwd": launch.cwd,
+        "root": launch.root,
+        "stdin": launch.stdin,
         "stdout": launch.log_file,
-        "stderr": None,
+        "stderr": launch.error_file or None,
+        "identity": identity_of(launch.identity),
         "tag": tag_of(command.slot, command.spec.digest, command.role, place),
     }

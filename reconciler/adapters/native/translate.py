@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from reconciler.core.launch import Identity
 from reconciler.model.event import SpawnFailed
 from reconciler.model.observed import Exit, Process, ProcessId, Role, Slot
+from reconciler.model.spec import DEFAULT_UMASK
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
 
 Message = dict[str, Any]
@@ -90,3 +92,19 @@ def signal_number(name: str) -> int:
     if base in signal.Signals.__members__ and (not plus or offset.isdigit()):
         return signal.Signals[base] + int(offset or 0)
     raise ValueError(f"no signal is named {name}")
+
+
+def identity_of(identity: Identity) -> Message | None:
+    """Give what the holder is told of who a process shall be; None where that is as it is."""
+    account, limits = identity.account, identity.limits
+    who: Message = {}
+    if account is not None:
+        who = {"uid": account.uid, "gid": account.gid, "groups": list(account.groups)}
+    said: Message = {
+        **who,
+        "umask": None if identity.umask == DEFAULT_UMASK else identity.umask,
+        "nice": identity.nice,
+        "limits": {name: [limits[name].soft, limits[name].hard] for name in limits} or None,
+        "noNewPrivileges": identity.no_new_privileges or None,
+    }
+    return {key: value for key, value in said.items() if value is not None} or None
