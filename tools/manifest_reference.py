@@ -147,7 +147,7 @@ def _section(path: str, schema: Schema) -> Iterator[str]:
 
 def _examples(path: str, schema: Schema) -> Iterator[str]:
     """Give the examples as they stand in a file, below the keys that the field is in."""
-    *above, key = path.split(".")
+    *above, key = path.replace("limits.NAME", "limits.nofile").split(".")
     for number, example in enumerate(schema["examples"]):
         if number:
             yield "# or"

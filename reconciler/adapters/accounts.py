@@ -5,31 +5,50 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from dataclasses import dataclass
 
 from reconciler.core.launch import Account
+from reconciler.model.event import Errand
 from reconciler.model.spec import ServiceSpec
 from reconciler.ports import HostError
 
 
-def account_of(spec: ServiceSpec) -> Account | None:
-    """Give the account that a service runs as; None where that is the daemon's own as it stands.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Who shall be run as, in a manifest's words."""
+
+    of: str
+    """Whose account that is, for errors: `web`, `the preStart hook of web`."""
+    user: str = ""
+    group: str = ""
+    more: tuple[str, ...] = ()
+    """Groups besides the user's own."""
+
+
+def wanted(spec: ServiceSpec, errand: Errand | None = None) -> Wanted:
+    """Give who a service, or something that is run for it, shall run as."""
+    if errand is not None and errand.hook.user:
+        return Wanted(of=f"the {errand.role} of {spec.name}", user=errand.hook.user)
+    return Wanted(of=spec.name, user=spec.user, group=spec.group, more=spec.supplementary_groups)
+
+
+def account_of(who: Wanted) -> Account | None:
+    """Look an account up; None where it is the daemon's own as it stands.
 
     Raises HostError for one that the host does not know, or that we have no right to.
     """
-    if not spec.has_account:
+    if not (who.user or who.group or who.more):
         return None
-    user = _user(spec.user, spec.name)
-    found = _account(spec, user)
-    own = (os.geteuid(), os.getegid(), {*os.getgroups(), os.getegid()})
-    if own[0] == 0:
+    found = _account(who)
+    if os.geteuid() == 0:
         return found
-    if own[0] == found.uid and found.gid == own[1] and set(_added(spec)) <= own[2]:
+    own = {os.getegid(), *os.getgroups()}
+    if (os.geteuid(), os.getegid()) == (found.uid, found.gid) and set(_numbers(who)) <= own:
         return None
-    who = spec.user or spec.group or spec.supplementary_groups[0]
     raise HostError(
-        f"cannot run {spec.name} as {who}: the daemon runs as {own_name()}, and only root's "
-        "may run services as others",
-        mend="start the daemon as root (sudo weaver up), or remove user and group",
+        f"cannot run {who.of} as {who.user or who.group or who.more[0]}: the daemon runs as "
+        f"{own_name()}, and only root may run services as others",
+        mend="start it as root (sudo weaver up), or take user and group out of the manifest",
     )
 
 
@@ -46,19 +65,20 @@ def own_name() -> str:
     return own_variables().get("USER") or f"uid {os.geteuid()}"
 
 
-def _account(spec: ServiceSpec, user: pwd.struct_passwd | int) -> Account:
+def _account(who: Wanted) -> Account:
+    user = _user(who)
     if isinstance(user, int):
-        if not spec.group:
+        if not who.group:
             raise HostError(
-                f"cannot run {spec.name} as {user}: this host knows no user of that number",
+                f"cannot run {who.of} as {user}: this host knows no user of that number",
                 mend="give its `group` too, or create the user",
             )
-        gid = _group(spec.group, spec.name)
-        name = str(user)
-        variables = {"HOME": "/", "USER": name, "LOGNAME": name}
-        return Account(uid=user, gid=gid, groups=_sorted(gid, *_added(spec)), variables=variables)
-    gid = _group(spec.group, spec.name) if spec.group else user.pw_gid
-    groups = _sorted(*os.getgrouplist(user.pw_name, gid), *_added(spec))
+        gid = _group(who.group, who)
+        variables = dict.fromkeys(("USER", "LOGNAME"), str(user))
+        groups = _sorted(gid, *_numbers(who))
+        return Account(uid=user, gid=gid, groups=groups, variables={"HOME": "/", **variables})
+    gid = _group(who.group, who) if who.group else user.pw_gid
+    groups = _sorted(*os.getgrouplist(user.pw_name, gid), *_numbers(who))
     return Account(uid=user.pw_uid, gid=gid, groups=groups, variables=_variables(user))
 
 
@@ -66,33 +86,33 @@ def _sorted(*groups: int) -> tuple[int, ...]:
     return tuple(sorted(set(groups)))
 
 
-def _added(spec: ServiceSpec) -> list[int]:
-    return [_group(name, spec.name) for name in spec.supplementary_groups]
+def _numbers(who: Wanted) -> list[int]:
+    return [_group(name, who) for name in who.more]
 
 
-def _user(wanted: str, service: str) -> pwd.struct_passwd | int:
-    """Give a user; its number where the host has no more of it."""
-    number = int(wanted) if wanted.isdecimal() else None if wanted else os.geteuid()
+def _user(who: Wanted) -> pwd.struct_passwd | int:
+    """Give a user; its number where that is all there is."""
+    number = int(who.user) if who.user.isdecimal() else None if who.user else os.geteuid()
     try:
-        return pwd.getpwnam(wanted) if number is None else pwd.getpwuid(number)
-    except (KeyError, OverflowError) as why:
-        if number is not None and isinstance(why, KeyError):
+        return pwd.getpwnam(who.user) if number is None else pwd.getpwuid(number)
+    except KeyError as why:
+        if number is not None:
             return number
         raise HostError(
-            f"cannot run {service} as {wanted}: this host knows no such user",
-            mend=f"create it (useradd --system {wanted}), or: weaver set {service} user=...",
+            f"cannot run {who.of} as {who.user}: this host knows no such user",
+            mend=f"create it (useradd --system {who.user}), or name another",
         ) from why
 
 
-def _group(wanted: str, service: str) -> int:
+def _group(wanted: str, who: Wanted) -> int:
     if wanted.isdecimal():
         return int(wanted)
     try:
         return grp.getgrnam(wanted).gr_gid
     except KeyError as why:
         raise HostError(
-            f"cannot run {service} in group {wanted}: this host knows no such group",
-            mend=f"create it (groupadd --system {wanted}), or change the manifest",
+            f"cannot run {who.of} in group {wanted}: this host knows no such group",
+            mend=f"create it (groupadd --system {wanted}), or name another",
         ) from why
 
 

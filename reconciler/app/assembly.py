@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import resource
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.adapters.accounts import account_of, own_variables, wanted
 from reconciler.adapters.clock import HostClock
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.repository import GitRepository
@@ -192,19 +192,28 @@ class Preparation:
     def __call__(
         self, spec: ServiceSpec, slot: Slot, run: RunId, errand: Errand | None = None
     ) -> Launch:
-        """Give one start, with nothing left to resolve. Raises ManifestError for an env file."""
+        """Give one start, with nothing left to resolve.
+
+        Raises ManifestError for an env file, HostError for a user.
+        """
         around = Surroundings(
             root=self._root,
             log_dir=self._log_dir,
             base_env=self._base,
             file_env=self._file_environment(spec),
+            account=account_of(wanted(spec, errand)),
         )
         return launch(spec, slot, run, around, errand)
 
     def place(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Place:
         """Give where a slot's probing commands run."""
         made = self(spec, slot, run)
-        return Place(cwd=made.cwd, env=made.env, expand=lambda text: expand(text, slot))
+        return Place(
+            cwd=made.cwd,
+            env=made.env,
+            expand=lambda text: expand(text, slot),
+            identity=made.identity,
+        )
 
     def _file_environment(self, spec: ServiceSpec) -> Mapping[str, str]:
         found: dict[str, str] = {}
@@ -227,11 +236,7 @@ def _base_environment() -> dict[str, str]:
     """Give what every service sees: little of the daemon's, and who it runs as."""
     found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     found.setdefault("PATH", os.defpath)
-    try:
-        user = pwd.getpwuid(os.getuid())
-    except KeyError:
-        return found
-    return {**found, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+    return {**found, **own_variables()}
 
 
 def _owner(port: int) -> tuple[str, str] | None:

@@ -53,10 +53,10 @@ class Code(StrEnum):
     NO_EFFECT = "W211", "a key that would do nothing beside the others"
     BESIDE = "W212", "two values that contradict each other"
     REPEATED = "W213", "an item that occurs twice in a list"
-    SCHEDULE = "W215", "a cron expression or a time zone that cannot be used"
     SHARED_LOG = "W214", "several processes append to one log file (warning)"
     SIZE = "W215", "a size that cannot be read"
     LIMIT = "W216", "a limit that cannot be used"
+    SCHEDULE = "W217", "a cron expression or a time zone that cannot be used"
 
     UNKNOWN_NEED = "W301", "a need that no manifest defines"
     NEEDS_ITSELF = "W302", "a service that needs itself"

@@ -20,6 +20,7 @@ _KINDS = {
     "boolean": "true or false",
     "array": "list",
     "object": "mapping",
+    "null": "null",
 }
 _EFFECTS = {
     "metadata": "nothing: it is only shown",

@@ -26,6 +26,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "ready.command": {"type": "command", "command": {"cmd": "x"}},
 }
 """What must stand beside a key of a readiness probe for it to make sense."""
+FREE_KEYS = {"limits": "nofile"}
+"""A key of mappings that do not take just any."""
 
 
 def properties(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
@@ -34,7 +36,7 @@ def properties(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
         yield from properties(inner, f"{path}{key}.")
         free = inner.get("additionalProperties")
         if isinstance(free, dict):
-            yield from properties(free, f"{path}{key}.db.")
+            yield from properties(free, f"{path}{key}.{FREE_KEYS.get(key, 'db')}.")
 
 
 SERVICE_FIELDS = dict(properties(load(SERVICE)))
@@ -69,7 +71,7 @@ def test_every_mapping_is_closed_but_those_of_free_keys() -> None:
         for path, schema in SERVICE_FIELDS.items()
         if "object" in str(schema.get("type")) and schema.get("additionalProperties") is not False
     }
-    assert open_ones == {"env", "labels", "annotations", "dependsOn"}
+    assert open_ones == {"env", "labels", "annotations", "dependsOn", "limits"}
 
 
 def test_schema_and_model_know_the_same_fields() -> None:
@@ -103,8 +105,9 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
             document["ready"]["tcp"].setdefault("port", 1)
     elif above == "schedule":
         document["schedule"] = ({} if key == "every" else {"cron": "@daily"}) | {key: value}
-    elif above == "dependsOn.db":
-        document["dependsOn"] = {"db": {key: value}}
+    elif above in ("dependsOn.db", "limits.nofile"):
+        mapping, _, name = above.partition(".")
+        document[mapping] = {name: {key: value}}
     else:
         document[above] = {key: value}
     return document

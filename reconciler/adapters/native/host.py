@@ -17,6 +17,7 @@ from reconciler.adapters.native.link import LinkLost, Message
 from reconciler.adapters.native.session import Session, Tell
 from reconciler.adapters.native.translate import (
     holder_slot,
+    identity_of,
     process_of,
     refusal_of,
     signal_number,

@@ -42,6 +42,8 @@ class Session:
         self._comeback = comeback
         self.boot = ""
         self.holder_pid: int | None = None
+        self.can: frozenset[str] = frozenset()
+        """What the holder knows to do beyond its protocol's first version."""
         self.trouble = ""
         """What keeps the holder from writing its journal; empty when nothing does."""
         self.problem = ""
@@ -214,6 +216,7 @@ class Session:
             why = hello["error"]["text"]
             raise HostError(f"cannot use the holder of {self._directory}: {why}")
         self.boot, self.holder_pid = hello["boot"], hello["pid"]
+        self.can = frozenset(hello.get("can", ()))
         self.revived = self.revived or hello.get("revived", "")
         listed = (await link.ask("list"))["runs"]
         await self._hand_over(link, [self.seen(process_of(run, self.boot)) for run in listed])

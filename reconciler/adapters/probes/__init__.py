@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar, assert_never
 
 from reconciler.adapters.probes.command import ask_command
@@ -13,6 +14,7 @@ from reconciler.model.event import Probe, ProbeAnswered
 from reconciler.model.observed import Slot
 from reconciler.model.spec import ReadyType, ServiceSpec
 from reconciler.model.units import RunId, in_seconds
+from reconciler.ports import WeaverError
 
 __all__ = ["Intruder", "Place", "Probes"]
 
@@ -45,7 +47,7 @@ class Probes:
             passed = True
         except TimeoutError:
             detail = f"no answer within {limit_s:g} s"
-        except (ProbeError, OSError, ValueError) as why:
+        except (ProbeError, OSError, ValueError, WeaverError) as why:
             detail = str(why)
         return ProbeAnswered(
             serial=command.serial,
@@ -57,7 +59,8 @@ class Probes:
 
     async def _ask(self, command: Probe) -> str:
         readiness = command.readiness
-        place = self._locate(command.spec, command.slot, command.run)
+        locate = partial(self._locate, command.spec, command.slot, command.run)
+        place = await asyncio.to_thread(locate) if command.spec.has_account else locate()
 
         async def intruder(port: int) -> str:
             return await self._intruder(command.slot, command.run, port)

@@ -48,6 +48,7 @@ def _start(argv: list[str], place: Place) -> tuple[subprocess.Popen[bytes], int]
     """Start a command and give it with the end of the pipe that its output comes from."""
     output, its_end = os.pipe2(os.O_CLOEXEC)
     os.set_blocking(output, False)
+    account = place.identity.account
     try:
         child = subprocess.Popen(
             argv,
@@ -57,6 +58,10 @@ def _start(argv: list[str], place: Place) -> tuple[subprocess.Popen[bytes], int]
             stdout=its_end,
             stderr=its_end,
             start_new_session=True,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=account.groups if account else None,
+            umask=place.identity.umask,
         )
     except OSError as why:
         os.close(output)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from reconciler.core.launch import Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +15,7 @@ class Place:
     cwd: str
     env: Mapping[str, str]
     expand: Callable[[str], str]
+    identity: Identity = field(default_factory=Identity)
 
 
 class ProbeError(Exception):
