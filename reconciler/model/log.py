@@ -42,6 +42,10 @@ class LogSource:
     version: str = ""
     pid: int | None = None
     """Of the run that writes now, where one does."""
+    stream: str = "both"
+    """`stdout` and `stderr` where each has a file to itself."""
+    least: str = ""
+    """The least `Level` that is shown where a query names none (`logLevel`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from reconciler.core.launch import Account, Identity
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import Slot
 from reconciler.model.status import Picture
@@ -123,6 +124,9 @@ class Surroundings:
     service: ServiceName
     cwd: str
     env: Mapping[str, str]
+    account: Account
+    """The daemon's own where the service asks for no other."""
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

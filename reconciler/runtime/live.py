@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from reconciler import __version__
-from reconciler.core.launch import Launch
+from reconciler.core.launch import Account, Launch
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import ProcessId, Slot
 from reconciler.model.spec import ServiceSpec
@@ -184,7 +184,7 @@ class LiveControl:
         return await self._parts.tools.drafts.document(status.source.file, service)
 
     async def surroundings(self, service: ServiceName) -> Surroundings:
-        """Give the environment and directory of a service's first slot."""
+        """Give the environment, directory and identity of a service's first slot."""
         spec = self._known(service).spec
         if spec is None:
             raise ManifestError(
@@ -194,7 +194,16 @@ class LiveControl:
         slot = Slot(service=service, index=0)
         made = await asyncio.to_thread(self._parts.prepare, spec, slot, NO_RUN)
         env = {name: value for name, value in made.env.items() if name != "WEAVER_RUN"}
-        return Surroundings(service=service, cwd=made.cwd, env=env)
+        account = made.identity.account or Account(
+            uid=os.geteuid(), gid=os.getegid(), groups=tuple(os.getgroups())
+        )
+        return Surroundings(
+            service=service,
+            cwd=made.cwd,
+            env=env,
+            account=account,
+            identity=made.identity,
+        )
 
     # --- long verbs ------------------------------------------------------------------------
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from reconciler.core.launch import Surroundings, log_file
+from reconciler.core.launch import Surroundings, error_file, log_file
 from reconciler.model.event import Spawn
-from reconciler.model.log import LogLine, LogQuery, LogSource
+from reconciler.model.log import Level, LogLine, LogQuery, LogSource
 from reconciler.model.observed import Slot
 from reconciler.model.plan import Situation
 from reconciler.model.spec import ServiceSpec
@@ -37,7 +38,8 @@ class Logbook:
         """Note where a run's output begins."""
         if command.errand is not None:
             return
-        self._logs.mark_start(self._source(command.spec, command.slot, None))
+        for source in self._files(command.spec, command.slot, None):
+            self._logs.mark_start(source)
 
     async def keep_index(self, daemon: Daemon) -> None:
         """Note now and then how long each file is; the task of a daemon's life."""
@@ -60,7 +62,7 @@ class Logbook:
     async def tail(self, name: ServiceName, daemon: Daemon) -> tuple[str, ...]:
         """Give the last lines of a service, or as many as can be had at once."""
         lines: list[str] = []
-        query = LogQuery(services=(name,), lines=TAIL_LINES)
+        query = LogQuery(services=(name,), lines=TAIL_LINES, level=Level.TRACE)
         try:
             async with asyncio.timeout(TAIL_WITHIN_S):
                 async for line in self.read(query, daemon):
@@ -71,8 +73,10 @@ class Logbook:
 
     def last_words(self, spec: ServiceSpec, slot: Slot) -> str:
         """Give the end of a slot's log as it is on disk; blocks for a read of a few pages."""
+        folders = self._folders
+        path = error_file(spec, slot, folders) or log_file(spec, slot, folders)
         try:
-            with Path(log_file(spec, slot, self._folders)).open("rb") as log:
+            with Path(path).open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - WORDS_BYTES))
                 return log.read(WORDS_BYTES).decode("utf-8", "replace")
         except OSError:
@@ -81,10 +85,11 @@ class Logbook:
     def _written(self, situation: Situation) -> list[LogSource]:
         """Give the logs that are being written: those of slots in which something lives."""
         return [
-            self._source(memory.spec, record.process.slot, record.process.id.pid)
+            source
             for name, memory in situation.services.items()
             for record in situation.slots.get(name, {}).values()
-            if record.process is not None
+            if (process := record.process) is not None
+            for source in self._files(memory.spec, process.slot, process.id.pid)
         ]
 
     def _sources(self, picture: Picture, names: Sequence[ServiceName]) -> list[LogSource]:
@@ -98,21 +103,31 @@ class Logbook:
 
     def _of(self, status: ServiceStatus) -> list[LogSource]:
         found = [
-            self._source(status.spec, shown.slot, shown.process.id.pid if shown.process else None)
+            source
             for shown in status.slots
+            for pid in [shown.process.id.pid if shown.process else None]
+            for source in self._files(status.spec, shown.slot, pid)
         ]
         if found or status.spec is None:
             return found
         # Wanted stopped: its slots are not shown, their logs are still there.
         slots = [Slot(service=status.name, index=index) for index in range(status.spec.instances)]
-        return [self._source(status.spec, slot, None) for slot in slots]
+        return [source for slot in slots for source in self._files(status.spec, slot, None)]
 
-    def _source(self, spec: ServiceSpec | None, slot: Slot, pid: int | None) -> LogSource:
-        return LogSource(
+    def _files(
+        self, spec: ServiceSpec | None, slot: Slot, pid: int | None
+    ) -> tuple[LogSource, ...]:
+        """Give the file that a slot writes, or both."""
+        out = LogSource(
             service=slot.service,
             index=slot.index,
             instance=str(slot),
             path=log_file(spec, slot, self._folders),
             version=spec.version if spec else "",
             pid=pid,
+            least=spec.log_level if spec else "",
         )
+        error = error_file(spec, slot, self._folders)
+        if not error:
+            return (out,)
+        return (replace(out, stream="stdout"), replace(out, path=error, stream="stderr"))

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from reconciler.core.launch import Account, Identity
 from reconciler.model.change import Effect, FieldChange, ServiceChange, Verb
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import State
+from reconciler.model.spec import Limit
 from reconciler.model.status import Health
 from reconciler.model.units import ServiceName
 from reconciler.ports import EventRecord, LogEntry, NotFoundError, TransitionRecord
@@ -223,7 +225,13 @@ class HonestControl:
 
     async def surroundings(self, service: ServiceName) -> Surroundings:
         self._known(service)
-        return Surroundings(service=service, cwd="/srv/shop", env={"PATH": "/bin", "PORT": "1"})
+        return Surroundings(
+            service=service,
+            cwd="/srv/shop",
+            env={"PATH": "/bin", "PORT": "1"},
+            account=Account(uid=33, gid=33, groups=(33,)),
+            identity=Identity(limits={"nofile": Limit(soft=1024, hard=-1)}),
+        )
 
     async def change(self, request: Change, terms: Terms) -> AsyncIterator[Message]:
         self.told.append((request, terms))

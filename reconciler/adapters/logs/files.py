@@ -107,7 +107,8 @@ class LogFiles:
         ]
 
     def _index_path(self, source: LogSource) -> Path:
-        return self._directory / source.service / f"{source.index}.index"
+        part = ".err" if source.stream == "stderr" else ""
+        return self._directory / source.service / f"{source.index}{part}.index"
 
     def index(self, source: LogSource, fd: int) -> TimeIndex:
         """Give what is known of when an open log was written."""
@@ -201,7 +202,7 @@ class _View:
         return Follower(Path(source.path), self._maker(source, _NO_INDEX), log, offset)
 
     def _maker(self, source: LogSource, index: TimeIndex) -> LineMaker:
-        return LineMaker(source, index, self._wanted, self._matches)
+        return LineMaker(source, index, self._wanted.of(source), self._matches)
 
 
 _NO_INDEX = TimeIndex((), 0.0)

@@ -82,7 +82,7 @@ class LineMaker:
         return LogLine(
             service=source.service,
             instance=source.instance,
-            stream="both",
+            stream=source.stream,
             message=parsed.message,
             timestamp=when.after or when.before,
             timestamp_source="line" if when.is_own else "index",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.adapters.logs.levels import level_value
 from reconciler.adapters.logs.parse import Parsed
-from reconciler.model.log import Level, LogQuery
+from reconciler.model.log import Level, LogQuery, LogSource
 from reconciler.ports import ManifestError
 
 LINES_MAX = 100_000
@@ -23,6 +23,12 @@ class Wanted:
     """Path and text; each must be there."""
     since: float | None = None
     until: float | None = None
+
+    def of(self, source: LogSource) -> Wanted:
+        """Give what is asked of one file, which may have a least level of its own."""
+        if self.level is not None or not source.least:
+            return self
+        return replace(self, level=level_value(source.least))
 
     @property
     def is_all(self) -> bool:

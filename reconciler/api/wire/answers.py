@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from reconciler.api.wire.base import Document, FaultKeys, Wire, fault_keys
+from reconciler.core.launch import Account, Identity
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.units import ServiceName
 from reconciler.runtime.control import Finding, Grade, Reason, Setting, WaitResult
@@ -84,12 +85,33 @@ class WaitDocument(Document, frozen=True, kw_only=True):
     seconds: float
 
 
+class LimitKeys(Wire, frozen=True, kw_only=True):
+    """One resource limit: -1 is unlimited, null as it is."""
+
+    soft: int | None
+    hard: int | None
+
+
+class IdentityKeys(Wire, frozen=True, kw_only=True):
+    """Who a service is and what it may use."""
+
+    uid: int
+    gid: int
+    groups: list[int]
+    umask: str
+    """In octal digits."""
+    nice: int | None
+    limits: dict[str, LimitKeys]
+    no_new_privileges: bool
+
+
 class EnvironmentDocument(Document, frozen=True, kw_only=True):
-    """Where and with which environment a service runs."""
+    """Where, with which environment and as whom a service runs."""
 
     service: str
     cwd: str
     env: dict[str, str]
+    identity: IdentityKeys
 
 
 class ValidateDocument(Document, frozen=True, kw_only=True):
@@ -153,7 +175,24 @@ def wait_document(result: WaitResult) -> WaitDocument:
 
 def environment_document(found: ServiceSurroundings) -> EnvironmentDocument:
     """Write where and how a service runs."""
-    return EnvironmentDocument(service=found.service, cwd=found.cwd, env=dict(found.env))
+    return EnvironmentDocument(
+        service=found.service,
+        cwd=found.cwd,
+        env=dict(found.env),
+        identity=_identity_keys(found.account, found.identity),
+    )
+
+
+def _identity_keys(account: Account, found: Identity) -> IdentityKeys:
+    return IdentityKeys(
+        uid=account.uid,
+        gid=account.gid,
+        groups=list(account.groups),
+        umask=f"{found.umask:03o}",
+        nice=found.nice,
+        limits={name: LimitKeys(soft=x.soft, hard=x.hard) for name, x in found.limits.items()},
+        no_new_privileges=found.no_new_privileges,
+    )
 
 
 def validate_document(

@@ -10,6 +10,7 @@ import click
 
 from reconciler.cli import exits
 from reconciler.cli.errors import CommandError
+from reconciler.cli.identity import take_on
 from reconciler.cli.options import command, service_argument
 from reconciler.cli.session import Session
 
@@ -27,9 +28,13 @@ KEPT = ("TERM", "COLORTERM")
 def run_command(session: Session, name: str, words: tuple[str, ...]) -> int:
     """Run a command in a service's environment and directory, on this terminal.
 
-    It is not supervised, and the exit code is the command's own.
+    It has the service's user, groups, umask and limits, is not supervised, and the exit code is
+    the command's own.
     """
     found = session.daemon().ask(f"/v1/environment/{quote(name)}").json()
+    identity = found.get("identity")
+    if identity is not None:
+        take_on(identity, name)
     kept = {key: os.environ[key] for key in KEPT if key in os.environ}
     env = {**kept, **found["env"]}
     try:
