@@ -14,6 +14,7 @@ from reconciler.cli.errors import CommandError
 from reconciler.cli.options import Patience
 from reconciler.cli.session import Session
 from reconciler.cli.verbs import operate
+from reconciler.model.units import is_older
 from reconciler.ports import WeaverError
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
@@ -54,7 +55,7 @@ def bring_up(session: Session, options: UpOptions, patience: Patience) -> int:
 
     running = app.find_running(options)
     daemon = session.daemon_of(str(options.root))
-    if running is not None and is_older(running.version):
+    if running is not None and is_older(running.version, __version__):
         _say(session, f"weaver {__version__} takes over from {running.version}")
         _hand_over(daemon, patience)
         await_end(options)
@@ -127,26 +128,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def is_older(version: str) -> bool:
-    """Tell whether a daemon is of an older version than this command line.
-
-    >>> is_older("0.0.9"), is_older(__version__), is_older("")
-    (True, False, False)
-    """
-    theirs, ours = _numbers(version), _numbers(__version__)
-    return bool(theirs) and theirs < ours
-
-
 def _say(session: Session, text: str) -> None:
     """Say what becomes of the daemon."""
     if not session.quiet:
         screen.err(text)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """Give the numbers of a version; none where it is no version."""
-    parts = version.split(".")
-    return tuple(int(part) for part in parts) if all(map(str.isdigit, parts)) else ()
 
 
 def _hand_over(daemon: Daemon, patience: Patience) -> None:

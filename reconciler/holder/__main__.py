@@ -1,5 +1,8 @@
 """Start the holder of a directory: `python -I -S reconciler/holder DIRECTORY STATE`.
 
+Besides, `--resume FD` goes on in the place of a program that replaced itself by this one, and
+`--check FD` only tells whether that could be done: see reexec.py.
+
 It returns as soon as the holder answers, which goes on in the background, detached from the
 caller. Exit status 3: the directory has a holder already.
 """
@@ -16,8 +19,7 @@ import sys
 # Started by its path, isolated: nothing but the standard library can be found yet.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from reconciler.holder import tree, wire
-from reconciler.holder.cgroup import Cgroups
+from reconciler.holder import reexec, tree, wire
 from reconciler.holder.journal import Journal
 from reconciler.holder.log import Log
 from reconciler.holder.loop import Loop
@@ -62,12 +64,34 @@ def serve(listener: socket.socket, state: str, group: str, ready: int) -> None:
     if lost:
         log.write(f"{lost} lines of the journal make no sense")
     journal.ledger.begin_boot(tree.boot_id())
-    loop = Loop(listener, journal, log, Cgroups(group))
+    loop = Loop(listener, journal, log, group)
     loop.open()
     log.write(f"holder {os.getpid()} has {len(journal.ledger.unfinished())} runs")
     become_silent()
     os.write(ready, b"1")
     os.close(ready)
+    loop.run()
+
+
+def resume(memfd: int) -> None:
+    """Be the holder that another program was until now."""
+    belongings = reexec.read(memfd)
+    os.close(memfd)
+    name_process()
+    log = Log(belongings["state"])
+    journal = Journal(belongings["state"])
+    strange = reexec.fill(journal.ledger, belongings)
+    try:
+        loop = Loop(socket.socket(fileno=belongings["listener"]), journal, log, belongings["group"])
+        loop.resume(belongings)
+    except Exception:
+        # The daemon sees it end, and starts one that takes over from the journal.
+        log.write_failure()
+        raise
+    runs = len(journal.ledger.unfinished())
+    log.write(f"holder {os.getpid()} of {reexec.PROGRAM} goes on with {runs} runs")
+    if strange:
+        log.write(f"{strange} lines of its past make no sense")
     loop.run()
 
 
@@ -95,10 +119,16 @@ def detach() -> None:
     os.setsid()
     os.chdir("/")
     os.umask(0o022)
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_NAME, b"weaver-holder", 0, 0, 0)
+    libc = name_process()
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+
+
+def name_process() -> ctypes.CDLL:
+    """Let lists of processes show who this is."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_NAME, b"weaver-holder", 0, 0, 0)
+    return libc
 
 
 def become_silent() -> None:
@@ -110,4 +140,9 @@ def become_silent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    if sys.argv[1] == "--resume":
+        resume(int(sys.argv[2]))
+    elif sys.argv[1] == "--check":
+        reexec.read(int(sys.argv[2]))
+    else:
+        sys.exit(main(*sys.argv[1:]))

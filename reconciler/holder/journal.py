@@ -28,6 +28,7 @@ class Journal:
         self.ledger = Ledger()
         self.trouble = ""
         """Why the file is behind the ledger; empty while it is not."""
+        self.state = state
         self._folders = (state, os.path.join(state, "holder"))
         self._path = os.path.join(state, "holder", "journal")
         self._fd = -1

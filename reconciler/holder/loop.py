@@ -6,10 +6,12 @@ import errno
 import functools
 import os
 import signal
+import socket
 import time
 
 import reconciler
-from reconciler.holder import wire
+from reconciler.holder import reexec, wire
+from reconciler.holder.cgroup import Cgroups
 from reconciler.holder.poller import Poller
 from reconciler.holder.processes import Processes
 from reconciler.holder.revival import Revival
@@ -17,9 +19,6 @@ from reconciler.holder.spawn import Refused
 
 TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
-    import socket
-
-    from reconciler.holder.cgroup import Cgroups
     from reconciler.holder.journal import Journal
     from reconciler.holder.log import Log
     from reconciler.holder.wire import Message
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 MAX_PEERS = 16
 MEND_S = 3.0
 """How often to try again what failed for a full disk or for want of descriptors."""
-CAN = ("comeback", "identity")
+CAN = ("comeback", "identity", "reexec")
 """What this holder can do that one of an earlier version could not."""
 FREE = ("hello", "goodbye")
 """What any peer may ask: a daemon that leaves may have lost its connection."""
@@ -37,15 +36,14 @@ IGNORED_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGUSR1", "SIGUSR2
 class Loop:
     """The holder at work: it ends by SIGTERM or by `shutdown`, and services live on."""
 
-    def __init__(
-        self, listener: socket.socket, journal: Journal, log: Log, cgroups: Cgroups
-    ) -> None:
+    def __init__(self, listener: socket.socket, journal: Journal, log: Log, group: str) -> None:
         self._listener = listener
         self._journal = journal
         self._log = log
         self._poller = Poller()
-        self._cgroups = cgroups
-        self._processes = Processes(journal, self._poller, self._tell, cgroups)
+        self._group = group
+        self._cgroups = Cgroups(group)
+        self._processes = Processes(journal, self._poller, self._tell, self._cgroups)
         self._revival = Revival(journal, log, self._processes.standing, self._processes.apart)
         self._peers: set[wire.Channel] = set()
         self._controller: wire.Channel | None = None
@@ -61,6 +59,7 @@ class Loop:
             "list": self._list,
             "ack": self._ack,
             "goodbye": self._goodbye,
+            "reexec": self._reexec,
             "shutdown": self._shutdown,
         }
 
@@ -72,6 +71,21 @@ class Loop:
         self._listener.setblocking(False)
         self._listener.listen(MAX_PEERS)
         self._mend()
+
+    def resume(self, belongings: Message) -> None:
+        """Go on in the place of a program that was replaced by ours."""
+        self._poller.watch(self._catch_signals(), self._on_signal)
+        used = [self._listener.fileno()]
+        if (fd := belongings.get("controller")) is not None:
+            used.append(fd)
+            self._controller = self._met(socket.socket(fileno=fd))
+        self._revival.resume(belongings["processes"]["apart"])
+        used += self._processes.resume(belongings["processes"])
+        reexec.close_rest(belongings, used)
+        self._processes.catch_up()
+        self._mend()
+        if self._controller is not None:
+            self._post(self._controller, {"answer": belongings["serial"]} | self._about())
 
     def run(self) -> None:
         """Do whatever comes next until it is time to leave."""
@@ -148,9 +162,13 @@ class Loop:
         if len(self._peers) >= MAX_PEERS or not wire.is_trusted(sock):
             sock.close()
             return
+        self._met(sock)
+
+    def _met(self, sock: socket.socket) -> wire.Channel:
         channel = wire.Channel(sock)
         self._peers.add(channel)
         self._poller.watch(channel.fileno(), functools.partial(self._serve, channel))
+        return channel
 
     def _serve(self, channel: wire.Channel) -> None:
         """Answer the next request of a peer, which must take its last answers first."""
@@ -211,7 +229,10 @@ class Loop:
             self._drop(self._controller)
         self._controller = channel
         news = self._revival.met(channel.peer_pid, order.get("comeback"))
-        return news | {
+        return news | self._about()
+
+    def _about(self) -> Message:
+        return {
             "proto": wire.PROTO,
             "version": reconciler.__version__,
             "pid": os.getpid(),
@@ -236,6 +257,28 @@ class Loop:
         """Forget the events up to a number: the daemon has recorded them."""
         if order["seq"] > self._journal.ledger.acked:
             self._journal.record({"is": "acked", "seq": order["seq"]})
+        return {}
+
+    def _reexec(self, channel: wire.Channel, order: Message) -> Message:
+        """Let another program go on in our place, which then gives the answer."""
+        processes, fds = self._processes.belongings()
+        belongings = {
+            "state": self._journal.state,
+            "group": self._group,
+            "listener": self._listener.fileno(),
+            "controller": None if channel.is_behind else channel.fileno(),
+            "serial": order["serial"],
+            "ledger": [*self._journal.ledger.entries()],
+            "processes": processes,
+        }
+        fds += [self._listener.fileno(), channel.fileno()]
+        words = reexec.command(order)
+        self._log.write(f"gives its place to {words[3]}")
+        self._processes.standing.waive()
+        try:
+            reexec.replace(words, belongings, fds)
+        finally:
+            self._processes.standing.claim()
         return {}
 
     def _shutdown(self, _channel: wire.Channel, _order: Message) -> Message:

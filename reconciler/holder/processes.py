@@ -182,6 +182,44 @@ class Processes:
         unfinished = self._ledger.unfinished()
         self._cgroups.sweep(leaf for run in unfinished for leaf in run.leaves.values())
 
+    def belongings(self) -> tuple[Message, list[int]]:
+        """Give what a program that replaces ours must know of processes, and their descriptors."""
+        survivors = {run: [*pids.items()] for run, pids in self._survivors.items()}
+        known: Message = {
+            "children": {str(pid): run.id for pid, run in self._children.items()},
+            "apart": [*self.apart],
+            "mains": self._mains,
+            "survivors": survivors,
+            "doomed": [*self._doomed],
+        }
+        return known, [
+            *self._mains.values(),
+            *(fd for fds in self._survivors.values() for fd in fds),
+        ]
+
+    def resume(self, known: Message) -> list[int]:
+        """Hold what a program held that was replaced by ours; give the descriptors in use."""
+        runs = self._ledger.runs
+        self._doomed.update(known["doomed"])
+        self._children = {int(pid): runs[run] for pid, run in known["children"].items()}
+        self._mains = {run: fd for run, fd in known["mains"].items() if run in runs}
+        children = {run.id for run in self._children.values()}
+        for run_id, fd in self._mains.items():
+            if run_id not in children:
+                self._poller.watch(fd, functools.partial(self._adopted_gone, runs[run_id]))
+        for run_id, pids in known["survivors"].items():
+            self._survivors[run_id] = dict(pids)
+            for fd, _ in pids:
+                gone = functools.partial(self._survivor_gone, runs[run_id], fd)
+                self._poller.watch(fd, gone)
+        return self.belongings()[1]
+
+    def catch_up(self) -> None:
+        """Take in what happened while one program gave its place to the other."""
+        held = {*self._mains, *self._survivors}
+        self.reap()
+        self.recover([run for run in self._ledger.unfinished() if run.id not in held])
+
     # --- parts of the above ---
 
     def _refuse_unless_free(self, slot: str, run_id: str) -> None:

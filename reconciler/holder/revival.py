@@ -63,6 +63,15 @@ class Revival:
         """Pidfd, pid and birth tick of the daemon that said hello last."""
         self._ending = ""
 
+    def resume(self, children: list[int]) -> None:
+        """Go on in the place of a program that was replaced, whose daemon is there yet."""
+        plan = self._journal.ledger.daemon
+        self._met_at = time.monotonic()
+        for pid in children:
+            self._child, self._has_met_child = pid, True
+            if plan is not None:
+                self._apart[pid] = functools.partial(self._child_ended, plan)
+
     # --- what the daemon does ---
 
     def begin(self) -> None:

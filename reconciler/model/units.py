@@ -62,3 +62,19 @@ def in_seconds(span: Nanos) -> float:
     0.25
     """
     return span / SECOND
+
+
+def is_older(theirs: str, ours: str) -> bool:
+    """Tell whether a version is older than another; what is no version is not.
+
+    >>> is_older("0.9.1", "0.10.0"), is_older("0.10.0", "0.10.0"), is_older("", "0.1.0")
+    (True, False, False)
+    """
+    theirs_numbers, ours_numbers = _numbers(theirs), _numbers(ours)
+    return bool(theirs_numbers) and theirs_numbers < ours_numbers
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Give the numbers of a version; none where it is no version."""
+    parts = version.split(".")
+    return tuple(int(part) for part in parts) if all(map(str.isdigit, parts)) else ()

@@ -6,10 +6,11 @@ from datetime import datetime
 
 import pytest
 
+from reconciler import __version__
 from reconciler.cli.author import parse
-from reconciler.cli.launch import is_older
 from reconciler.cli.moments import moment
 from reconciler.cli.options import duration
+from reconciler.model.units import is_older
 
 NOW = datetime.fromisoformat("2025-01-31T12:00:00+00:00").timestamp()
 
@@ -76,4 +77,4 @@ def test_an_identity_is_split(ident: str, expected: dict[str, str] | None) -> No
 
 @pytest.mark.parametrize(("version", "older"), [("0.0.1", True), ("99.0", False), ("dev", False)])
 def test_only_an_older_daemon_is_replaced(version: str, older: bool) -> None:
-    assert is_older(version) is older
+    assert is_older(version, __version__) is older

@@ -133,11 +133,19 @@ class Rig:
 
     def ask(self, do: str, **fields: Any) -> Message:
         """Send a request and give its answer; events on the way are kept."""
+        return self.answer(self.post(do, **fields))
+
+    def post(self, do: str, **fields: Any) -> int:
+        """Send a request, and give its number."""
         self._serial += 1
         wire.send(self.sock, {"do": do, "serial": self._serial, **fields})
+        return self._serial
+
+    def answer(self, serial: int) -> Message:
+        """Give the answer to the last request; events on the way are kept."""
         while "answer" not in (message := self._receive()):
             self.events.append(message)
-        assert message["answer"] == self._serial
+        assert message["answer"] == serial
         return message
 
     def wait_for(self, kind: str, started: Started) -> Message:

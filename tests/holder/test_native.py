@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import __version__
 from reconciler.adapters.native import NativeHost, start, start_holder
 from reconciler.core.launch import Launch, Surroundings, launch
 from reconciler.holder import fate, tree, wire
@@ -37,6 +38,7 @@ from reconciler.model.observed import Process, Role, Slot
 from reconciler.model.spec import Hook, ServiceSpec
 from reconciler.model.units import Digest, RunId, Serial, ServiceName
 from reconciler.ports import HostError
+from tests.holder.installation import installation
 from tests.holder.rig import KERNEL_TELLS, PATH
 
 pytestmark = pytest.mark.real
@@ -400,7 +402,7 @@ def test_an_end_while_there_is_no_holder_is_seen_at_once_and_told_once(
             kept = await desk.start("api", "sleep", "1000")
             await desk.look()
             with monkeypatch.context() as broken:
-                broken.setattr(start, "_PROGRAM", Path("/nowhere"))
+                broken.setattr(start, "PROGRAM", Path("/nowhere"))
                 await desk.kill_holder()
                 os.kill(crashed.id.pid, signal.SIGSEGV)
                 ended = await desk.heard(Exited, crashed)
@@ -415,6 +417,46 @@ def test_an_end_while_there_is_no_holder_is_seen_at_once_and_told_once(
             if not found[crashed.run].tree_empty:
                 await desk.heard(TreeEmptied, crashed)
             assert len([e for e in desk.events if isinstance(e, Exited)]) == 1
+
+    asyncio.run(inside())
+
+
+def test_an_older_holder_becomes_ours_in_place_and_no_service_notices(tmp_path: Path) -> None:
+    older = installation(tmp_path / "old", "0.0.1")
+
+    async def inside() -> None:
+        with pytest.MonkeyPatch.context() as then:
+            then.setattr(start, "PROGRAM", Path(older))
+            then.setattr("reconciler.adapters.native.session.__version__", "0.0.1")
+            former = Desk(tmp_path)
+            await former.open()
+            process = await former.start("web", "sleep", "1000")
+            pid, version = former.host.holder_pid, former.host.holder_version
+            await former.host.close(stop_holder=False)
+        async with desk_of(tmp_path) as desk:
+            assert (version, desk.host.holder_version) == ("0.0.1", __version__)
+            assert desk.host.holder_pid == pid
+            assert (await desk.look())[process.run].id == process.id
+            await desk.signal(process, "SIGTERM")
+            exited = await desk.heard(Exited, process)
+            assert isinstance(exited, Exited)
+            assert exited.exit.signal == "SIGTERM"
+
+    asyncio.run(inside())
+
+
+def test_an_older_holder_that_cannot_replace_itself_is_worked_with(tmp_path: Path) -> None:
+    change = ("loop.py", '"reexec"', '"something-else"')
+    older = installation(tmp_path / "old", "0.0.1", change)
+
+    async def inside() -> None:
+        with pytest.MonkeyPatch.context() as former:
+            former.setattr(start, "PROGRAM", Path(older))
+            async with desk_of(tmp_path) as desk:
+                process = await desk.start("web", "sleep", "1000")
+                assert desk.host.holder_version == "0.0.1"
+                assert "0.0.1, which cannot replace itself" in await desk.host.renew()
+                assert (await desk.look())[process.run].id == process.id
 
     asyncio.run(inside())
 

@@ -70,6 +70,11 @@ class NativeHost:
         return self._session.holder_pid
 
     @property
+    def holder_version(self) -> str:
+        """Give the version of the holder's program."""
+        return self._session.holder_version
+
+    @property
     def trouble(self) -> str:
         """Say what keeps the holder from writing its journal; empty when nothing does."""
         return self._session.trouble
@@ -111,6 +116,13 @@ class NativeHost:
         A daemon that `returns` by itself, as one that replaces itself, is not missed.
         """
         await self._session.close(stop_holder=stop_holder, returns=returns)
+
+    async def renew(self) -> str:
+        """Have the holder replace its program by ours, in place; say why that cannot be."""
+        try:
+            return await self._session.renew()
+        except LinkLost:
+            return LOST
 
     def abandon(self) -> None:
         """Leave without a goodbye, as after a defect: the holder brings the next daemon up."""

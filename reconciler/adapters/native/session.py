@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,18 @@ from typing import Any
 
 from reconciler import __version__
 from reconciler.adapters.native.link import Link, LinkLost, Message
-from reconciler.adapters.native.start import allow_many_files, reach_holder, say_goodbye
+from reconciler.adapters.native.start import (
+    PROGRAM,
+    allow_many_files,
+    reach_holder,
+    say_goodbye,
+)
 from reconciler.adapters.native.translate import exit_of, holder_slot, process_of, tag_of
 from reconciler.adapters.native.witness import Witness
 from reconciler.holder import wire
 from reconciler.model.event import Event, Exited, HostLost, TreeEmptied
 from reconciler.model.observed import Process
-from reconciler.model.units import RunId
+from reconciler.model.units import RunId, is_older
 from reconciler.ports import HostError
 
 log = logging.getLogger(__name__)
@@ -46,6 +52,7 @@ class Session:
         """What the holder knows to do beyond its protocol's first version."""
         self.trouble = ""
         """What keeps the holder from writing its journal; empty when nothing does."""
+        self.holder_version = ""
         self.problem = ""
         """Why there is no connection, where that is known."""
         self._directory = directory
@@ -216,10 +223,32 @@ class Session:
             why = hello["error"]["text"]
             raise HostError(f"cannot use the holder of {self._directory}: {why}")
         self.boot, self.holder_pid = hello["boot"], hello["pid"]
-        self.can = frozenset(hello.get("can", ()))
+        self.holder_version, self.can = hello["version"], frozenset(hello.get("can", ()))
         self.revived = self.revived or hello.get("revived", "")
+        if is_older(self.holder_version, __version__):
+            await self._renew(link)
         listed = (await link.ask("list"))["runs"]
         await self._hand_over(link, [self.seen(process_of(run, self.boot)) for run in listed])
+
+    async def renew(self) -> str:
+        """Have the holder replace itself by our version of it; say why that cannot be."""
+        if self._link is None:
+            return self.problem or "there is no holder"
+        return await self._renew(self._link)
+
+    async def _renew(self, link: Link) -> str:
+        """Have the holder execute our version; it stays the same process, on the same link."""
+        former = self.holder_version
+        if "reexec" not in self.can:
+            return f"the holder is of version {former}, which cannot replace itself"
+        said = await link.ask("reexec", python=sys.executable, program=str(PROGRAM))
+        if "error" in said:
+            why: str = said["error"]["text"]
+            log.warning("the holder goes on as version %s: %s", former, why)
+            return why
+        self.holder_version, self.can = said["version"], frozenset(said["can"])
+        log.info("holder %s was %s and is %s now", said["pid"], former, said["version"])
+        return ""
 
     async def _reach(self) -> socket.socket:
         reaching = asyncio.ensure_future(

@@ -18,7 +18,7 @@ START_TIMEOUT_S = 15.0
 ANSWER_TIMEOUT_S = 5.0
 """How long a holder that somebody else is starting may take until it answers."""
 RETRY_S = 0.02
-_PROGRAM = Path(wire.__file__).with_name("__main__.py")
+PROGRAM = Path(wire.__file__).with_name("__main__.py")
 _HELD = 3
 _FILES, _MOST_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
 """What we were given, which is what services shall get."""
@@ -34,7 +34,7 @@ def start_holder(directory: Path, state: Path) -> None:
 
     It gets nothing of ours: no descriptor, no terminal, no variable.
     """
-    command = [sys.executable, "-I", "-S", str(_PROGRAM), str(directory), str(state)]
+    command = [sys.executable, "-I", "-S", str(PROGRAM), str(directory), str(state)]
     command.append(str(_FILES))
     # A Python that was built with a shared library may not find it elsewhere.
     env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
