@@ -22,6 +22,8 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 RESTART_REASONS = ("crash", "manual", "change", "dependency")
 """Shown from the first scrape on, so that a rate is right from the first restart."""
 
+RELOAD_REASONS = ("manual", "change")
+
 _ALIVE = (State.RUNNING, State.DEGRADED)
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -61,6 +63,12 @@ def service_families(scene: Scene, counts: Counts) -> Iterator[str]:
     for service in services:
         for reason, count in sorted(_restarts(service, counts).items()):
             yield _line("service_restarts_total", count, service=service.name, reason=reason)
+    name = "service_reloads_total"
+    yield from _family(name, "counter", "Reloads of a configuration by the process that runs.")
+    for service in services:
+        if service.spec is not None and service.spec.reload is not None:
+            for reason, count in sorted(_reloads(service, counts).items()):
+                yield _line(name, count, service=service.name, reason=reason)
     yield from _usage_families([*_measured(services, scene)])
 
 
@@ -76,6 +84,10 @@ def is_up(service: ServiceStatus) -> bool:
 
 def _restarts(service: ServiceStatus, counts: Counts) -> dict[str, int]:
     return {**dict.fromkeys(RESTART_REASONS, 0), **counts.restarts.get(service.name, {})}
+
+
+def _reloads(service: ServiceStatus, counts: Counts) -> dict[str, int]:
+    return {**dict.fromkeys(RELOAD_REASONS, 0), **counts.reloads.get(service.name, {})}
 
 
 def _measured(

@@ -47,6 +47,7 @@ class Counts:
     actions: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
     restarts: dict[ServiceName, Counter[str]] = field(default_factory=dict)
+    reloads: dict[ServiceName, Counter[str]] = field(default_factory=dict)
     steps: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     """Steps of the engine by the class of their duration."""
     step_seconds: float = 0.0
@@ -59,12 +60,15 @@ class Counts:
         for happening in decision.happenings:
             self.events[happening.kind] += 1
             cause = happening.data.get("cause")
+            if happening.kind == "service.reloading" and happening.service is not None:
+                self.reloads.setdefault(happening.service, Counter())[str(cause)] += 1
             is_restart = happening.kind == "service.starting" and cause != NO_RESTART
             if is_restart and isinstance(cause, str) and happening.service is not None:
                 self.restarts.setdefault(happening.service, Counter())[cause] += 1
         for name, memory in decision.remembered.services.items():
             if memory is None:
                 self.restarts.pop(name, None)
+                self.reloads.pop(name, None)
 
 
 class CountingDecider:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from reconciler.adapters.contents import Hasher
 from reconciler.adapters.git import state
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.index import read_index
@@ -40,6 +41,7 @@ def open_worktree(
         dirty=partial(_dirty, root),
         changes=watch.changes,
         also_watch=watch.also,
+        contents=Hasher(root),
         replay=reader.replay,
         split=reader.split,
     )

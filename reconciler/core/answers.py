@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.ends import catch_up, one_more_failure, tell_if_given_up
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.reloads import reload_answered
 from reconciler.core.strays import kill_answered
 from reconciler.model.event import ProbeAnswered, SignalAnswered, Spawned, SpawnFailed
 from reconciler.model.observed import Process, Role, State
@@ -48,6 +49,7 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             killed=False,
             cause="",
             probe_said="",
+            reloading=None,
         )
     )
     # Its time begins when we hear of it: the host may have slept since it was started.
@@ -66,6 +68,8 @@ def begun(record: SlotRecord, process: Process) -> SlotMemory:
         done=None,
         done_at=None,
         ready_run=None,
+        reloaded_at=None,
+        reload_failed="",
         newest=process.started,
         trouble=replace(memory.trouble, retry_at=None),
     )
@@ -161,6 +165,8 @@ def _wait_for_room(ledger: Ledger, record: SlotRecord, because: str) -> None:
 def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
     """Note that a signal was delivered; where it was not, wait a little and look what is there."""
     record = ledger.record(event.slot)
+    if reload_answered(ledger, record, event):
+        return
     pending = record.pending
     if record.process is None or pending is None or pending.serial != event.serial:
         kill_answered(ledger, event)

@@ -22,6 +22,7 @@ from reconciler.model.plan import (
     HoldCode,
     Kill,
     Plan,
+    Reload,
     Restart,
     Situation,
     Start,
@@ -203,8 +204,12 @@ def _verb(action: Action) -> tuple[ServiceName, Verb | None]:
             return action.slot.service, Verb.STOP
         case Restart():
             return action.slot.service, Verb.RESTART
+        case Reload():
+            return action.slot.service, Verb.RELOAD
         case Update():
-            return action.service, Verb.UPDATE
+            # That files have another content now is no update: what loads them is reloaded.
+            is_content = action.fields == ("loads",)
+            return action.service, None if is_content else Verb.UPDATE
         case Forget():
             return action.service, None
 

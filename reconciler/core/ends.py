@@ -97,6 +97,7 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
         next_probe=None,
         probing=None,
         probe_said="",
+        reloading=None,
     )
     if is_known or record.state in (State.STOPPING, State.UNKNOWN):
         ledger.put(replace(record, is_untold=not is_known))

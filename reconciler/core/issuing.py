@@ -8,17 +8,20 @@ from typing import assert_never
 from reconciler.core.answers import await_ready, run_limit
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
+from reconciler.core.reloads import begin_reload
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Slot, State
-from reconciler.model.plan import Action, Forget, Kill, Restart, Start, Stop, Update
+from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
 from reconciler.model.record import ServiceMemory, SlotRecord, Trouble
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
 STOP_TIMEOUT = seconds(10)
 """For processes of which no manifest says more."""
-_ONLY_SHOWN = frozenset({"description", "display_name", "version", "labels", "annotations"})
+_ONLY_SHOWN = frozenset(
+    {"description", "display_name", "version", "labels", "annotations", "loads"}
+)
 
 
 def issue(ledger: Ledger, action: Action) -> None:
@@ -32,6 +35,8 @@ def issue(ledger: Ledger, action: Action) -> None:
             _restart(ledger, action)
         case Kill():
             _kill(ledger, action)
+        case Reload():
+            begin_reload(ledger, action)
         case Update():
             _update(ledger, action)
         case Forget():
@@ -51,6 +56,7 @@ def _spawn(ledger: Ledger, action: Start) -> None:
     memory = record.memory
     if memory.tried != spec.digest:
         memory = replace(memory, tried=spec.digest, trouble=Trouble(), restarts=0)
+    memory = replace(memory, loaded=spec.loads)
     started = replace(
         record, memory=memory, pending=ledger.pending(serial), touched=serial, cause=cause
     )
@@ -113,6 +119,7 @@ def _stop(ledger: Ledger, slot: Slot, because: str, *, start_failed: bool) -> No
         record,
         next_probe=None,
         probing=None,
+        reloading=None,
         killed=False,
         swept=is_sweep,
         after_stop=State.CRASHED if start_failed else State.STOPPED,
@@ -237,12 +244,13 @@ def _update(ledger: Ledger, action: Update) -> None:
     ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source))
     for record in list(ledger.slots.get(action.service, {}).values()):
         _follow_limits(ledger, record, memory.spec, wanted.spec)
-    ledger.tell(
-        "config.changed",
-        service=action.service,
-        reason=action.because,
-        data={"fields": ",".join(action.fields)},
-    )
+    if told := [name for name in action.fields if name != "loads"]:
+        ledger.tell(
+            "config.changed",
+            service=action.service,
+            reason=action.because,
+            data={"fields": ",".join(told)},
+        )
     if not _ONLY_SHOWN.issuperset(action.fields):
         for record in list(ledger.slots.get(action.service, {}).values()):
             ledger.put(replace(record, memory=replace(record.memory, trouble=Trouble())))

@@ -14,6 +14,7 @@ from reconciler.model.plan import (
     Forget,
     Kill,
     Plan,
+    Reload,
     Restart,
     Situation,
     SlotAction,
@@ -49,6 +50,8 @@ def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
                 faults += _fault(action, court.against_end(action))
             case Kill():
                 faults += _fault(action, court.against_kill(action))
+            case Reload():
+                faults += _fault(action, court.against_reload(action))
             case Forget():
                 faults += court.against_forget(action)
             case Update():
@@ -242,6 +245,37 @@ class _Court:
             yield "it was not asked to stop"
         elif not self._overdue(record):
             yield "its stopTimeout is not over"
+
+    def against_reload(self, action: Reload) -> Iterator[str]:
+        """Only a process that is ready for it, runs as wanted and is behind is reloaded, once."""
+        record, spec = self.record(action.slot), self.spec(action.slot.service)
+        process = record.process
+        if process is None or process.id != action.target or process.exit is not None:
+            yield "its target is not what runs there"
+            return
+        if spec is None or action.slot.index >= self.width(action.slot.service):
+            yield "it is not wanted"
+            return
+        if spec.reload is None:
+            yield "its manifest does not say how"
+        if record.state not in (State.RUNNING, State.DEGRADED):
+            yield f"it is {record.state}"
+        if process.digest != spec.digest:
+            yield "it is to be replaced"
+        if record.reloading is not None and record.reloading.until > self.situation.now:
+            yield "it is being reloaded already"
+        if not self._is_behind(spec, record):
+            yield "nothing asks for it"
+
+    def _is_behind(self, spec: ServiceSpec, record: SlotRecord) -> bool:
+        """Tell whether a process has not read its configuration as it is now."""
+        memory = self.situation.services.get(spec.name)
+        asked = (memory.reload_before if memory else None) or Nanos(0)
+        since = record.process.started if record.process else Nanos(0)
+        loaded = record.memory.loaded
+        return max(since, record.memory.reloaded_at or Nanos(0)) < asked or any(
+            loaded.get(path, text) != text for path, text in spec.loads.items()
+        )
 
     def against_forget(self, action: Forget) -> Iterator[Fault]:
         """Refuse to forget a service that is wanted, or of which something is left."""

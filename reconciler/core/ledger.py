@@ -144,6 +144,8 @@ class Ledger:
     """Services that run on a schedule, or did until now."""
     dials: dict[ServiceName, Dial] = field(default_factory=dict)
     """What the wall clock said of their times."""
+    to_reload: set[ServiceName] = field(default_factory=set)
+    """Services with a reload that somebody asked for."""
 
     commands: list[Command] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
@@ -167,6 +169,7 @@ class Ledger:
             prune=memory.prune,
             to_restart={n for n, m in memory.services.items() if m.restart_before is not None},
             scheduled={n: None for n, m in memory.services.items() if is_scheduled(m)},
+            to_reload={n for n, m in memory.services.items() if m.reload_before is not None},
         )
 
     # --- reading ---------------------------------------------------------------------------
@@ -279,6 +282,7 @@ class Ledger:
             self.scheduled[name] = None
         else:
             self.scheduled.pop(name, None)
+        (self.to_reload.discard if memory.reload_before is None else self.to_reload.add)(name)
 
     def drop_service(self, name: ServiceName) -> None:
         """Forget a service and its slots."""
@@ -288,7 +292,7 @@ class Ledger:
         self.missing.pop(name, None)
         self.scheduled.pop(name, None)
         self.dials.pop(name, None)
-        for names in (self.released, self.to_restart):
+        for names in (self.released, self.to_restart, self.to_reload):
             names.discard(name)
         for index in list(self.slots.get(name, {})):
             self.drop(Slot(service=name, index=index))
@@ -351,6 +355,7 @@ def _is_timed(record: SlotRecord) -> bool:
         record.pending is not None
         or record.deadline is not None
         or record.next_probe is not None
+        or record.reloading is not None
         or record.memory.trouble.retry_at is not None
         or (record.process is not None and record.process.exit is not None)
     )

@@ -129,5 +129,7 @@ def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
         yield Nanos(max(record.next_probe, ledger.now + 1))
     if record.pending is not None:
         yield record.pending.overdue_at
+    if record.reloading is not None:
+        yield record.reloading.until
     if record.process is None and record.memory.trouble.retry_at is not None:
         yield record.memory.trouble.retry_at

@@ -21,6 +21,7 @@ from reconciler.model.plan import (
     HoldCode,
     Kill,
     Plan,
+    Reload,
     Restart,
     Situation,
     Start,
@@ -136,7 +137,7 @@ def _is_condemned(situation: Situation, stray: Process) -> bool:
     return stray.run in situation.condemned
 
 
-_RANK = {Kill: 0, Stop: 1, Update: 2, Restart: 3, Start: 3, Forget: 4}
+_RANK = {Kill: 0, Stop: 1, Update: 2, Reload: 3, Restart: 4, Start: 4, Forget: 5}
 
 
 def _in_order(actions: list[Action]) -> tuple[Action, ...]:

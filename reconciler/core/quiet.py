@@ -40,6 +40,8 @@ def _is_quiet(
     spec = wanted.spec
     if spec is None or wanted.invalid or memory.restart_before is not None:
         return False
+    if memory.reload_before is not None:
+        return False
     if spec is not memory.spec and spec != memory.spec:
         return False
     if spec.state is not DesiredState.RUNNING:
@@ -63,6 +65,12 @@ def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> b
             # Just asked to start: the answer is as good as here.
             continue
         if process.digest != spec.digest or process.exit is not None or record.pending is not None:
+            return False
+        if (
+            record.reloading is not None
+            or record.memory.reload_failed
+            or (spec.loads and record.memory.loaded != spec.loads)
+        ):
             return False
         if record.deadline is not None and record.deadline <= now:
             return False

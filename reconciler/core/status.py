@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.core.conditions import describe, hopeless, may_come, unmet
 from reconciler.core.missing import runs_without
+from reconciler.core.reloading import in_words
 from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up, left_behind
 from reconciler.model.diagnostic import Source
 from reconciler.model.observed import Slot, State
@@ -14,12 +15,9 @@ from reconciler.model.plan import (
     Forget,
     Hold,
     HoldCode,
-    Kill,
     Plan,
-    Restart,
     Situation,
-    Start,
-    Stop,
+    SlotAction,
     Update,
     Wait,
 )
@@ -37,6 +35,7 @@ _TELLING = (
     HoldCode.UNKILLABLE,
     HoldCode.BACKING_OFF,
     HoldCode.DEPENDENCY_NOT_READY,
+    HoldCode.RELOAD_FAILED,
     HoldCode.STOPPING,
     HoldCode.COMPLETED,
     HoldCode.SCHEDULED,
@@ -54,6 +53,7 @@ _AT_REST = (
     HoldCode.PRUNE_HELD,
     HoldCode.UNKILLABLE,
     HoldCode.JUDGE_REFUSED,
+    HoldCode.RELOAD_FAILED,
 )
 
 
@@ -148,6 +148,8 @@ def _is_at_work(board: Board, record: SlotRecord) -> bool:
     """Tell whether a slot is on its way to another state; so is a oneshot that is not done."""
     if record.pending is not None or record.state in (State.STARTING, State.STOPPING):
         return True
+    if record.reloading is not None and not record.memory.reload_failed:
+        return True
     spec, process = board.wishes[record.memory.slot.service].spec, record.process
     if spec is None or process is None or not spec.is_oneshot:
         return False
@@ -229,7 +231,7 @@ def _telling(holds: list[Hold]) -> Hold | None:
 
 
 def _waiting_for(holds: list[Hold], action: Action | None) -> tuple[Wait, ...]:
-    if isinstance(action, Start | Stop | Restart | Kill) and action.after:
+    if isinstance(action, SlotAction) and action.after:
         return action.after
     return next((hold.waiting_for for hold in holds if hold.waiting_for), ())
 
@@ -315,7 +317,7 @@ def _reason(
     """Say in one sentence why a service is as it is; empty when all is as wanted."""
     if hold is not None and hold.code is not HoldCode.STOPPING:
         return _counted(records, hold.because, hold.slot)
-    if isinstance(action, Start | Stop | Restart | Kill) and action.after:
+    if isinstance(action, SlotAction) and action.after:
         what = " and ".join(describe(board, wait) for wait in action.after)
         return f"waiting for {what}"
     if hold is not None:
@@ -341,7 +343,7 @@ def _doing(record: SlotRecord) -> str:
         case State.STOPPING:
             return record.reason
         case _:
-            return left_behind(record)
+            return left_behind(record) or in_words(record)
 
 
 def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:
@@ -366,4 +368,6 @@ def _slot(record: SlotRecord) -> SlotStatus:
         last_restart=record.memory.last_restart,
         last_exit=record.memory.last_exit,
         reason=record.probe_said or record.reason,
+        reloaded_at=record.memory.reloaded_at,
+        reload_failed=record.memory.reload_failed,
     )

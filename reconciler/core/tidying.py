@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.reloads import are_reloads_over, note_loaded
 from reconciler.core.strays import are_strays_over
 from reconciler.core.timing import drop_owed
 from reconciler.core.wishes import is_live
@@ -19,10 +20,16 @@ def tidy(ledger: Ledger) -> None:
     for record in ledger.stirred_records():
         if not is_live(record) and record.state in (State.STOPPED, State.CRASHED):
             _tidy_empty(ledger, record)
+        else:
+            note_loaded(ledger, record)
     for name in sorted(ledger.to_restart):
         memory = ledger.services[name]
         if _is_restarted(ledger, memory):
             ledger.put_service(_with_run_begun(memory))
+    for name in sorted(ledger.to_reload):
+        memory = ledger.services[name]
+        if are_reloads_over(ledger, memory):
+            ledger.put_service(replace(memory, reload_before=None, reload_reason=""))
 
 
 def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:

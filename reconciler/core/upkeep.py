@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.core.conditions import describe, hopeless, may_come, restarted_needs, unmet
+from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, replacements
 from reconciler.core.wishes import (
     Board,
@@ -190,7 +191,7 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
         return _start_failed(wish, record)
     replacement = desk.replacing.get(wish.name)
     if replacement is None or record.memory.slot.index not in replacement.reasons:
-        return None
+        return reload_or_wait(desk.board, wish, record)
     return _replace(desk, wish, record, replacement)
 
 

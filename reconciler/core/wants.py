@@ -82,6 +82,9 @@ def asked(ledger: Ledger, event: Asked) -> None:
         case OperationKind.RESTART:
             for name in operation.services:
                 _restart(ledger, name, operation)
+        case OperationKind.RELOAD:
+            for name in operation.services:
+                _reload(ledger, name, operation)
         case OperationKind.START:
             for name in operation.services:
                 _start(ledger, name, operation)
@@ -111,6 +114,15 @@ def _start(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
     elif not any(map(is_live, ledger.slots.get(name, {}).values())):
         reason = operation.reason or "a start was asked for"
         _restart(ledger, name, replace(operation, reason=reason))
+
+
+def _reload(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
+    memory = ledger.services.get(name)
+    if memory is not None and memory.spec.reload is not None:
+        reason = operation.reason or "a reload was asked for"
+        ledger.put_service(replace(memory, reload_before=ledger.now, reload_reason=reason))
+        for record in list(ledger.slots.get(name, {}).values()):
+            ledger.put(replace(record, memory=replace(record.memory, reload_failed="")))
 
 
 def _clear_trouble(ledger: Ledger, name: ServiceName, *, also_done: bool) -> None:

@@ -20,6 +20,7 @@ from reconciler.model.spec import (
     Overlap,
     Readiness,
     ReadyType,
+    ReloadWay,
     RestartPolicy,
     Schedule,
     ServiceSpec,
@@ -86,6 +87,10 @@ def build(document: Document) -> ServiceSpec:
         fields["schedule"] = _schedule(document["schedule"])
     if "ready" in document:
         fields["ready"] = _readiness(document["ready"])
+    if "reload" in document:
+        fields["reload"] = ReloadWay(signal=document["reload"]["signal"])
+    if "reloadOn" in document:
+        fields["reload_on"] = tuple(sorted(_listed(document["reloadOn"])))
     return ServiceSpec(
         name=ServiceName(document["name"]),
         digest=NO_DIGEST,

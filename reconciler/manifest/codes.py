@@ -67,3 +67,4 @@ class Code(StrEnum):
     FOREIGN_FILE = "W307", "a file in services.d that is no manifest (warning)"
     OUTSIDE = "W308", "a symlink that leaves the repository, or leads nowhere"
     TOO_MANY_FILES = "W309", "more files in services.d than are looked at"
+    NO_RELOAD_FILE = "W310", "a file of reloadOn that is not there or cannot be read (warning)"

@@ -96,6 +96,8 @@ def rules_of(schema: Schema) -> Iterator[str]:
         yield f"only with {_any_of(sibling, values)}"
     for sibling, values in schema.get("x-needed-by", {}).items():
         yield f"needed with {_any_of(sibling, values)}"
+    if "x-only-beside" in schema:
+        yield f"only beside {schema['x-only-beside']}"
 
 
 def _any_of(key: str, values: list[Any]) -> str:

@@ -17,13 +17,14 @@ from reconciler.model.spec import (
     Need,
     Readiness,
     ReadyType,
+    ReloadWay,
     Schedule,
     ServiceSpec,
 )
 from reconciler.model.units import Nanos
 
 _RENAMED = {"needs": "dependsOn"}
-_NOT_WRITTEN = frozenset({"digest"})
+_NOT_WRITTEN = frozenset({"digest", "loads"})
 _WORDS = frozenset({"command", "args", "interpreter"})
 _SPANS = frozenset({"start_timeout", "stop_timeout"})
 
@@ -87,6 +88,8 @@ def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
             return dict(_schedule(value))
         case Mapping() if field == "limits":
             return {k: v for name in value for k, v in rlimits.described(name, value[name]).items()}
+        case ReloadWay():
+            return {f"{key}.signal": value.signal}
         case Mapping():
             return {f"{key}.{_key(name)}": str(text) for name, text in value.items()}
         case tuple() if field == "needs":

@@ -107,6 +107,7 @@ def _idle_keys(path: Path, found: Document, schema: Schema) -> Iterator[Fault]:
     for key, inner in schema.get("properties", {}).items():
         if key in found:
             yield from _only_with(path, key, found, schema, inner)
+            yield from _only_beside(path, key, found, inner)
             if isinstance(found[key], dict):
                 yield from _idle_keys((*path, key), found[key], inner)
         for sibling, values in inner.get("x-needed-by", {}).items():
@@ -130,6 +131,14 @@ def _only_with(
         mend = f"remove it, or write {wanted}"
         if sibling == "shell":
             mend = "put the words into the command, or remove `shell: true`"
+        yield Fault((*path, key), Code.NO_EFFECT, message, mend, at_key=True)
+
+
+def _only_beside(path: Path, key: str, found: Document, inner: Schema) -> Iterator[Fault]:
+    other = inner.get("x-only-beside")
+    if other is not None and found[key] and other not in found:
+        message = f"`{key}` does nothing without `{other}`"
+        mend = f"add `{other}:`, or remove it"
         yield Fault((*path, key), Code.NO_EFFECT, message, mend, at_key=True)
 
 

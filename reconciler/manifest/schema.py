@@ -5,7 +5,8 @@ documentation read: `x-effect` (what a change does), `x-kind` (`duration`, `size
 `x-minimum`, `x-words` and `x-months` (of a duration or size: the least, words beside it, whether
 months count), `x-text` (plain scalars are the text as written), `x-placeholders`, `x-form` and
 `x-key-form` (a pattern in words), `x-only-with` (the key does something only beside these values
-of its siblings) and `x-needed-by` (it must be there beside these).
+of its siblings), `x-only-beside` (only where that sibling is) and `x-needed-by` (it must be there
+beside these values).
 """
 
 from __future__ import annotations

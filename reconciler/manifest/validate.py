@@ -84,7 +84,8 @@ def check_config(parsed: ParsedFile) -> ConfigResult:
 
 def _lone(key: str) -> Mapping[str, Any]:
     """Give the schema of a service of which only one key is known: nothing beside it counts."""
-    inner = {k: v for k, v in child(load(SERVICE), key).items() if k != "x-only-with"}
+    beside = ("x-only-with", "x-only-beside")
+    inner = {k: v for k, v in child(load(SERVICE), key).items() if k not in beside}
     return {"properties": {key: inner}, "additionalProperties": False}
 
 
@@ -185,7 +186,11 @@ def _reading(file: str, root: MapNode, value: dict[str, Any], config: Config) ->
 def _places(file: str, root: MapNode, spec: ServiceSpec) -> dict[str, Source]:
     """Note where needs and env files are named: other files may make them wrong."""
     places = {}
-    for key, wanted in (("dependsOn", {n.service for n in spec.needs}), ("envFile", spec.env_file)):
+    for key, wanted in (
+        ("dependsOn", {n.service for n in spec.needs}),
+        ("envFile", spec.env_file),
+        ("reloadOn", spec.reload_on),
+    ):
         node = root.get(key)
         named = [node] if isinstance(node, Scalar) else []
         if isinstance(node, MapNode):

@@ -130,6 +130,7 @@ class OperationKind(StrEnum):
     """What people ask of the engine that is no change of a manifest."""
 
     RESTART = "restart"
+    RELOAD = "reload"
     START = "start"
     APPROVE_PRUNE = "approve-prune"
     SHUTDOWN = "shutdown"

@@ -66,6 +66,16 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reload:
+    """Tell a process to load its configuration anew; it goes on."""
+
+    slot: Slot
+    target: ProcessId
+    because: str
+    after: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """Put changed `live` and `metadata` fields into force; no process is touched."""
 
@@ -83,7 +93,7 @@ class Forget:
     because: str
 
 
-SlotAction = Start | Stop | Restart | Kill
+SlotAction = Start | Stop | Restart | Kill | Reload
 Action = SlotAction | Update | Forget
 
 
@@ -103,6 +113,7 @@ class HoldCode(StrEnum):
     HOST_UNSEEN = "HostUnseen"
     UNKILLABLE = "Unkillable"
     AWAITING_ANSWER = "AwaitingAnswer"
+    RELOAD_FAILED = "ReloadFailed"
     JUDGE_REFUSED = "JudgeRefused"
 
 

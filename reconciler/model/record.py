@@ -58,6 +58,26 @@ class SlotMemory:
     """The last run whose exit was heard, so that it is judged once."""
     ended: RunId | None = None
     """The last run that is gone with its whole tree."""
+    loaded: Mapping[str, str] = field(default_factory=dict)
+    """The hash of each `reloadOn` file as the process has it, from its start or a reload."""
+    reloaded_at: Nanos | None = None
+    """When the last reload of the process began that went well."""
+    reload_failed: str = ""
+    """Why a later reload failed, in words; the process goes on as it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reloading:
+    """A reload under way."""
+
+    serial: Serial
+    since: Nanos
+    until: Nanos
+    """When to try again: it was not answered, or could not be delivered."""
+    loads: Mapping[str, str]
+    """What the process has once this is over."""
+    because: str
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +110,7 @@ class SlotRecord:
     """What a stopping slot becomes: stopped, or crashed after a start that timed out."""
     is_untold: bool = False
     """Whether the end of its main process is still to be told, once its tree is gone."""
+    reloading: Reloading | None = None
     lost_in: State | None = None
     """The state in which the host was lost from sight, while the slot is unknown for that."""
     reason: str = ""
@@ -123,6 +144,9 @@ class ServiceMemory:
     restart_reason: str = ""
     timing: Timing | None = None
     """Of one that runs on a schedule."""
+    reload_before: Nanos | None = None
+    """Reload every process that was last started or reloaded before this: somebody asked for it."""
+    reload_reason: str = ""
     leaving: bool = False
     """Its removal was let go and is under way: it was small, or somebody agreed to it."""
 

@@ -191,6 +191,14 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadWay:
+    """How a process is told to read its configuration anew, without another taking its place."""
+
+    signal: str = ""
+    """Sent to the main process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     """One service as wanted."""
 
@@ -248,6 +256,12 @@ class ServiceSpec:
     ready: Readiness | None = None
     schedule: Schedule | None = None
     """When a oneshot runs, and then only; None: once."""
+    reload: ReloadWay | None = None
+    reload_on: tuple[str, ...] = ()
+    """Files whose content the process loads: another content reloads it."""
+    loads: Mapping[str, str] = field(default_factory=dict)
+    """The hash of each of these files as it is now; no part of the manifest's text. A file that
+    is not there, or is being written, is left out: nobody is told to load that."""
 
     @property
     def has_account(self) -> bool:

@@ -51,6 +51,9 @@ class SlotStatus:
     last_restart: Nanos | None
     last_exit: Exit | None
     reason: str
+    reloaded_at: Nanos | None = None
+    """When the process was last told to load its configuration anew."""
+    reload_failed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

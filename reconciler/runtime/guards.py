@@ -20,6 +20,20 @@ def known(names: Iterable[ServiceName], services: Services) -> None:
             raise unknown(name, services)
 
 
+def may_reload(names: Iterable[ServiceName], services: Services) -> None:
+    """See that these services say how they are reloaded. Raises BlockedError with the mend."""
+    names = tuple(names)
+    known(names, services)
+    for name in names:
+        spec, source = services[name].spec, services[name].source
+        if spec is not None and spec.reload is None:
+            raise BlockedError(
+                f"cannot reload {name}: its manifest ({source}) has no `reload`",
+                mend=f"weaver set {name} reload.signal=SIGHUP, if it loads its configuration "
+                f"on that signal; else weaver restart {name}",
+            )
+
+
 def unknown(name: str, services: Iterable[str]) -> NotFoundError:
     """Say that there is no such service."""
     from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""Do what changes no manifest: restart, retry, approve, settle, shut down."""
+"""Do what changes no manifest: restart, reload, retry, approve, settle, shut down."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from reconciler.runtime.pursuit import TIMED_OUT, Chase, Pursuit, Tail, action_o
 from reconciler.runtime.requests import (
     ApprovePrune,
     OperationRequest,
+    ReloadServices,
     RestartServices,
     RetryServices,
     Settle,
@@ -52,6 +53,8 @@ class Operations:
             match request:
                 case RestartServices(services=names):
                     told = self._restart(names, terms, listener)
+                case ReloadServices(services=names):
+                    told = self._reload(names, terms, listener)
                 case RetryServices(services=names):
                     told = self._retry(names, terms, listener)
                 case ApprovePrune(prune_id=prune_id):
@@ -83,6 +86,26 @@ class Operations:
             aim=Aim(since=since),
         )
         async for message in self._pursue(f"restart {_list(names)}", chase, terms, listener):
+            yield message
+
+    async def _reload(
+        self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        services = self._daemon.picture().services
+        guards.may_reload(names, services)
+        wanted = [name for name in names if services[name].desired is DesiredState.RUNNING]
+        for name in names:
+            if name not in wanted:
+                yield Note(text=f"{name} is not reloaded: its manifest says stopped")
+        since = self._now()
+        self._ask(OperationKind.RELOAD, terms, services=names)
+        chase = self._chase(
+            tuple(wanted),
+            terms,
+            verbs=dict.fromkeys(wanted, (Verb.RELOAD,)),
+            aim=Aim(loaded_since=since),
+        )
+        async for message in self._pursue(f"reload {_list(names)}", chase, terms, listener):
             yield message
 
     async def _retry(

@@ -41,6 +41,8 @@ class Aim:
 
     since: Nanos | None = None
     """Processes must be younger than this: a restart was asked for."""
+    loaded_since: Nanos | None = None
+    """Processes must have been started or reloaded since: a reload was asked for."""
     finishes_oneshots: bool = True
     """Whether a oneshot is there only when it is done, not while it is at work."""
 
@@ -71,6 +73,8 @@ class Watcher:
             return THERE
         if is_as_wanted(status, self._aim):
             return THERE
+        if failed := failed_reload(status, self._aim):
+            return Standing(outlook=Outlook.STUCK, because=failed)
         blind = self._picture.host_unseen or self._picture.source_held
         reason = blind or status.reason or f"it is {status.state}"
         stuck = not blind and (self._is_final(status) or self._keeps_failing(name))
@@ -126,9 +130,31 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
         return False
     if aim.since is not None and not all(_is_since(slot, aim.since) for slot in status.slots):
         return False
+    if not _has_loaded(status, aim):
+        return False
     is_oneshot = status.spec is not None and status.spec.is_oneshot
     is_done = status.reason_code == HoldCode.COMPLETED
     return is_done or not (is_oneshot and aim.finishes_oneshots)
+
+
+def failed_reload(status: ServiceStatus, aim: Aim) -> str:
+    """Say why a reload that somebody waits for failed; empty while it has not."""
+    if aim.loaded_since is None:
+        return ""
+    return next(
+        (f"its reload failed: {slot.reload_failed}" for slot in status.slots if slot.reload_failed),
+        "",
+    )
+
+
+def _has_loaded(status: ServiceStatus, aim: Aim) -> bool:
+    since = aim.loaded_since
+    if since is None:
+        return True
+    return not failed_reload(status, aim) and all(
+        slot.process is None or max(slot.process.started, slot.reloaded_at or 0) >= since
+        for slot in status.slots
+    )
 
 
 def is_moving(status: ServiceStatus) -> bool:

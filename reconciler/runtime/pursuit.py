@@ -146,6 +146,11 @@ _ENDS = {
     "service.completed": Verb.START,
     "service.stopped": Verb.STOP,
 }
+_RELOADS = {
+    "service.reloading": Phase.START,
+    "service.reloaded": Phase.DONE,
+    "service.reload-failed": Phase.FAILED,
+}
 _FAILS = {"service.crashed": Verb.START, "service.gave-up": Verb.START}
 
 
@@ -156,6 +161,8 @@ def action_of(
     is_restart = Verb.RESTART in planned
     is_oneshot = spec is not None and spec.is_oneshot
     kind = event.kind
+    if kind in _RELOADS:
+        return _seen(event, Verb.RELOAD, _RELOADS[kind], spec)
     if kind == "config.changed" and planned == (Verb.UPDATE,):
         return _seen(event, Verb.UPDATE, Phase.DONE, spec)
     if kind in _BEGINS:

@@ -113,6 +113,13 @@ class RestartServices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadServices:
+    """Have the processes of these services load their configuration anew."""
+
+    services: tuple[ServiceName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryServices:
     """Clear failures and back-off of crashed services and start them now."""
 
@@ -143,7 +150,9 @@ class Shutdown:
     """Do not wait for stop timeouts."""
 
 
-OperationRequest = RestartServices | RetryServices | ApprovePrune | Settle | Shutdown
+OperationRequest = (
+    RestartServices | ReloadServices | RetryServices | ApprovePrune | Settle | Shutdown
+)
 
 
 # --- questions -------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from reconciler.manifest.codes import Code
 from reconciler.manifest.config import Config
 from reconciler.manifest.intent import Intent
 from reconciler.model.desired import ManifestSet, Revision
+from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.errors import NotFoundError, SourceHeldError, WeaverError
 from reconciler.model.spec import DesiredState
 from reconciler.model.units import ServiceName
@@ -18,6 +20,8 @@ from reconciler.ports import Draft
 
 Texts = Mapping[str, bytes]
 EnvFiles = Mapping[str, bytes | None]
+Found = tuple[Mapping[str, str], Mapping[str, str]]
+"""The hashes of files, and of those without one the reason."""
 LOCK_PATIENCE_S = 0.2
 """How long a lock of git's may be there before the files count as not to be trusted."""
 
@@ -64,6 +68,8 @@ class Hands:
     dirty: Callable[[Revision, Texts], tuple[str, ...]]
     changes: Callable[[], AsyncIterator[None]]
     also_watch: Callable[[Iterable[Path]], None]
+    contents: Callable[[Iterable[str]], Found]
+    """Hashes the files that services load. Blocks."""
     replay: Callable[[Texts, Sequence[Intent]], Awaitable[Mapping[str, bytes | None]]]
     split: Split
 
@@ -76,6 +82,7 @@ class Worktree:
         self._hands = hands
         self._only = frozenset(only)
         self._last: Gathered | None = None
+        self._contents: Found = ({}, {})
         self._configured = asyncio.Event()
 
     @property
@@ -101,8 +108,11 @@ class Worktree:
         self._last = gathered
         self._configured.set()
         self._configured = asyncio.Event()
-        self._hands.also_watch(self._root / path for path in gathered.env_files)
-        return chosen(gathered.assemble(revision), self._only)
+        found = gathered.assemble(revision)
+        loaded = loaded_files(found)
+        self._hands.also_watch(self._root / path for path in (*gathered.env_files, *loaded))
+        self._contents = await asyncio.to_thread(self._hands.contents, loaded)
+        return chosen(with_contents(found, *self._contents), self._only)
 
     def changes(self) -> AsyncIterator[None]:
         """Yield whenever something may have changed."""
@@ -136,7 +146,9 @@ class Worktree:
         gathered = await self._hands.read_texts(after, env_files)
         revision = await asyncio.to_thread(self._revision)
         return Draft(
-            manifests=chosen(gathered.assemble(revision), self._only),
+            manifests=chosen(
+                with_contents(gathered.assemble(revision), *self._contents), self._only
+            ),
             files={
                 path: (_text(saved.get(path)), _text(data))
                 for path, data in changed.items()
@@ -178,6 +190,38 @@ def chosen(manifests: ManifestSet, only: frozenset[ServiceName]) -> ManifestSet:
         for name, found in manifests.definitions.items()
     }
     return replace(manifests, definitions=definitions)
+
+
+def loaded_files(manifests: ManifestSet) -> frozenset[str]:
+    """Give the files that any service loads (`reloadOn`)."""
+    specs = (found.spec for found in manifests.definitions.values())
+    return frozenset(path for spec in specs for path in spec.reload_on)
+
+
+def with_contents(
+    manifests: ManifestSet, hashes: Mapping[str, str], problems: Mapping[str, str]
+) -> ManifestSet:
+    """Note in each spec what the files hold that it loads, and warn of those not to be had."""
+    definitions = dict(manifests.definitions)
+    warnings = []
+    for name, found in manifests.definitions.items():
+        paths = found.spec.reload_on
+        if paths:
+            loads = {path: hashes[path] for path in paths if path in hashes}
+            definitions[name] = replace(found, spec=replace(found.spec, loads=loads))
+            warnings += [_unloadable(found.source, p, problems[p]) for p in paths if p in problems]
+    diagnostics = tuple(sorted((*manifests.diagnostics, *warnings)))
+    return replace(manifests, definitions=definitions, diagnostics=diagnostics)
+
+
+def _unloadable(source: Source, path: str, problem: str) -> Diagnostic:
+    return Diagnostic(
+        source=source,
+        code=Code.NO_RELOAD_FILE,
+        message=f"a change of {path} (reloadOn) cannot be seen: {problem}",
+        mend="bring the file back, or name another; a folder is named file by file",
+        is_warning=True,
+    )
 
 
 def _text(data: bytes | None) -> str | None:

@@ -72,6 +72,7 @@ class Folder:
             self.watched = list(paths)
 
         return Hands(
+            contents=lambda _: ({}, {}),
             read_saved=read_saved,
             read_texts=read_texts,
             hold=lambda _: self.holds.pop(0) if len(self.holds) > 1 else self.holds[0],

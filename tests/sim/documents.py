@@ -10,6 +10,8 @@ from reconciler.model.units import Nanos, milliseconds, seconds
 from tests.sim.machine import Program
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
+LOADED = ("conf/one", "conf/two")
+"""Files that services load."""
 BYSTANDER = "z"
 """A service that nobody needs, changes or disturbs: it must never notice anything."""
 
@@ -46,6 +48,7 @@ FIELDS: dict[str, Sequence[Any]] = {
     "stopTimeout": ("1s", "4s"),
     "startTimeout": ("3s", "20s"),
     "stopSignal": ("SIGTERM", "SIGINT"),
+    "reload": ({"signal": "SIGHUP"}, {"signal": "SIGUSR1"}),
     "backoff": (
         {"initial": "1s", "jitter": "0s"},
         {"initial": "1s", "jitter": "1s", "max": "8s"},
@@ -71,6 +74,9 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
     elif luck.random() < 0.5:
         made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
         made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
+    if made.get("type") != "oneshot" and luck.random() < 0.3:
+        made["reload"] = {"signal": luck.choice(("SIGHUP", "SIGUSR2"))}
+        made["reloadOn"] = luck.choice(([LOADED[0]], list(LOADED)))
     if made.get("restart") == "never":
         for field in ("backoff", "maxRestarts"):
             made.pop(field, None)

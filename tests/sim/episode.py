@@ -18,8 +18,9 @@ import msgspec
 from reconciler.model.event import LookAtHost
 from reconciler.model.observed import Slot, State
 from reconciler.model.spec import OnRestart, ServiceSpec
-from tests.sim.documents import documents
+from tests.sim.documents import LOADED, documents
 from tests.sim.faults import KINDS, SPANS, Deed
+from tests.sim.reloads import behind
 from tests.sim.world import World
 
 EVENTS = 300
@@ -159,6 +160,15 @@ def come_to_rest(world: World, is_mended: bool, seed: int) -> None:
     assert _actions(world, since) == 0, "it does not stay quiet"
     if is_mended:
         _is_as_wanted(world)
+        _follows_what_is_loaded(world, seed)
+
+
+def _follows_what_is_loaded(world: World, seed: int) -> None:
+    """See that what runs loads a file that changes, and does no more than that."""
+    world.repository.contents[LOADED[0]] = f"at the end of {seed}"
+    world.look_at_repository()
+    world.pass_time(SETTLING)
+    _is_as_wanted(world)
 
 
 def _is_at_rest(world: World) -> bool:
@@ -191,6 +201,11 @@ def _is_as_wanted(world: World) -> None:
     for run in world.host.machine.all_live():
         assert run.slot.service in known, f"{run.slot} is not wanted and runs"
         assert len(world.host.live(run.slot)) == 1, f"two processes in {run.slot}"
+        defined = found.definitions.get(run.slot.service)
+        files = []
+        if defined is not None and run.id not in world.rules.lost:
+            files = behind(world.host.machine, run, defined.spec)
+        assert files == [], f"{run.slot} has not loaded {files} as they are"
     if not world.rules.lost:
         _follow_their_needs(world, [one.spec for one in found.definitions.values()])
         _are_restarted(world)

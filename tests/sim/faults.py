@@ -405,6 +405,16 @@ def hold_source(world: World, is_held: bool) -> None:
     world.look_at_repository()
 
 
+def write_loaded(world: World, which: int, text: str) -> None:
+    """Let a file that services load have a content; none: it is gone."""
+    contents, path = world.repository.contents, made_up.LOADED[which % len(made_up.LOADED)]
+    _count(world, "loaded file changed", contents.get(path, "") != text)
+    contents[path] = text
+    if not text:
+        del contents[path]
+    world.look_at_repository()
+
+
 def _two_names(luck: Random) -> tuple[Any, ...]:
     return (a_name(luck), a_name(luck))
 
@@ -447,11 +457,12 @@ KINDS: Mapping[str, Kind] = {
     "reboot": Kind(nothing, reboot),
     "fill-disk": Kind(nothing, fill_disk),
     "free-disk": Kind(nothing, free_disk, 2),
-    "ask": Kind(lambda luck: (luck.choice(("restart", "start")), a_name(luck)), ask, 2),
+    "ask": Kind(lambda luck: (luck.choice(("restart", "start", "reload")), a_name(luck)), ask, 3),
     "approve": Kind(nothing, approve, 2),
     "shut-down": Kind(
         lambda luck: (luck.choice(("shutdown", "kill")), luck.choice((0.0, 5.0))), shut_down
     ),
+    "write-loaded": Kind(_which("v1", "v2", "v3", ""), write_loaded, 3),
     "save-all": Kind(_seeded, save_all, 2),
     "edit": Kind(draw_edit, edit, 6),
     "add": Kind(_seeded, add, 2),

@@ -6,6 +6,7 @@ from reconciler.manifest.config import Config
 from reconciler.manifest.read import read_config, read_manifest
 from reconciler.manifest.resolve import assemble
 from reconciler.model.desired import ManifestSet, Revision
+from reconciler.runtime.worktree import with_contents
 
 _WEAVER_YAML = b"defaults: {backoff: {jitter: 0}}\n"
 _CONFIG = read_config("weaver.yaml", _WEAVER_YAML).config or Config()
@@ -16,6 +17,8 @@ class Files:
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
+        self.contents: dict[str, str] = {}
+        """What the files hold that services load."""
         self.reads = 0
 
     def write(self, path: str, name: str, fields: str) -> None:
@@ -35,7 +38,8 @@ class Files:
         self.reads += 1
         files = self._texts.items()
         results = [read_manifest(path, text.encode(), _CONFIG) for path, text in files]
-        return assemble(results, Revision(commit=f"commit {self.reads}", branch="main"))
+        found = assemble(results, Revision(commit=f"commit {self.reads}", branch="main"))
+        return with_contents(found, self.contents, {})
 
 
 def _lines(fields: str) -> list[str]:

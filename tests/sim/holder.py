@@ -32,6 +32,10 @@ Tell = Callable[[int, Event], None]
 """Takes the number of an event, and the event."""
 
 
+RELOADS = ("SIGHUP", "SIGUSR1", "SIGUSR2")
+"""Signals that end nothing here: programs load their configuration on them."""
+
+
 class Holder:
     """The parent of all services."""
 
@@ -88,6 +92,8 @@ class Holder:
             problem = f"process {command.target.pid} is not there any more"
         elif run.exit is not None and command.scope is Scope.MAIN:
             problem = f"nothing is left of process {command.target.pid}"
+        elif command.signal in RELOADS:
+            self._machine.load(run)
         else:
             is_tree = command.scope is Scope.TREE
             self._machine.ask_to_end(run, command.signal, whole_tree=is_tree)

@@ -62,6 +62,10 @@ class Run:
     """Whether it was sent SIGKILL, be it in vain."""
     is_by_hand: bool = False
     """Whether somebody started it in our place."""
+    reloads: int = 0
+    """How often it was told to load its configuration anew."""
+    loaded: dict[str, str] = field(default_factory=dict)
+    """What the files held that it loads, when it last did."""
     is_endless: bool = False
     """Whether it is work that never comes to its end by itself."""
 
@@ -106,6 +110,8 @@ class Machine:
     by_slot: dict[Slot, list[Run]] = field(default_factory=dict)
     alive: dict[Slot, list[Run]] = field(default_factory=dict)
     """Those of which something lives."""
+    contents: dict[str, str] = field(default_factory=dict)
+    """What the files hold now that services load."""
     witness: Witness | None = None
     boot: str = BOOT
     _ticks: int = 0
@@ -153,6 +159,7 @@ class Machine:
             started=self.now(),
             program=program,
             is_by_hand=is_by_hand,
+            loaded=dict(self.contents),
         )
         self.runs[run.id] = run
         self.by_slot.setdefault(slot, []).append(run)
@@ -222,6 +229,12 @@ class Machine:
             self.later(run.program.ends_in, lambda: self.end(run, signal=signal))
         if run.exit is not None and whole_tree and not run.program.child_ignores:
             self.later(PROMPT, lambda: self.empty(run))
+
+    def load(self, run: Run) -> None:
+        """Let a process load its configuration anew."""
+        if run.exit is None:
+            run.reloads += 1
+            run.loaded = dict(self.contents)
 
     def behave(self, program: Program) -> None:
         """Let every process be like this from now on; what was killed in vain dies at last."""

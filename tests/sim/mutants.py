@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.sim.planted import belief, liveness, timing
+from tests.sim.planted import belief, liveness, reloading, timing
 from tests.sim.planting import CannotPlantError, Mutant, plant, planted_text
 
 __all__ = ["BY_RULE", "MUTANTS", "CannotPlantError", "Mutant", "named", "plant", "planted_text"]
@@ -33,6 +33,7 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "it comes to rest": liveness.REST,
     "what people ask for is done": liveness.REQUESTS,
     "a shutdown leaves nothing behind": liveness.SHUTDOWN,
+    "a configuration is loaded once for each change": reloading.RELOADS,
 }
 MUTANTS: tuple[Mutant, ...] = tuple(one for planted in BY_RULE.values() for one in planted)
 

@@ -31,6 +31,7 @@ from reconciler.model.observed import Slot, State
 from reconciler.model.record import SlotMemory
 from reconciler.model.spec import RestartPolicy
 from reconciler.model.units import Nanos, RunId, Serial, ServiceName, milliseconds, seconds
+from tests.sim.holder import RELOADS
 from tests.sim.host import Host
 from tests.sim.rules import Rules
 
@@ -144,9 +145,9 @@ class Promises:
                     self._look_asked = now
                 case Probe(run=run):
                     self._probed[run] = now
-                case Signal():
+                case Signal(signal=signal) if signal not in RELOADS:
                     self._note_signal(command)
-                case Spawn() | NextTime():
+                case Signal() | Spawn() | NextTime():
                     pass
         if self._look_asked is not None:
             self._wakes_by(Nanos(self._look_asked + LOOK_AGAIN), "ask for a look again")

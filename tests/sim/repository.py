@@ -19,6 +19,7 @@ from reconciler.manifest.resolve import assemble
 from reconciler.manifest.result import FileResult
 from reconciler.model.desired import ManifestSet, Revision
 from reconciler.model.errors import WeaverError
+from reconciler.runtime.worktree import with_contents
 
 Document = Mapping[str, Any]
 _SETTINGS = Config()
@@ -32,13 +33,16 @@ class Repository:
         self.commits = 0
         self.is_held = False
         """Whether a rebase is in progress, so that nothing here can be trusted."""
+        self.contents: dict[str, str] = {}
+        """What the files hold that services load."""
         self._whole: dict[str, bytes] = {}
         """What broken files were before, by path."""
 
     def read(self) -> ManifestSet:
         """Read everything as it is saved now."""
         results = [read_file(path, data) for path, data in sorted(self.files.items())]
-        return assemble(results, Revision(commit=f"{self.commits:040x}", branch="main"))
+        found = assemble(results, Revision(commit=f"{self.commits:040x}", branch="main"))
+        return with_contents(found, self.contents, {})
 
     @property
     def names(self) -> list[str]:

@@ -46,7 +46,9 @@ from reconciler.model.spec import (
     ServiceSpec,
 )
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
+from tests.sim.holder import RELOADS
 from tests.sim.host import Host, Run
+from tests.sim.reloads import ReloadRules
 from tests.sim.timetables import Timetables
 from tests.sim.wanted import Wanted
 
@@ -74,6 +76,7 @@ class Rules:
         self.wanted = Wanted()
         self.timetables = Timetables()
         self.wall = WallTime(0)
+        self.reloads = ReloadRules()
         self._steps = 0
         # What the present daemon was told.
         self._live: set[RunId] = set()
@@ -117,6 +120,7 @@ class Rules:
             self._restart_asked, self._judged = restarts, judged
             self._is_carried_out = True
         self._asked.update(_to_end(memory.slots.values()))
+        self.reloads.begin()
         self._asked_here.clear()
         self._serial = self._blind_until = 0
         self._live, self._ended, self._starts = set(), {}, {}
@@ -128,6 +132,7 @@ class Rules:
             self._unwritten.clear()
             self._failures.clear()
             self._done.clear()
+            self.reloads.forget()
         self.wanted.begin(memory)
 
     def _counted(self) -> _Counted:
@@ -177,6 +182,7 @@ class Rules:
         self.wall = wall
         self.timetables.read_clock(wall)
         self._is_carried_out = False
+        self.reloads.before(events, now)
         self._before_step = self._counted()
         for event in events:
             match event:
@@ -306,6 +312,8 @@ class Rules:
             before = self.wanted.in_force(name)
             if before is not None:
                 self._stop_timeouts[name] = before.stop_timeout
+                if before.ready is None:
+                    self._ready.update(self._spared(name, now))
             if self.wanted.put(name, memory):
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
@@ -322,6 +330,12 @@ class Rules:
         if self._steps % LOOKS_EVERY == 0:
             self._is_judged_well(engine, now)
             self._tells_the_truth(engine, now)
+
+    def _spared(self, name: ServiceName, now: Nanos) -> Iterator[RunId]:
+        """Give the processes that were ready by their age alone, as the manifest was till now."""
+        for run in self._host.machine.of_service(name):
+            if run.exit is None and now - run.started >= READY_AFTER:
+                yield run.id
 
     def _may_do(self, command: Command, now: Nanos) -> None:
         assert command.serial > self._serial, "a serial was used twice"
@@ -344,6 +358,7 @@ class Rules:
     # --- starts ----------------------------------------------------------------------------
 
     def _may_start(self, start: Spawn, now: Nanos) -> None:
+        self.reloads.starts(start)
         slot, spec = start.slot, start.spec
         self._may_act(start)
         live = [run for run in self._host.live(slot) if not run.is_by_hand]
@@ -434,6 +449,11 @@ class Rules:
         if order.signal == "SIGKILL":
             self._may_kill(run, now)
             return
+        if order.signal in RELOADS:
+            assert self._is_up(run, spec, now), f"{run.slot} is reloaded before it is ready"
+            is_known = not run.is_by_hand and run.id not in self._lost
+            self.reloads.may_reload(order, run, spec, now, is_known=is_known)
+            return
         if spec is not None:
             # Asked again by a later daemon, it has the time that the manifest then gives.
             may_take = min(spec.stop_timeout, self._stop_timeouts.get(spec.name, spec.stop_timeout))
@@ -442,6 +462,12 @@ class Rules:
         assert reasons or self.is_lenient, f"{run.slot} is stopped without a reason"
         if reasons == ["unwanted"] and not self.wanted.width(run.slot.service):
             self._ends_in_order(run.slot.service)
+
+    def _is_up(self, run: Run, spec: ServiceSpec | None, now: Nanos) -> bool:
+        """Tell whether a process may have proved ready."""
+        if run.id in self._ready or run.id in self._lost or spec is None:
+            return True
+        return spec.ready is None and now - run.started >= READY_AFTER
 
     def _may_kill(self, run: Run, now: Nanos) -> None:
         is_stray = len(self._host.live(run.slot)) > 1
@@ -571,6 +597,7 @@ class Rules:
         self._unwritten.append(decision)
         if is_written:
             written, self._unwritten = self._unwritten, []
+            self.reloads.recorded()
             for one in written:
                 self._asked.update(_to_end(one.remembered.slots.values()))
                 self._count_ends(one)

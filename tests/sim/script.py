@@ -55,6 +55,7 @@ class Player:
     def __init__(self) -> None:
         self.world = World()
         self._files = Files()
+        self.world.host.machine.contents = self._files.contents
         self._answers: list[str] = []
         self._is_brief = False
         """Whether what happens now is not the story."""
@@ -97,6 +98,16 @@ class Player:
         path = f"services.d/{file}.yaml"
         if not self._files.delete(path):
             raise StoryError(f"cannot delete {path}: it is not there")
+
+    @_says("FILE holds WHY")
+    def _holds(self, file: str, why: str) -> None:
+        """Let a file that services load (`reloadOn`) have a content; nobody looks yet."""
+        self._files.contents[file] = why
+
+    @_says("FILE is gone")
+    def _is_gone(self, file: str) -> None:
+        """Let a file that services load be there no more; nobody looks yet."""
+        self._files.contents.pop(file, None)
 
     @_says("save")
     def _save(self) -> None:
@@ -234,6 +245,10 @@ class Player:
     @_says("ask for a restart of NAMES")
     def _restart(self, names: str) -> None:
         self.world.ask(OperationKind.RESTART, *map(self._service, names.split()))
+
+    @_says("ask for a reload of NAMES")
+    def _reload(self, names: str) -> None:
+        self.world.ask(OperationKind.RELOAD, *map(self._service, names.split()))
 
     @_says("ask for a start of NAMES")
     def _start(self, names: str) -> None:

@@ -30,7 +30,13 @@ from reconciler.model.event import (
 from reconciler.model.observed import Process
 from reconciler.model.units import Nanos, in_seconds
 
-_SILENT = {"service.starting", "service.ready", "service.stopping", "service.stopped"}
+_SILENT = {
+    "service.reloading",
+    "service.starting",
+    "service.ready",
+    "service.stopping",
+    "service.stopped",
+}
 """Happenings that the transition beside them tells as well."""
 
 

@@ -110,6 +110,7 @@ class World:
         self._read: ManifestSet | None = None
         self._to_acknowledge = False
         self.finished = False
+        self.host.machine.contents = self.repository.contents
         self.become(**programs)
         self._begin()
         if specs:
@@ -135,6 +136,7 @@ class World:
     def follow(self, repository: Repository) -> None:
         """Follow a repository from now on, whatever is saved there."""
         self.repository = repository
+        self.host.machine.contents = repository.contents
         self.look_at_repository()
 
     def look_at_repository(self) -> None:

@@ -27,7 +27,7 @@ def service_text(memory: ServiceMemory, boot: str) -> str:
 
 
 def read_service(text: str, boot: str) -> ServiceMemory:
-    """Read a service's memory back; a restart asked for before a reboot is done by the reboot."""
+    """Read a service's memory back; what was asked for before a reboot is done by it."""
     stored = decode(text, _StoredService)
     if stored.boot == boot:
         return stored.memory
@@ -37,6 +37,8 @@ def read_service(text: str, boot: str) -> ServiceMemory:
         restart_before=None,
         restart_reason="",
         timing=None if timing is None else replace(timing, at=None),
+        reload_before=None,
+        reload_reason="",
     )
 
 

@@ -162,6 +162,12 @@ class RestartBody(OperationBody, frozen=True, kw_only=True, tag="restart"):
     services: Annotated[Names, Meta(min_length=1)]
 
 
+class ReloadBody(OperationBody, frozen=True, kw_only=True, tag="reload"):
+    """Have the processes of services load their configuration anew."""
+
+    services: Annotated[Names, Meta(min_length=1)]
+
+
 class RetryBody(OperationBody, frozen=True, kw_only=True, tag="start"):
     """Clear the failures of crashed services and start them now."""
 
@@ -174,7 +180,7 @@ class SettleBody(OperationBody, frozen=True, kw_only=True, tag="settle"):
     services: Names = []
 
 
-OperationBodies = RestartBody | RetryBody | SettleBody
+OperationBodies = RestartBody | ReloadBody | RetryBody | SettleBody
 
 
 class ApproveBody(Body, frozen=True, kw_only=True):
@@ -255,6 +261,8 @@ def operation(body: OperationBodies) -> OperationRequest:
     match body:
         case RestartBody():
             return requests.RestartServices(services=_names(body.services))
+        case ReloadBody():
+            return requests.ReloadServices(services=_names(body.services))
         case RetryBody():
             return requests.RetryServices(services=_names(body.services))
         case SettleBody():

@@ -48,6 +48,7 @@ class InstanceKeys(Wire, frozen=True, kw_only=True):
     uptime: float | None
     restart_count: int
     last_restart: str | None
+    last_reload: str | None
     cpu: float | None
     memory: int | None
     health_status: str | None
@@ -204,6 +205,7 @@ def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
         uptime=None if up is None else round(up, 3),
         restart_count=status.restarts,
         last_restart=_at(status.last_restart, scene),
+        last_reload=_at(status.reloaded_at, scene),
         cpu=round(usage.cpu_percent, 1) if usage else None,
         memory=usage.rss if usage else None,
         health_status=_health(status),

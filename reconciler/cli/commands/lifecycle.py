@@ -1,4 +1,4 @@
-"""`weaver start`, `stop` and `restart`."""
+"""`weaver start`, `stop`, `restart` and `reload`."""
 
 from __future__ import annotations
 
@@ -78,4 +78,23 @@ def restart_command(
     daemon = session.running_daemon()
     services = selected(daemon, selection)
     body = {"kind": "restart", "services": services, "reason": reason}
+    return operate(session, daemon, body, patience, output)
+
+
+@command("reload")
+@selectors
+@reason_option
+@waiting()
+@formats("text", "json")
+def reload_command(
+    session: Session, selection: Selection, patience: Patience, output: str, reason: str
+) -> int:
+    """Have services load their configuration anew, as `reload` of their manifests says.
+
+    No process is replaced, and nothing is committed. Refused (exit 5) for a service that does not
+    say how it is reloaded.
+    """
+    daemon = session.running_daemon()
+    services = selected(daemon, selection)
+    body = {"kind": "reload", "services": services, "reason": reason}
     return operate(session, daemon, body, patience, output)

@@ -11,7 +11,12 @@ from reconciler.api.human import plain
 from reconciler.api.page import Column, Page, table
 from reconciler.cli import exits, fast, screen, texts
 from reconciler.cli.client import Daemon
-from reconciler.cli.commands.lifecycle import restart_command, start_command, stop_command
+from reconciler.cli.commands.lifecycle import (
+    reload_command,
+    restart_command,
+    start_command,
+    stop_command,
+)
 from reconciler.cli.commands.register import register_command, unregister_command
 from reconciler.cli.commands.status import status_command
 from reconciler.cli.errors import CommandError
@@ -80,6 +85,7 @@ for _command in (
     start_command,
     stop_command,
     restart_command,
+    reload_command,
     register_command,
     unregister_command,
 ):

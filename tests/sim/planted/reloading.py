@@ -1,0 +1,31 @@
+"""Bugs that load a configuration too often, or never."""
+
+from __future__ import annotations
+
+from tests.sim.planting import Mutant
+
+RELOADS = (
+    Mutant(
+        name="what-changed-counts-as-loaded",
+        module="reconciler/core/reloads.py",
+        before="for path, text in spec.loads.items() if path not in noted}",
+        after="for path, text in spec.loads.items()}",
+        story="A certificate is renewed and named in `reloadOn`. Nothing happens, and three weeks"
+        " later the old one, still in use, runs out.",
+    ),
+    Mutant(
+        name="what-was-loaded-is-forgotten",
+        module="reconciler/core/reloads.py",
+        before="loaded={**record.memory.loaded, **under_way.loads},",
+        after="loaded=record.memory.loaded,",
+        story="A service whose file changed is sent SIGHUP without end, a thousand times a second.",
+    ),
+    Mutant(
+        name="a-new-process-has-what-the-old-one-loaded",
+        module="reconciler/core/issuing.py",
+        before="memory = replace(memory, loaded=spec.loads)\n",
+        after="memory = replace(memory, loaded=memory.loaded)\n",
+        story="A file changes while its service is stopped. Started, it has read the file, and is"
+        " told at once to read it again.",
+    ),
+)
