@@ -8,7 +8,7 @@ from typing import assert_never
 from reconciler.core.answers import await_ready, run_limit
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
-from reconciler.core.reloads import begin_reload
+from reconciler.core.reloads import at_start, begin_reload
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Slot, State
@@ -56,7 +56,7 @@ def _spawn(ledger: Ledger, action: Start) -> None:
     memory = record.memory
     if memory.tried != spec.digest:
         memory = replace(memory, tried=spec.digest, trouble=Trouble(), restarts=0)
-    memory = replace(memory, loaded=spec.loads)
+    memory = replace(memory, loaded=at_start(spec))
     started = replace(
         record, memory=memory, pending=ledger.pending(serial), touched=serial, cause=cause
     )

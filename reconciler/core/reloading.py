@@ -51,8 +51,7 @@ def has_loaded_since(record: SlotRecord, asked: Nanos) -> bool:
 def changed_files(spec: ServiceSpec, record: SlotRecord) -> str:
     """Name the files whose content is not the one that a process has; empty when there are none.
 
-    A file that is gone asks for nothing, and neither does one of which it is not known what the
-    process made of it.
+    A file that is gone asks for nothing.
     """
     loaded = record.memory.loaded
     names = [

@@ -9,6 +9,7 @@ from reconciler.core.reloading import has_loaded_since
 from reconciler.model.event import Scope, Signal, SignalAnswered
 from reconciler.model.plan import Reload
 from reconciler.model.record import Reloading, ServiceMemory, SlotRecord
+from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, seconds
 
 MOST_TRIES = 3
@@ -101,6 +102,11 @@ def _failed(ledger: Ledger, record: SlotRecord, under_way: Reloading, problem: s
     return replace(record, memory=replace(record.memory, reload_failed=problem))
 
 
+def at_start(spec: ServiceSpec) -> dict[str, str]:
+    """Give what a process has that starts now: nothing, of a file that is not there."""
+    return {path: spec.loads.get(path, "") for path in spec.reload_on}
+
+
 def note_loaded(ledger: Ledger, record: SlotRecord) -> None:
     """Take a file that is named anew for loaded as it is now, and drop those named no more."""
     name = record.memory.slot.service
@@ -110,7 +116,7 @@ def note_loaded(ledger: Ledger, record: SlotRecord) -> None:
         return
     known = record.memory.loaded
     noted = {path: text for path, text in known.items() if path in spec.reload_on}
-    noted |= {path: text for path, text in spec.loads.items() if path not in noted}
+    noted |= {path: text for path, text in at_start(spec).items() if path not in noted}
     if noted != known:
         ledger.put(replace(record, memory=replace(record.memory, loaded=noted)))
 

@@ -59,7 +59,8 @@ class SlotMemory:
     ended: RunId | None = None
     """The last run that is gone with its whole tree."""
     loaded: Mapping[str, str] = field(default_factory=dict)
-    """The hash of each `reloadOn` file as the process has it, from its start or a reload."""
+    """The hash of each `reloadOn` file as the process has it, from its start or a reload;
+    empty: there was none."""
     reloaded_at: Nanos | None = None
     """When the last reload of the process began that went well."""
     reload_failed: str = ""

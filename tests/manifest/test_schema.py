@@ -79,11 +79,17 @@ def test_schema_and_model_know_the_same_fields() -> None:
     assert keys == set(load(SERVICE)["properties"]) - {"apiVersion", "kind"}
 
 
+def what_it_needs(path: str) -> dict[str, Any]:
+    """Give the keys without which a field would do nothing."""
+    if path.startswith("schedule"):
+        return {"type": "oneshot"}
+    beside = SERVICE_FIELDS[path].get("x-only-beside")
+    return {beside: SERVICE_FIELDS[beside]["examples"][0]} if beside else {}
+
+
 def document_with(path: str, value: Any) -> dict[str, Any]:
     """Make a valid document that has this value at this path."""
-    document: dict[str, Any] = {"name": "web", "command": "sleep 1"}
-    if path.startswith("schedule"):
-        document["type"] = "oneshot"
+    document: dict[str, Any] = {"name": "web", "command": "sleep 1", **what_it_needs(path)}
     above, _, key = path.rpartition(".")
     if not above:
         document[key] = value

@@ -245,10 +245,11 @@ def test_every_family_says_what_it_is_in_one_place() -> None:
     lines = page(shop(), Counts()).decode().splitlines()
     helped = [line.split()[2] for line in lines if line.startswith("# HELP")]
     assert len(helped) == len(set(helped))
-    assert helped[:6] == [
+    assert helped[:7] == [
         "service_up",
         "service_uptime_seconds",
         "service_restarts_total",
+        "service_reloads_total",
         "service_cpu_usage_percent",
         "service_memory_bytes",
         "service_file_descriptors",

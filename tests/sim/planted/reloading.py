@@ -8,8 +8,8 @@ RELOADS = (
     Mutant(
         name="what-changed-counts-as-loaded",
         module="reconciler/core/reloads.py",
-        before="for path, text in spec.loads.items() if path not in noted}",
-        after="for path, text in spec.loads.items()}",
+        before="for path, text in at_start(spec).items() if path not in noted}",
+        after="for path, text in at_start(spec).items()}",
         story="A certificate is renewed and named in `reloadOn`. Nothing happens, and three weeks"
         " later the old one, still in use, runs out.",
     ),
@@ -23,7 +23,7 @@ RELOADS = (
     Mutant(
         name="a-new-process-has-what-the-old-one-loaded",
         module="reconciler/core/issuing.py",
-        before="memory = replace(memory, loaded=spec.loads)\n",
+        before="memory = replace(memory, loaded=at_start(spec))\n",
         after="memory = replace(memory, loaded=memory.loaded)\n",
         story="A file changes while its service is stopped. Started, it has read the file, and is"
         " told at once to read it again.",

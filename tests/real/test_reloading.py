@@ -1,0 +1,105 @@
+"""A service loads its configuration anew without another process, when asked and by itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from tests.real.station import Json, Station
+from tests.waiting import until
+
+pytestmark = pytest.mark.real
+
+AUTHOR = {"name": "Grace", "email": "grace@example.org"}
+SERVER = """\
+import pathlib, signal, sys
+
+conf, told = map(pathlib.Path, sys.argv[1:])
+
+def load(*_):
+    with told.open("a") as file:
+        file.write(conf.read_text().strip() + "\\n")
+
+signal.signal(signal.SIGHUP, load)
+load()
+while True:
+    signal.pause()
+"""
+"""As nginx does: it reads its configuration at its start and on each SIGHUP."""
+
+
+def reload(here: Station, *names: str) -> list[Json]:
+    return here.tell("/v1/operations", kind="reload", services=list(names))
+
+
+def events(here: Station, kind: str) -> list[Json]:
+    return [one for one in here.ask("/v1/events?limit=1000")["events"] if one["kind"] == kind]
+
+
+def serving(here: Station, more: str = "") -> Any:
+    """Run a server that notes what it loaded, and one that would restart with it."""
+    (here.root / "server.py").write_text(SERVER)
+    (here.root / "site.conf").write_text("one\n")
+    here.define("web", "python3 server.py site.conf loaded", more)
+    here.define("proxy", more="dependsOn: {web: {onRestart: restart}}\n")
+    here.commit()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    told = here.root / "loaded"
+    until(told.exists)
+    return lambda: told.read_text().split()
+
+
+def test_a_reload_keeps_every_process_and_is_done_once_for_each_change(here: Station) -> None:
+    loaded = serving(here)
+    pids = here.pids()
+
+    # Nobody said how: nothing is done, and the mend is told.
+    [refused, _] = reload(here, "web")
+    assert refused["exitCode"] == 5
+    assert "has no `reload`" in refused["title"]
+    assert "weaver set web reload.signal=SIGHUP" in refused["mend"]
+
+    said = here.tell(
+        "/v1/changes",
+        kind="set",
+        author=AUTHOR,
+        service="web",
+        assignments=[
+            {"path": "reload.signal", "value": "SIGHUP"},
+            {"path": "reloadOn", "value": "[site.conf]"},
+        ],
+    )
+    assert said[-1]["exitCode"] == 0
+    assert loaded() == ["one"]
+
+    done = reload(here, "web")
+    assert done[-1]["exitCode"] == 0
+    assert [one["phase"] for one in done if one["type"] == "action"] == ["start", "done"]
+    until(lambda: loaded() == ["one", "one"])
+
+    # Another content reloads; another date does not.
+    (here.root / "site.conf").write_text("two\n")
+    until(lambda: loaded() == ["one", "one", "two"])
+    os.utime(here.root / "site.conf")
+    here.define("late")
+    until(lambda: here.service("late").get("state") == "running")
+    assert loaded() == ["one", "one", "two"]
+
+    # What changed while the daemon was away is noticed on its return, and then no more.
+    here.kill_daemon()
+    (here.root / "site.conf").write_text("three\n")
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    until(lambda: loaded() == ["one", "one", "two", "three"])
+    here.kill_daemon()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    until(lambda: len(events(here, "service.reloaded")) == 3)
+    assert loaded() == ["one", "one", "two", "three"]
+    reasons = [one["reason"] for one in events(here, "service.reloaded")]
+    assert reasons == ["a reload was asked for", "site.conf changed", "site.conf changed"]
+    assert {name: pid for name, pid in here.pids().items() if name != "late-0"} == pids
+    assert here.instance("web")["lastReload"] is not None
