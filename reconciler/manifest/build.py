@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from reconciler.manifest import durations, rlimits, sizes
@@ -69,28 +69,7 @@ def build(document: Document) -> ServiceSpec:
     }
     fields |= {f: durations.read(document[key]) for key, f in _SPANS.items() if key in document}
     fields |= {key: kind(document[key]) for key, kind in _CHOICES.items() if key in document}
-    if "backoff" in document:
-        fields["backoff"] = _backoff(document["backoff"])
-    if "maxRestarts" in document:
-        limit = document["maxRestarts"]
-        fields["max_restarts"] = None if limit == "unlimited" else limit
-    if "umask" in document:
-        fields["umask"] = int(document["umask"], 8)
-    if "limits" in document:
-        limits = document["limits"]
-        fields["limits"] = {name: rlimits.limit(name, limits[name]) for name in sorted(limits)}
-    if "successExitCodes" in document:
-        fields["success_exit_codes"] = tuple(sorted(document["successExitCodes"]))
-    if "logRotation" in document:
-        fields["log_rotation"] = rotation(document["logRotation"])
-    if "schedule" in document:
-        fields["schedule"] = _schedule(document["schedule"])
-    if "ready" in document:
-        fields["ready"] = _readiness(document["ready"])
-    if "reload" in document:
-        fields["reload"] = ReloadWay(signal=document["reload"]["signal"])
-    if "reloadOn" in document:
-        fields["reload_on"] = tuple(sorted(_listed(document["reloadOn"])))
+    fields |= {f: make(document[key]) for key, (f, make) in _MADE.items() if key in document}
     return ServiceSpec(
         name=ServiceName(document["name"]),
         digest=NO_DIGEST,
@@ -180,3 +159,22 @@ def _readiness(value: Document) -> Readiness:
         words = _words(value["command"]["cmd"])
         fields["command"] = CommandTarget(cmd=words, args=tuple(value["command"].get("args", ())))
     return Readiness(type=kind, **fields)
+
+
+def _limits(value: Document) -> dict[str, Any]:
+    return {name: rlimits.limit(name, value[name]) for name in sorted(value)}
+
+
+_MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "backoff": ("backoff", _backoff),
+    "maxRestarts": ("max_restarts", lambda most: None if most == "unlimited" else most),
+    "umask": ("umask", lambda mask: int(mask, 8)),
+    "limits": ("limits", _limits),
+    "successExitCodes": ("success_exit_codes", lambda codes: tuple(sorted(codes))),
+    "logRotation": ("log_rotation", rotation),
+    "schedule": ("schedule", _schedule),
+    "ready": ("ready", _readiness),
+    "reload": ("reload", lambda way: ReloadWay(signal=way["signal"])),
+    "reloadOn": ("reload_on", lambda paths: tuple(sorted(_listed(paths)))),
+}
+"""Keys whose value is made into something else, each by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -75,21 +75,13 @@ def manifest_key(field: str) -> str:
 
 def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
     key = manifest_key(field)
+    if type(value) in _PARTS:
+        return dict(_PARTS[type(value)](value))
     match value:
         case None:
             return {key: "unlimited" if field == "max_restarts" else ""}
-        case Backoff():
-            return dict(_backoff(value))
-        case LogRotation():
-            return dict(_rotation(value))
-        case Readiness():
-            return dict(_readiness(value))
-        case Schedule():
-            return dict(_schedule(value))
         case Mapping() if field == "limits":
             return {k: v for name in value for k, v in rlimits.described(name, value[name]).items()}
-        case ReloadWay():
-            return {f"{key}.signal": value.signal}
         case Mapping():
             return {f"{key}.{_key(name)}": str(text) for name, text in value.items()}
         case tuple() if field == "needs":
@@ -180,3 +172,17 @@ def _command(target: CommandTarget) -> Iterator[tuple[str, str]]:
     yield "ready.command.cmd", shlex.join(target.cmd)
     if target.args:
         yield "ready.command.args", shlex.join(target.args)
+
+
+def _reload(value: ReloadWay) -> Iterator[tuple[str, str]]:
+    yield "reload.signal", value.signal
+
+
+_PARTS: Mapping[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
+    Backoff: _backoff,
+    LogRotation: _rotation,
+    Readiness: _readiness,
+    ReloadWay: _reload,
+    Schedule: _schedule,
+}
+"""Values that are described part by part."""
