@@ -41,7 +41,7 @@ _KINDS = {
 _AMOUNTS = {
     "duration": 'a span of time like "10s"',
     "size": 'a size like "10M"',
-    "limit": "a limit",
+    "limit": "a number, a size or `unlimited`",
 }
 """Kinds of values that rules.py reads: it says better what is wrong with them."""
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
@@ -176,6 +176,8 @@ def _type_mend(name: str, found: Any, schema: Schema, written: str) -> str:
         return f"write `{written}s` for seconds"
     if schema.get("x-kind") == "duration":
         return 'write a number and a unit: "500ms", "10s", "5m", "1h", "2d", "1w"'
+    if schema.get("x-kind") == "limit":
+        return 'for example 1024, "64M" or `unlimited`'
     if schema.get("x-kind") == "size":
         return 'write a number and a unit of 1024s: "64K", "512M", "2G"'
     if "string" in wanted and isinstance(found, bool | int | float):

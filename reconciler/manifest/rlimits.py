@@ -91,6 +91,8 @@ def _amount(name: str, value: str | int) -> int:
         # The kernel counts whole seconds, and takes 0 for 1.
         return max(1, -(-durations.read(value) // SECOND))
     if isinstance(value, int):
+        if value < 0:
+            raise LimitError(f"`{value}` is negative", f"write `{UNLIMITED}` for no limit")
         return value
     if name in COUNTS:
         mend = f"write `{value}`, without quotes" if value.isdigit() else "for example 1024"
