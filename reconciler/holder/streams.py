@@ -44,6 +44,9 @@ def open_log_for(path: str, uid: int, gid: int) -> int:
 
 def _give(fd: int, uid: int, gid: int) -> None:
     found = os.fstat(fd)
+    if os.geteuid() != 0:
+        # To give it away is a right of root's, as is to become the user.
+        return
     if not stat.S_ISREG(found.st_mode) or (found.st_uid, found.st_gid) == (uid, gid):
         return
     if found.st_nlink != 1:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import pwd
-import resource
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import settings
 from tests.holder.rig import Message, Rig, Started
 from tests.holder.test_services import FAILURES, write_unfit_programs
 from tests.waiting import until
@@ -62,7 +64,7 @@ def test_a_program_that_exits_127_has_started(rig: Rig) -> None:
 
 
 @root_only
-def test_a_service_is_exactly_who_its_manifest_says(rig: Rig) -> None:
+def test_i20_a_service_is_exactly_who_its_manifest_says(rig: Rig) -> None:
     identity = {
         **WHO,
         "umask": 0o027,
@@ -104,7 +106,7 @@ def descriptors_of(started: Started) -> dict[int, Path]:
     return {int(link.name): link.readlink() for link in folder.iterdir()}
 
 
-def test_a_service_started_while_the_holder_has_files_open_gets_its_streams_only(
+def test_s10_a_service_gets_its_streams_and_nothing_that_the_holder_has_open(
     rig: Rig,
 ) -> None:
     """The holder has its journal, its socket and a descriptor of every other service open."""
@@ -132,7 +134,7 @@ def test_a_service_of_another_user_opens_its_standard_output_anew(rig: Rig) -> N
 
 
 @root_only
-def test_a_log_in_a_folder_of_the_users_own_is_opened_with_its_rights(rig: Rig) -> None:
+def test_l6_a_log_in_a_folder_of_the_users_own_is_opened_with_its_rights(rig: Rig) -> None:
     """Whoever owns the folder could put a link there to what is not theirs."""
     theirs = rig.root / "theirs"
     theirs.mkdir()
@@ -169,7 +171,7 @@ def test_a_log_with_a_second_name_stays_whose_it_is(rig: Rig) -> None:
 
 
 @root_only
-def test_a_folder_or_program_closed_to_the_user_is_an_error_of_the_start(rig: Rig) -> None:
+def test_y16_a_folder_or_program_closed_to_the_user_is_an_error_of_the_start(rig: Rig) -> None:
     closed = rig.root / "closed"
     closed.mkdir(mode=0o700)
     (closed / "tool").write_text("#!/bin/sh\n")
@@ -199,7 +201,7 @@ def test_a_limit_above_what_the_host_allows_is_an_error_that_names_it(rig: Rig) 
     assert f"limits.nofile to {most + 1}" in error["text"]
 
 
-def test_one_that_reaches_its_limit_of_a_files_size_suffers_alone(rig: Rig) -> None:
+def test_r19_one_that_reaches_its_limit_of_a_files_size_suffers_alone(rig: Rig) -> None:
     """Its log is as full as it may be; the log of its neighbour goes on."""
     small: Message = {"identity": {"limits": {"fsize": [4096, 4096]}}}
     neighbour = rig.spawn_shell("near-0", "echo up; while read x; do :; done; exec sleep 1000")
@@ -222,11 +224,64 @@ def test_a_limit_too_small_for_a_python_does_not_hinder_the_start(rig: Rig) -> N
 
 
 @root_only
-def test_no_room_for_a_process_is_told_as_that(rig: Rig) -> None:
-    """Root is not bound by this limit, so it is nobody's that is used up."""
+def test_r10_a_user_with_all_its_processes_is_a_start_that_failed(rig: Rig) -> None:
     rig.spawn("first-0", "sleep", "1000", cwd="/", identity=WHO)
     full: Message = {"identity": {**WHO, "limits": {"nproc": [0, 0]}}}
     error = rig.try_spawn("web-0", ["true"], cwd="/", **full)["error"]
     assert (error["step"], error["errno"]) == ("fork", errno.EAGAIN)
     assert "no room for a process" in error["text"]
-    assert resource.getrlimit(resource.RLIMIT_NPROC) != (0, 0)
+    assert rig.spawn("web-0", "sleep", "1000", cwd="/", identity=WHO).is_alive
+
+
+def let_have_processes(rig: Rig, most: str) -> None:
+    """Let the holder's user have only so many: its own rights are enough for that."""
+    words = ["prlimit", f"--pid={rig.holder_pid}", f"--nproc={most}:"]
+    subprocess.run(settings.command("user", words), check=True)
+
+
+@pytest.mark.parametrize("rig", ["user"], indirect=True)
+@pytest.mark.parametrize("way", [{}, FORK], ids=["fast", "by fork"])
+def test_r10_no_room_for_a_process_is_a_start_that_failed(rig: Rig, way: Message) -> None:
+    let_have_processes(rig, "0")
+    error = refusal(rig, **way)
+    assert (error["step"], error["errno"]) == ("fork", errno.EAGAIN)
+    assert error["text"].startswith("cannot run true: no room for a process: resource temp")
+    let_have_processes(rig, limits_of(rig.holder_pid)["Max processes"][1])
+    assert rig.spawn("web-0", "sleep", "1000", **way).is_alive
+
+
+@pytest.mark.parametrize("way", [{}, FORK], ids=["fast", "by fork"])
+def test_r11_no_memory_for_a_process_is_a_start_that_failed(rig: Rig, way: Message) -> None:
+    calls = "vfork,fork,clone,clone3"
+    command = ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={calls}"]
+    inject = ["-e", f"inject={calls}:error=ENOMEM", "-p", str(rig.holder_pid)]
+    if shutil.which("strace") is None:
+        pytest.skip("strace is needed to make the kernel refuse memory")
+    with subprocess.Popen([*command, *inject]) as tracer:
+        until(lambda: status_of(rig.holder_pid)["TracerPid"] != "0")
+        error = refusal(rig, **way)
+        tracer.terminate()
+    assert (error["step"], error["errno"]) == ("fork", errno.ENOMEM)
+    assert "no room for a process: cannot allocate memory" in error["text"]
+    assert rig.spawn("web-0", "sleep", "1000", **way).is_alive
+
+
+@pytest.mark.parametrize("rig", ["user"], indirect=True)
+def test_y16_an_unprivileged_holder_gives_no_right_that_it_lacks(rig: Rig) -> None:
+    """It says so before the program runs, and what it may do, it does."""
+    most = int(limits_of(rig.holder_pid)["Max open files"][1])
+    asked: list[tuple[Message, str, int]] = [
+        ({"uid": 0, "gid": 0, "groups": [0]}, "user", errno.EPERM),
+        ({"nice": -5}, "nice", errno.EACCES),
+        ({"limits": {"nofile": [most + 1, most + 1]}}, "limits", errno.EPERM),
+    ]
+    for identity, step, number in asked:
+        error = refusal(rig, identity=identity)
+        assert (error["step"], error["errno"]) == (step, number), error
+    assert f"(the most is {most})" in error["text"]
+    humble: Message = {"umask": 0o077, "nice": 5, "noNewPrivileges": True}
+    started = rig.spawn("web-0", "sleep", "1000", identity={**humble, "limits": {"cpu": [60, 60]}})
+    status = status_of(started.pid)
+    assert (status["Umask"], status["NoNewPrivs"]) == ("0077", "1")
+    assert limits_of(started.pid)["Max cpu time"] == ("60", "60")
+    assert os.getpriority(os.PRIO_PROCESS, started.pid) == 5
