@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch, log_file
-from reconciler.model.spec import ServiceSpec
+from reconciler.core.launch import (
+    Account,
+    Identity,
+    Launch,
+    Surroundings,
+    beneath,
+    expand,
+    launch,
+    log_file,
+)
+from reconciler.model.event import Errand
+from reconciler.model.observed import Role
+from reconciler.model.spec import Hook, Limit, ServiceSpec
 from reconciler.model.units import RunId
 from tests.core.building import service, slot
 
@@ -108,3 +121,32 @@ def test_where_the_output_goes(spec: ServiceSpec | None, found: str) -> None:
 )
 def test_only_what_is_ours_is_filled_in(text: str, found: str) -> None:
     assert expand(text, slot("web", 1)) == found
+
+
+def test_who_runs_it_is_told_to_it_and_env_wins_over_what_the_manifest_implies() -> None:
+    account = Account(uid=33, gid=33, groups=(33,), variables={"HOME": "/var/www"})
+    here = replace(HERE, account=account)
+    spec = service("web", log_level="warn", umask=0o077, limits={"core": Limit(soft=0, hard=-1)})
+    made = launch(spec, slot("web", 0), RunId("r1"), here)
+    assert (made.env["HOME"], made.env["LOG_LEVEL"]) == ("/var/www", "warn")
+    assert made.identity == Identity(
+        account=account, umask=0o077, limits={"core": Limit(soft=0, hard=-1)}
+    )
+    own = replace(spec, env={"HOME": "/home", "LOG_LEVEL": "debug"})
+    made = launch(own, slot("web", 0), RunId("r1"), here)
+    assert (made.env["HOME"], made.env["LOG_LEVEL"]) == ("/home", "debug")
+
+
+def test_streams_are_beneath_the_repository_and_one_file_is_not_named_twice() -> None:
+    spec = service("web", stdin="in", log_file="web.log", error_file="./${instance}.err")
+    made = launched(spec, 2)
+    assert (made.stdin, made.error_file) == ("/srv/app/in", "/srv/app/2.err")
+    assert launched(replace(spec, error_file="./web.log")).error_file == ""
+    assert launched(service("web")).stdin == ""
+
+
+def test_an_errand_has_the_identity_of_its_service_and_not_its_input() -> None:
+    spec = service("web", stdin="in", umask=0o077)
+    errand = Errand(role=Role.PRE_START, hook=Hook(command=("true",)))
+    made = launch(spec, slot("web", 0), RunId("r1"), HERE, errand)
+    assert (made.stdin, made.identity.umask) == ("", 0o077)

@@ -260,6 +260,20 @@ def test_a_start_that_cannot_be_prepared_is_a_failure_and_no_exception(tmp_path:
 
 
 @with_desk
+async def test_a_holder_that_knows_no_users_is_given_none(desk: Desk) -> None:
+    """It would leave the user out, and run as root what shall not."""
+    humble = ServiceSpec(name=ServiceName("web"), digest=Digest("d"), no_new_privileges=True)
+    session = desk.host._session  # noqa: SLF001 - what an older holder says of itself
+    session.can = frozenset()
+    event = await desk.spawn("web", "sleep", "1000", spec=humble)
+    assert isinstance(event, SpawnFailed)
+    assert event.step == "prepare"
+    assert "the holder is of an older version" in event.because
+    session.can = frozenset({"identity"})
+    assert isinstance(await desk.spawn("web", "sleep", "1000", spec=humble), Spawned)
+
+
+@with_desk
 async def test_arguments_and_environment_over_a_packet_arrive(desk: Desk) -> None:
     env = {f"KEY_{n}": "v" * 10_000 for n in range(100)}
     spec = ServiceSpec(name=ServiceName("web"), digest=Digest("d"), env=env)

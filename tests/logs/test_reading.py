@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,27 @@ def test_a_pattern_that_never_ends_is_ended(logs: Folder, monkeypatch: pytest.Mo
     logs.write(logs.source(), "a" * 5000 + "\n")
     with pytest.raises(ManifestError, match="takes too long"):
         logs.read(grep="(a+)+$b")
+
+
+def test_a_log_has_a_least_level_of_its_own_unless_one_is_asked_for(logs: Folder) -> None:
+    web, api = logs.source("web"), logs.source("api")
+    logs.sources[0] = replace(web, least="warn")
+    logs.write(web, "INFO web up\nWARN web low\n", at=1)
+    logs.write(api, "INFO api up\n", at=2)
+    assert logs.texts() == ["WARN web low", "INFO api up"]
+    assert logs.texts(level="trace") == ["INFO web up", "WARN web low", "INFO api up"]
+    assert logs.texts(level="error") == []
+
+
+def test_a_file_of_errors_is_told_from_that_of_output(logs: Folder) -> None:
+    out = logs.source("web")
+    err = replace(out, stream="stderr", path=f"{out.path}.err")
+    logs.sources[:] = [replace(out, stream="stdout"), err]
+    logs.write(logs.sources[0], "one\n", at=1)
+    logs.write(err, "two\n", at=2)
+    logs.write(logs.sources[0], "three\n", at=3)
+    found = {(x.stream, x.message) for x in logs.read()}
+    assert found == {("stdout", "one"), ("stderr", "two"), ("stdout", "three")}
 
 
 def test_slots_that_share_a_file_are_read_once_and_without_a_claim(logs: Folder) -> None:
