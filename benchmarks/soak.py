@@ -1,8 +1,9 @@
 """Keep Weaver busy for a while, and see that no rule breaks and nothing leaks.
 
 One disturbance after another, chosen by a seed: services are killed, restarted, edited, broken and
-mended. After each, exactly what was meant to change has changed, every other service has the pid
-that it had, and no service runs twice.
+mended; the daemon, the holder or both are killed, and services die while they are away. After each,
+exactly what was meant to change has changed, every other service has the pid that it had, no
+service runs twice, and each death that a holder saw is on record with its signal.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.processes import NeverCameError, is_alive, open_files, pss_bytes, until
 from benchmarks.supervisors import STOP_S, ImpatientWeaver, running
 
-SERVICES = 20
+SERVICES = 200
 EDITION = 1_000_000
 """The number that a process shows is service * EDITION + how often it was edited."""
-SETTLES_S = 15.0
+SETTLES_S = 30.0
+BACK_S = 2.5
+"""How soon the daemon is there again that the holder started: 2 s, and a look at /proc."""
 WARM_UP_SHARE = 0.25
 STORM = 5
+STORMS = ("storm", "kill the daemon and services")
 MAY_OPEN = 8
 """Descriptors more than after the warm-up: a client or a worker may be there just then."""
 MAY_GROW_BYTES = 8e6
@@ -62,6 +67,8 @@ class Soak:
         self._editions = dict.fromkeys(range(SERVICES), 0)
         self._pids: dict[int, int] = {}
         self.done: Counter[str] = Counter()
+        self.slowest_return_s = 0.0
+        self.deaths_told = 0
         self._kinds = {
             "kill": self._kill,
             "storm": self._storm,
@@ -69,6 +76,10 @@ class Soak:
             "restart": self._restart,
             "describe": self._describe,
             "break and mend": self._break_and_mend,
+            "kill the daemon": self._kill_daemon,
+            "kill the holder": self._kill_holder,
+            "kill both": self._kill_both,
+            "kill the daemon and services": self._kill_daemon_and_services,
         }
 
     def begin(self) -> None:
@@ -81,7 +92,7 @@ class Soak:
     def disturb(self) -> None:
         """Do one thing, wait for what must follow, and check what must not."""
         kind = self._luck.choice(sorted(self._kinds))
-        victims = self._luck.sample(range(SERVICES), STORM if kind == "storm" else 1)
+        victims = self._luck.sample(range(SERVICES), STORM if kind in STORMS else 1)
         changing = self._kinds[kind](victims)
         try:
             until(lambda: self._has_followed(changing), SETTLES_S, "what follows", 0.01)
@@ -100,6 +111,71 @@ class Soak:
         return victims
 
     _storm = _kill
+
+    def _kill_daemon(self, _: list[int]) -> list[int]:
+        """Kill the daemon, and see the holder bring it back."""
+        self._end(self._weaver.daemon())
+        began = time.monotonic()
+        until(lambda: len(self._weaver.daemons()) == 1, SETTLES_S, "the daemon to be brought back")
+        took = time.monotonic() - began
+        self.slowest_return_s = max(self.slowest_return_s, took)
+        if took > BACK_S:
+            raise BrokenError(f"the daemon was brought back after {took:.1f} s")
+        return self._until_served()
+
+    def _kill_holder(self, _: list[int]) -> list[int]:
+        """Kill the holder, and see the daemon start another that knows every process."""
+        self._end(self._weaver.holder())
+        return self._until_served()
+
+    def _kill_both(self, _: list[int]) -> list[int]:
+        """Kill all of Weaver, and start it again."""
+        for pid in (self._weaver.daemon(), self._weaver.holder()):
+            self._end(pid)
+        again = self._weaver.command("up", "--detach")
+        told = subprocess.run(again, capture_output=True, text=True, timeout=STOP_S, check=False)
+        if told.returncode != 0:
+            raise BrokenError(f"weaver cannot be started again: {told.stdout}{told.stderr}")
+        return self._until_served()
+
+    def _kill_daemon_and_services(self, victims: list[int]) -> list[int]:
+        """Let services die while there is no daemon: it learns of it, and how, when it is back."""
+        before = {number: self._restarts(number) for number in victims}
+        os.kill(self._weaver.daemon(), signal.SIGKILL)
+        self._kill(victims)
+        self._until_served()
+        until(lambda: all(self._restarts(n) > before[n] for n in victims), SETTLES_S, "restarts")
+        for number in victims:
+            told = self._slot(number)["lastExit"] or {}
+            if told.get("signal") != "SIGKILL":
+                raise BrokenError(f"s{number} was killed while the daemon was away, told: {told}")
+        self.deaths_told += len(victims)
+        return victims
+
+    def _end(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not is_alive(pid), SETTLES_S, f"{pid} to be gone")
+
+    def _until_served(self) -> list[int]:
+        """Wait until a daemon answers that sees every service run; nothing shall have changed."""
+        until(self._is_served, SETTLES_S, "a daemon that sees every service run", 0.05)
+        return []
+
+    def _is_served(self) -> bool:
+        seen = self._weaver.standing()
+        services = seen.get("services", [])
+        is_whole = bool(seen.get("daemon", {}).get("holderPid")) and len(services) == SERVICES
+        return is_whole and all(service["state"] == "running" for service in services)
+
+    def _slot(self, number: int) -> dict[str, Any]:
+        """Give what `weaver status` says of a service's only slot."""
+        services = self._weaver.standing()["services"]
+        slots = next(one["instances"] for one in services if one["name"] == f"s{number}")
+        found: dict[str, Any] = slots[0]
+        return found
+
+    def _restarts(self, number: int) -> int:
+        return int(self._slot(number)["restartCount"])
 
     def _edit(self, victims: list[int]) -> list[int]:
         for number in victims:
@@ -190,16 +266,26 @@ def soak(seconds: float, seed: int) -> list[str]:
         test = Soak(weaver, seed)
         test.begin()
         disturb_for(test, seconds * WARM_UP_SHARE)
-        own = {"daemon": weaver.daemon(), "holder": weaver.holder()}
-        before = {name: Footprint.of(pid) for name, pid in own.items()}
+        before = footprints(weaver)
         warmed_up = test.done.total()
         disturb_for(test, seconds * (1 - WARM_UP_SHARE))
-        after = {name: Footprint.of(pid) for name, pid in own.items()}
+        after = footprints(weaver)
     print(", ".join(f"{count} x {kind}" for kind, count in sorted(test.done.items())))
-    for name in own:
+    print(
+        f"{test.done.total()} disturbances of {SERVICES} services; the daemon was back within "
+        f"{test.slowest_return_s:.1f} s; {test.deaths_told} deaths without a daemon, all told"
+    )
+    for name in before:
         print(f"{name}: {_shown(before[name])} after {warmed_up} disturbances, ", end="")
         print(f"{_shown(after[name])} after {test.done.total()}")
     return leaks(before, after)
+
+
+def footprints(weaver: ImpatientWeaver) -> dict[str, Footprint]:
+    """Measure daemon and holder; each may be another process than before."""
+    weaver.until_quiet()
+    own = {"daemon": weaver.daemon(), "holder": weaver.holder()}
+    return {name: Footprint.of(pid) for name, pid in own.items()}
 
 
 def disturb_for(test: Soak, seconds: float) -> None:

@@ -207,8 +207,12 @@ class Weaver(Supervisor):
 
     def daemon(self) -> int:
         """Find the daemon's pid."""
-        (pid,) = (pid for pid in self.managers() if b"reconciler.app" in _words(pid))
+        (pid,) = self.daemons()
         return pid
+
+    def daemons(self) -> list[int]:
+        """List the daemons: one, or none for a moment."""
+        return [pid for pid in self.managers() if b"reconciler.app" in _words(pid)]
 
     def holder(self) -> int:
         """Find the holder's pid."""
