@@ -20,6 +20,7 @@ from tests.real.station import Station
 
 # Debian keeps nginx where only root looks.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+_POSTGRES_USER = "user: postgres\n" if os.geteuid() == 0 else ""
 NGINX_CONF = """\
 daemon off;
 error_log {root}/nginx.err;
@@ -110,11 +111,11 @@ class Servers:
         )
         self._write(
             "postgres",
-            f"setpriv --reuid=postgres --regid=postgres --init-groups {self.programs}/postgres -D {self.database} -k {self.database} -h ''",
+            f"{self.programs}/postgres -D {self.database} -k {self.database} -h ''",
             "ready:\n  type: command\n"
             f"  command: {{cmd: {self.programs}/pg_isready, args: [-h, {self.database}]}}\n"
             # Its own word for a quick and orderly end: clients are disconnected.
-            f"stopSignal: SIGINT\n",
+            f"stopSignal: SIGINT\ncwd: {self.database}\n{_POSTGRES_USER}",
         )
         self._write(
             "app",
