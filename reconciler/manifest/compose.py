@@ -195,7 +195,7 @@ class Composer:
         """Join surrogate pairs, and refuse what an escape may bring into a quoted text."""
         if "\0" in text:
             self._report(event, Code.CONTROL_CHARACTER, "NUL is not part of any text", "remove it")
-            return text.replace("\0", "")
+            text = text.replace("\0", "")
         try:
             text.encode()
         except UnicodeEncodeError:
