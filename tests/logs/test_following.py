@@ -14,6 +14,7 @@ from reconciler.adapters.logs import files, follow
 from reconciler.adapters.logs.follow import Follower
 from reconciler.adapters.logs.index import TimeIndex
 from reconciler.adapters.logs.lines import LineMaker
+from reconciler.adapters.logs.stream import Stream
 from reconciler.adapters.logs.wanted import Wanted
 from reconciler.model.log import LogLine, LogQuery
 from tests.logs.writing import START, Folder
@@ -160,7 +161,7 @@ def test_a_log_that_is_deleted_and_made_again_is_followed(logs: Folder) -> None:
     """The new file may get the inode of the old one, so the look between them counts."""
     web = logs.source()
     maker = LineMaker(web, TimeIndex((), 0.0), Wanted())
-    follower = Follower(Path(web.path), maker, None, 0)
+    follower = Follower(Stream(Path(web.path)), maker)
     assert follower.look(START) == []
     for text in ("1\n", "2\n"):
         logs.write(web, text)

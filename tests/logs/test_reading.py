@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.adapters.logs import pieces
 from reconciler.adapters.logs.parse import parse
+from reconciler.adapters.logs.plain_files import PlainFile
 from reconciler.ports import ManifestError, NotFoundError
 from tests.logs.writing import START, Folder
 
@@ -62,10 +63,10 @@ def test_both_directions_cut_a_file_as_the_plain_way_does(
         patch.setattr(pieces, "LINE_MAX", 8)
         patch.setattr(pieces, "BLOCK", 20)
         patch.setattr(pieces, "PIECES_AT_ONCE", 2)
-        fd = file.fileno()
+        log = PlainFile(file.fileno())
         expected = naive_lines(data)
-        assert [piece for lot in pieces.forward(fd, 0, len(data)) for piece in lot] == expected
-        lots = list(pieces.backward(fd, 0, len(data)))
+        assert [piece for lot in pieces.forward(log, 0, len(data)) for piece in lot] == expected
+        lots = list(pieces.backward(log, 0, len(data)))
         assert [piece for lot in reversed(lots) for piece in lot] == expected
 
 

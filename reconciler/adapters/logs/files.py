@@ -11,11 +11,12 @@ from pathlib import Path
 from reconciler.adapters.logs import follow, past, pieces
 from reconciler.adapters.logs.follow import Follower
 from reconciler.adapters.logs.grep import Matcher
-from reconciler.adapters.logs.index import FileId, TimeIndex, read_index
+from reconciler.adapters.logs.index import TimeIndex, read_index
 from reconciler.adapters.logs.lines import LineMaker, Matches
 from reconciler.adapters.logs.marking import Marker
 from reconciler.adapters.logs.past import Stretch
-from reconciler.adapters.logs.spans import Span, file_id, opened, span_of
+from reconciler.adapters.logs.spans import Span, span_of
+from reconciler.adapters.logs.stream import Reading, Stream, Streams
 from reconciler.adapters.logs.wanted import LINES_MAX, Wanted, compile_query
 from reconciler.model.log import LogLine, LogQuery, LogSource
 from reconciler.model.units import ServiceName
@@ -41,7 +42,8 @@ class LogFiles:
         self._directory = directory
         self._daemon_log = daemon_log
         self._clock = clock
-        self._marker = Marker(self._index_path, clock.wall)
+        self._streams = Streams()
+        self._marker = Marker(self._streams, self._index_path, clock.wall)
 
     def mark_start(self, source: LogSource) -> None:
         """Note where a slot's next run begins in its log."""
@@ -110,10 +112,14 @@ class LogFiles:
         part = ".err" if source.stream == "stderr" else ""
         return self._directory / source.service / f"{source.index}{part}.index"
 
-    def index(self, source: LogSource, fd: int) -> TimeIndex:
+    def index(self, source: LogSource, log: Reading) -> TimeIndex:
         """Give what is known of when an open log was written."""
         latest = self._marker.latest(source)
-        return read_index(self._index_path(source), file_id(fd), latest)
+        return read_index(self._index_path(source), log.extent, latest)
+
+    def stream(self, source: LogSource) -> Stream:
+        """Give the log of a source."""
+        return self._streams.of(source.path)
 
     def now(self) -> float:
         """Give the wall clock."""
@@ -156,15 +162,15 @@ class _View:
             self._followers[source.path].maker.source = source
 
     def _newcomer(self, source: LogSource) -> Follower:
-        """Follow a file that was not among the first ones."""
-        follower = self._follower(source, None, 0)
+        """Follow a log that was not among the first ones."""
+        follower = self._follower(source)
         try:
-            with opened(follower.path) as fd:
-                index = self._files.index(source, fd)
-                follower.log = file_id(fd)
+            with follower.stream.reading() as log:
+                index = self._files.index(source, log)
+                follower.offset = log.start
                 if not index.is_empty:
                     began = index.started_since(self._files.now() - NEWCOMER_S)
-                    follower.offset = follower.log.size if began is None else began
+                    follower.offset = log.end if began is None else began
         except OSError:
             pass  # not there yet: it will be read from its beginning
         return follower
@@ -174,32 +180,34 @@ class _View:
         return follow.look_at_all(list(self._followers.values()), self._files.now())
 
     def _stretch(self, source: LogSource) -> Stretch | None:
-        path = Path(source.path)
+        stream = self._files.stream(source)
         try:
-            with opened(path) as fd:
-                index = self._files.index(source, fd)
-                span = span_of(fd, index, self._query)
+            with stream.reading() as log:
+                index = self._files.index(source, log)
+                span = span_of(log, index, self._query)
                 if self._query.follow:
-                    span = self._begin_following(source, fd, span)
+                    span = self._begin_following(source, log, span)
         except FileNotFoundError:
             if self._query.follow:
-                self._followers[source.path] = self._follower(source, None, 0)
+                self._followers[source.path] = self._follower(source)
             return None  # nothing was written yet
         except OSError:
             span, index = Span(0, 1), _NO_INDEX  # reading it will say what is wrong
         if span is None:
             return None
-        return Stretch(path, span, self._maker(source, index))
+        return Stretch(stream, span, self._maker(source, index))
 
-    def _begin_following(self, source: LogSource, fd: int, span: Span | None) -> Span | None:
-        """Follow a file from its last line break, which is where its past ends."""
-        log = file_id(fd)
-        end = pieces.last_break(fd, max(0, log.size - pieces.LINE_MAX), log.size)
-        self._followers[source.path] = self._follower(source, log, end)
+    def _begin_following(self, source: LogSource, log: Reading, span: Span | None) -> Span | None:
+        """Follow a log from its last line break, which is where its past ends."""
+        end = pieces.last_break(log, max(log.start, log.end - pieces.LINE_MAX), log.end)
+        follower = self._followers[source.path] = self._follower(source)
+        follower.offset, follower.extent = end, log.extent
         return Span(span.start, max(span.start, min(span.end, end))) if span else None
 
-    def _follower(self, source: LogSource, log: FileId | None, offset: int) -> Follower:
-        return Follower(Path(source.path), self._maker(source, _NO_INDEX), log, offset)
+    def _follower(self, source: LogSource) -> Follower:
+        stream = self._files.stream(source)
+        offset = stream.record.end if stream.record is not None else 0
+        return Follower(stream, self._maker(source, _NO_INDEX), offset)
 
     def _maker(self, source: LogSource, index: TimeIndex) -> LineMaker:
         return LineMaker(source, index, self._wanted.of(source), self._matches)

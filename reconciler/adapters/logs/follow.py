@@ -6,17 +6,15 @@ lines, and a reader that is slow makes nobody wait: what it has not read yet is 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from reconciler.adapters.logs import pieces
-from reconciler.adapters.logs.index import FileId
 from reconciler.adapters.logs.lines import LineMaker, notice
 from reconciler.adapters.logs.past import Keyed, in_order
-from reconciler.adapters.logs.pieces import Piece
-from reconciler.adapters.logs.spans import file_id, find_renamed, opened
+from reconciler.adapters.logs.pieces import Piece, Readable
+from reconciler.adapters.logs.plain_files import PlainFile, find_renamed, opened
+from reconciler.adapters.logs.stream import Extent, Stream
 from reconciler.model.log import LogLine
 
 POLL_S = 0.2
@@ -31,45 +29,48 @@ LAG_MAX = 64 * 1024 * 1024
 
 @dataclass(slots=True)
 class Follower:
-    """One file that is followed, wherever its name goes."""
+    """One log that is followed, wherever its name goes."""
 
-    path: Path
+    stream: Stream
     maker: LineMaker
-    log: FileId | None
-    """The file at the last look; None while there is none."""
-    offset: int
+    offset: int = 0
+    extent: Extent | None = None
+    """What was there at the last look; None while there was nothing."""
+    cuts: int = 0
     quiet_looks: int = 0
+
+    def __post_init__(self) -> None:
+        """Take note of what was done to the log before."""
+        self.cuts = self.stream.cuts
 
     def look(self, now: float) -> list[LogLine]:
         """Give the lines that have come since the last look."""
-        try:
-            found = FileId.of(os.stat(self.path, follow_symlinks=False))  # noqa: PTH116 (hot)
-        except OSError:
-            found = None
+        found, before = self.stream.extent(), self.extent
         if found is None:
-            return self._nameless(now) if self.log is not None else []
-        if self.log is not None and not _same(found, self.log):
-            lines = self._leave(self.log, now)
-            self.log, self.offset = found, 0
+            return self._nameless(before, now) if before is not None else []
+        self.extent = found
+        if before is not None and before.file != found.file:
+            lines = self._rest_of(before, now)
+            self.offset = max(found.shift, found.start)
             return lines
-        self.log = found
-        if found.size < self.offset:
-            self.offset = 0
+        if self.stream.cuts != self.cuts:
+            self.cuts, self.offset = self.stream.cuts, found.start
             return [notice(self.maker.source, "the log was cut short; from its beginning:", now)]
-        return self._grow(self.path, found, now)
-
-    def _grow(self, path: Path, log: FileId, now: float) -> list[LogLine]:
-        """Read what was appended."""
-        if log.size == self.offset:
+        if found.end == self.offset:
             self.quiet_looks = 0
             return []
-        lines = self._skip(path, log, now) if log.size - self.offset > LAG_MAX else []
-        with opened(path) as fd:
-            if not _same(file_id(fd), log):
-                return lines
-            found, at = _complete(fd, self.offset, log.size)
-            if not found and self._is_unfinished():
-                found, at = pieces.step(fd, self.offset, log.size)
+        with self.stream.reading() as log:
+            self.offset = max(self.offset, log.start)
+            return self._grow(log, found.end, now)
+
+    def _grow(self, log: Readable, end: int, now: float) -> list[LogLine]:
+        """Read what was appended."""
+        if end <= self.offset:
+            return []
+        lines = self._skip(log, end, now) if end - self.offset > LAG_MAX else []
+        found, at = _complete(log, self.offset, end)
+        if not found and self._is_unfinished():
+            found, at = pieces.step(log, self.offset, end)
         self.offset = at
         return lines + self.maker.make(found, now)
 
@@ -81,32 +82,33 @@ class Follower:
         self.quiet_looks = 0
         return True
 
-    def _skip(self, path: Path, log: FileId, now: float) -> list[LogLine]:
+    def _skip(self, log: Readable, end: int, now: float) -> list[LogLine]:
         """Go to the end of a log that is written faster than it is read."""
-        with opened(path) as fd:
-            target = pieces.line_start(fd, log.size - pieces.BLOCK)
+        target = pieces.line_start(log, end - pieces.BLOCK)
         skipped, self.offset = target - self.offset, target
         text = f"skipped {skipped >> 20} MB: the log is written faster than it is read here"
         return [notice(self.maker.source, text, now)]
 
-    def _nameless(self, now: float) -> list[LogLine]:
+    def _nameless(self, before: Extent, now: float) -> list[LogLine]:
         """Go on with a file that was renamed and has no successor yet, or give it up."""
-        renamed = find_renamed(self.path, self.log) if self.log is not None else None
+        renamed = find_renamed(self.stream.path, *before.file)
         if renamed is None:
             # Deleted: what is still written to it, nobody can reach.
-            self.log, self.offset = None, 0
+            self.extent, self.offset = None, before.end
             return []
-        return self._grow(renamed, FileId.of(renamed.stat()), now)
+        with opened(renamed) as fd:
+            file = PlainFile(fd, before.shift)
+            return self._grow(file, file.end, now)
 
-    def _leave(self, log: FileId, now: float) -> list[LogLine]:
+    def _rest_of(self, before: Extent, now: float) -> list[LogLine]:
         """Read the rest of a file that another one has taken the name of."""
-        renamed = find_renamed(self.path, log)
+        renamed = find_renamed(self.stream.path, *before.file)
         if renamed is None:
             return []
         lines: list[LogLine] = []
         with opened(renamed) as fd:
-            end = min(file_id(fd).size, self.offset + LAG_MAX)
-            for lot in pieces.forward(fd, self.offset, end):
+            file = PlainFile(fd, before.shift)
+            for lot in pieces.forward(file, self.offset, min(file.end, self.offset + LAG_MAX)):
                 lines += self.maker.make(lot, now)
         return lines
 
@@ -123,12 +125,8 @@ def look_at_all(followers: Sequence[Follower], now: float) -> list[LogLine]:
     return [line for _, line in keyed]
 
 
-def _complete(fd: int, start: int, end: int) -> tuple[list[Piece], int]:
+def _complete(log: Readable, start: int, end: int) -> tuple[list[Piece], int]:
     """Give the pieces of a block that have their line break, and where to go on from."""
-    data = os.pread(fd, min(pieces.BLOCK, end - start), start)
+    data = log.read(min(pieces.BLOCK, end - start), start)
     found, at, _ = pieces.take(start, data)
     return found, at
-
-
-def _same(one: FileId, other: FileId) -> bool:
-    return (one.device, one.inode) == (other.device, other.inode)

@@ -1,18 +1,19 @@
 """The time index of a log: how long the file was at which time, and where each run began.
 
 A line of text for each mark, in a file of its own beside the logs: `t` for a look, `r` for the
-start of a run, then the wall clock, then the length of the log. Its first line names the log's
-inode: marks of another file, or of one that was cut shorter, mean nothing and are not used.
+start of a run, then the wall clock, then how much was ever written to the log, which rotation does
+not change. Its first line names the log: marks of another one mean nothing and are not used.
 """
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
+
+from reconciler.adapters.logs.stream import Extent
 
 HEADER = "weaver-log-index 1"
 MARKS_MAX = 4_096
@@ -31,27 +32,6 @@ class Mark:
 
     def __str__(self) -> str:
         return f"{'r' if self.is_start else 't'} {self.time:.3f} {self.offset}\n"
-
-
-@dataclass(frozen=True, slots=True)
-class FileId:
-    """Which file, and how long it is."""
-
-    device: int
-    inode: int
-    size: int
-    changed: float
-    """Wall clock of the last write."""
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> FileId:
-        """Give the identity of what was looked at."""
-        return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime)
-
-    @property
-    def header(self) -> str:
-        """Give the first line of this file's index."""
-        return f"{HEADER} {self.device} {self.inode}\n"
 
 
 class TimeIndex:
@@ -110,7 +90,12 @@ class TimeIndex:
         return self._times[place] if place < len(self._times) else self._changed
 
 
-def read_index(path: Path, log: FileId, latest: Mark | None = None) -> TimeIndex:
+def header_of(log: Extent) -> str:
+    """Give the first line of a log's index."""
+    return f"{HEADER} {log.stream}\n"
+
+
+def read_index(path: Path, log: Extent, latest: Mark | None = None) -> TimeIndex:
     """Read a log's index; an empty one where there is none that belongs to it.
 
     `latest` is a look that found nothing new, and so was not written down.
@@ -121,19 +106,19 @@ def read_index(path: Path, log: FileId, latest: Mark | None = None) -> TimeIndex
     return TimeIndex(marks, log.changed)
 
 
-def read_marks(path: Path, log: FileId) -> list[Mark]:
+def read_marks(path: Path, log: Extent) -> list[Mark]:
     """Read the marks that hold for the log as it is now."""
     try:
         text = path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return []
     header, _, body = text.partition("\n")
-    if f"{header}\n" != log.header:
+    if f"{header}\n" != header_of(log):
         return []
     marks = [mark for mark in map(_mark, body.splitlines()) if mark is not None]
     offsets = [mark.offset for mark in marks]
     is_whole = all(a <= b for a, b in pairwise(offsets))
-    return marks if is_whole and (not offsets or offsets[-1] <= log.size) else []
+    return marks if is_whole and (not offsets or offsets[-1] <= log.end) else []
 
 
 def thinned(marks: Sequence[Mark]) -> list[Mark]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from reconciler.adapters.logs import pieces
 from reconciler.adapters.logs.lines import LineMaker, notice
-from reconciler.adapters.logs.spans import Span, opened
+from reconciler.adapters.logs.spans import Span
+from reconciler.adapters.logs.stream import Stream
 from reconciler.model.log import LogLine
 
 SEARCH_MAX = 4 * 1024 * 1024 * 1024
@@ -27,9 +27,9 @@ Keyed = tuple[float, LogLine]
 
 @dataclass(slots=True)
 class Stretch:
-    """A stretch of one file, and what makes lines of it."""
+    """A stretch of one log, and what makes lines of it."""
 
-    path: Path
+    stream: Stream
     span: Span
     maker: LineMaker
 
@@ -103,8 +103,8 @@ def _backward(stretch: Stretch, count: int) -> Iterator[list[LogLine]]:
     """Give lots of lines, the newest first, until there are as many as asked for."""
     maker, span, had = stretch.maker, stretch.span, 0
     try:
-        with opened(stretch.path) as fd:
-            for lot in pieces.backward(fd, span.start, span.end):
+        with stretch.stream.reading() as log:
+            for lot in pieces.backward(log, max(span.start, log.start), span.end):
                 maker.begin_anew()
                 wanted = lot[max(0, len(lot) - (count - had)) :] if maker.takes_all else lot
                 lines = maker.make(wanted)
@@ -121,12 +121,12 @@ def _backward(stretch: Stretch, count: int) -> Iterator[list[LogLine]]:
 
 
 def _forward(stretch: Stretch) -> Iterator[list[LogLine]]:
-    """Give the lines of a stretch; the file is open only while a lot of it is read."""
+    """Give the lines of a stretch; it is open only while a lot of it is read."""
     start = stretch.span.start
     while True:
         try:
-            with opened(stretch.path) as fd:
-                lot, start = pieces.step(fd, start, stretch.span.end)
+            with stretch.stream.reading() as log:
+                lot, start = pieces.step(log, max(start, log.start), stretch.span.end)
         except OSError as error:
             yield [_unreadable(stretch, error)]
             return
@@ -141,5 +141,5 @@ def _is_too_old(maker: LineMaker) -> bool:
 
 
 def _unreadable(stretch: Stretch, error: OSError) -> LogLine:
-    text = f"cannot read {stretch.path}: {error.strerror or error}"
+    text = f"cannot read {stretch.stream.path}: {error.strerror or error}"
     return notice(stretch.maker.source, text, 0.0)

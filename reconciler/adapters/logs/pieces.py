@@ -6,8 +6,8 @@ at the same places. An unfinished last line is a line.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from typing import Protocol
 
 LINE_MAX = 64 * 1024
 BLOCK = 256 * 1024
@@ -18,18 +18,26 @@ Piece = tuple[int, bytes]
 """Where it begins in the file, and its bytes without the line break."""
 
 
-def forward(fd: int, start: int, end: int) -> Iterator[list[Piece]]:
+class Readable(Protocol):
+    """Bytes by their offsets."""
+
+    def read(self, size: int, offset: int, /) -> bytes:
+        """Give at most `size` bytes from an offset on."""
+        ...
+
+
+def forward(log: Readable, start: int, end: int) -> Iterator[list[Piece]]:
     """Give the pieces between two offsets, a block's worth at a time."""
     while start < end:
-        pieces, start = step(fd, start, end)
+        pieces, start = step(log, start, end)
         if not pieces:
             return
         yield pieces
 
 
-def step(fd: int, start: int, end: int) -> tuple[list[Piece], int]:
+def step(log: Readable, start: int, end: int) -> tuple[list[Piece], int]:
     """Give the first block's pieces after an offset, and where to go on from."""
-    data = os.pread(fd, min(BLOCK, end - start), start)
+    data = log.read(min(BLOCK, end - start), start)
     pieces, at, rest = take(start, data)
     if rest and start + len(data) >= end:
         return [*pieces, (at, rest)], end
@@ -60,22 +68,22 @@ def cut(at: int, line: bytes) -> list[Piece]:
     return [(at + begin, line[begin : begin + LINE_MAX]) for begin in range(0, len(line), LINE_MAX)]
 
 
-def backward(fd: int, start: int, end: int) -> Iterator[list[Piece]]:
+def backward(log: Readable, start: int, end: int) -> Iterator[list[Piece]]:
     """Give the pieces between two offsets, newest lot first, each lot in the file's order.
 
     `start` counts as the beginning of a line.
     """
     while end > start:
         low = max(start, end - BLOCK)
-        data = os.pread(fd, end - low, low)
+        data = log.read(end - low, low)
         if not data:
             return
         end = low + len(data)
         # A break as the last byte ends the newest line; it does not begin one.
         first = data.find(b"\n", 0, len(data) - 1)
         if low > start and first < 0:
-            begin = _line_start(fd, start, low)
-            yield from _long_line(fd, begin, end)
+            begin = _line_start(log, start, low)
+            yield from _long_line(log, begin, end)
             end = begin
             continue
         skip = 0 if low == start else first + 1
@@ -83,15 +91,15 @@ def backward(fd: int, start: int, end: int) -> Iterator[list[Piece]]:
         end = low + skip
 
 
-def line_start(fd: int, offset: int) -> int:
+def line_start(log: Readable, offset: int, start: int = 0) -> int:
     """Give where the line that contains an offset begins, looking back one line's length."""
-    low = max(0, offset - LINE_MAX)
-    return low + os.pread(fd, offset - low, low).rfind(b"\n") + 1
+    low = max(start, offset - LINE_MAX)
+    return low + log.read(offset - low, low).rfind(b"\n") + 1
 
 
-def last_break(fd: int, start: int, end: int) -> int:
+def last_break(log: Readable, start: int, end: int) -> int:
     """Give the offset after the last line break, so that no unfinished line is before it."""
-    return _line_start(fd, start, end)
+    return _line_start(log, start, end)
 
 
 def _lines(at: int, data: bytes) -> list[Piece]:
@@ -99,24 +107,24 @@ def _lines(at: int, data: bytes) -> list[Piece]:
     return [*pieces, (rest_at, rest)] if rest else pieces
 
 
-def _line_start(fd: int, start: int, end: int) -> int:
+def _line_start(log: Readable, start: int, end: int) -> int:
     """Give the offset after the last line break before `end`, or `start`."""
     while end > start:
         low = max(start, end - BLOCK)
-        found = os.pread(fd, end - low, low).rfind(b"\n")
+        found = log.read(end - low, low).rfind(b"\n")
         if found >= 0:
             return low + found + 1
         end = low
     return start
 
 
-def _long_line(fd: int, begin: int, end: int) -> Iterator[list[Piece]]:
+def _long_line(log: Readable, begin: int, end: int) -> Iterator[list[Piece]]:
     """Give one line of any length, its last pieces first."""
-    if os.pread(fd, 1, end - 1) == b"\n":
+    if log.read(1, end - 1) == b"\n":
         end -= 1
     count = max(1, -(-(end - begin) // LINE_MAX))
     for high in range(count, 0, -PIECES_AT_ONCE):
         yield [
-            (at, os.pread(fd, min(LINE_MAX, end - at), at))
+            (at, log.read(min(LINE_MAX, end - at), at))
             for at in (begin + n * LINE_MAX for n in range(max(0, high - PIECES_AT_ONCE), high))
         ]
