@@ -34,7 +34,7 @@ from reconciler.model.event import (
     Spawn,
     TimeTold,
 )
-from reconciler.model.log import LogLine, LogQuery, LogSource
+from reconciler.model.log import LogLine, LogNews, LogQuery, LogSource
 from reconciler.model.observed import ProcessId
 from reconciler.model.record import Memory
 from reconciler.model.units import Nanos, ServiceName
@@ -373,5 +373,36 @@ class Logs(Protocol):
         ...
 
     def look(self, sources: Sequence[LogSource]) -> None:
-        """Note how long each file is now: the time index. Call every ten seconds or so."""
+        """Note how long each file is now: the time index. Call every ten seconds or so.
+
+        From now on it is these that `keep` looks after.
+        """
+        ...
+
+    def keep(self) -> float:
+        """Rotate what is full; give in how many seconds to call it again. Blocks; never raises."""
+        ...
+
+    def news(self) -> Sequence[LogNews]:
+        """Give what happened to logs since the last call."""
+        ...
+
+    def troubles(self) -> Sequence[str]:
+        """Say what is wrong with logs just now."""
+        ...
+
+    def position(self, source: LogSource) -> int:
+        """Give how many bytes were ever written to a log. Does not block."""
+        ...
+
+    def written(self, source: LogSource, offset: int, limit: int) -> tuple[bytes, int]:
+        """Give at most `limit` bytes written from an offset on, and the offset behind them.
+
+        Offsets are those of `position`: rotation does not change them. What is gone is skipped.
+        Blocks for a read of the disk.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what is under way."""
         ...

@@ -93,6 +93,10 @@ EVENTS = {
     "prune.held": "so many services would be removed at once that it waits for a yes",
     "prune.approved": "somebody said yes",
     "plan.refused": "the judge refused a plan; the services concerned are left alone",
+    "log.astray": "it writes to a log that was deleted or moved",
+    "log.failed": "its log cannot be rotated",
+    "log.lost": "rotation lost lines, at most so many bytes, where a file can only be emptied",
+    "log.disk-full": "the disk of the logs is full; rotated files of the oldest lines were removed",
     "record.trouble": "the record in `.weaver/state.db` cannot be written",
 }
 

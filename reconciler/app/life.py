@@ -107,8 +107,9 @@ class Life:
         parts = self._parts
         parts.troubles.append(lambda: self._caretaker.trouble)
         parts.troubles.append(lambda: self._metrics.trouble)
+        parts.troubles.append(parts.logbook.trouble)
         self._begin(self._caretaker.run(), self._endless)
-        self._begin(parts.logbook.keep_index(parts.daemon), self._endless)
+        self._begin(parts.logbook.keep(parts.daemon), self._endless)
         self._begin(self._follow_settings(), self._endless)
         self._begin(keep_small(), self._endless)
         self._begin(self._tell_of_return(), self._endless)

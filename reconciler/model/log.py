@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.model.spec import LogRotation
 from reconciler.model.units import ServiceName
 
 
@@ -46,6 +47,18 @@ class LogSource:
     """`stdout` and `stderr` where each has a file to itself."""
     least: str = ""
     """The least `Level` that is shown where a query names none (`logLevel`)."""
+    rotation: LogRotation | None = None
+    """None: nobody rotates it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogNews:
+    """Something happened to a log that people should know."""
+
+    kind: str
+    source: LogSource | None
+    reason: str
+    data: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler.core.launch import Surroundings, error_file, log_file
-from reconciler.model.event import Spawn
-from reconciler.model.log import Level, LogLine, LogQuery, LogSource
+from reconciler.model.event import Happening, Spawn
+from reconciler.model.log import Level, LogLine, LogNews, LogQuery, LogSource
 from reconciler.model.observed import Slot
 from reconciler.model.plan import Situation
 from reconciler.model.spec import ServiceSpec
@@ -25,6 +26,7 @@ TAIL_LINES = 10
 TAIL_WITHIN_S = 1.0
 INDEX_EVERY_S = 10.0
 WORDS_BYTES = 8192
+TROUBLES_TOLD = 3
 
 
 class Logbook:
@@ -41,13 +43,45 @@ class Logbook:
         for source in self._files(command.spec, command.slot, None):
             self._logs.mark_start(source)
 
-    async def keep_index(self, daemon: Daemon) -> None:
-        """Note now and then how long each file is; the task of a daemon's life."""
-        while True:
-            await asyncio.sleep(INDEX_EVERY_S)
-            # No picture: one of a thousand services costs more than all else that idles.
-            sources = self._written(daemon.situation())
-            await asyncio.to_thread(self._logs.look, sources)
+    async def keep(self, daemon: Daemon) -> None:
+        """Note now and then how long each log is, and rotate it; the task of a daemon's life."""
+        pause = INDEX_EVERY_S
+        looked_at = time.monotonic()
+        try:
+            while True:
+                await asyncio.sleep(pause)
+                if time.monotonic() - looked_at >= INDEX_EVERY_S:
+                    looked_at = time.monotonic()
+                    # No picture: one of a thousand services costs more than all else that idles.
+                    sources = self._written(daemon.situation())
+                    await asyncio.to_thread(self._logs.look, sources)
+                soon = await asyncio.to_thread(self._logs.keep)
+                for news in self._logs.news():
+                    await daemon.note(_happening(news))
+                pause = min(soon, INDEX_EVERY_S)
+        finally:
+            self._logs.close()
+
+    def trouble(self) -> str:
+        """Say what is wrong with logs just now; empty while nothing is."""
+        found = self._logs.troubles()
+        more = f"; and {len(found) - TROUBLES_TOLD} more" if len(found) > TROUBLES_TOLD else ""
+        return "; ".join(found[:TROUBLES_TOLD]) + more
+
+    def position(self, spec: ServiceSpec, slot: Slot) -> tuple[int, ...]:
+        """Give how many bytes were ever written to each file of a slot's output."""
+        return tuple(self._logs.position(source) for source in self._files(spec, slot, None))
+
+    def written(
+        self, spec: ServiceSpec, slot: Slot, since: Sequence[int], limit: int = WORDS_BYTES
+    ) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+        """Give what was written to each file since `position`, and the position behind that.
+
+        Rotation does not change positions. Blocks for a read of the disk.
+        """
+        files = zip(self._files(spec, slot, None), since, strict=True)
+        found = [self._logs.written(source, offset, limit) for source, offset in files]
+        return tuple(data for data, _ in found), tuple(offset for _, offset in found)
 
     async def read(self, query: LogQuery, daemon: Daemon) -> AsyncIterator[LogLine]:
         """Give the lines that are asked for. Raises NotFoundError for a name that is none."""
@@ -126,8 +160,19 @@ class Logbook:
             version=spec.version if spec else "",
             pid=pid,
             least=spec.log_level if spec else "",
+            rotation=spec.log_rotation if spec else None,
         )
         error = error_file(spec, slot, self._folders)
         if not error:
             return (out,)
         return (replace(out, stream="stdout"), replace(out, path=error, stream="stderr"))
+
+
+def _happening(news: LogNews) -> Happening:
+    source = news.source
+    if source is None:
+        return Happening(kind=news.kind, reason=news.reason, data=dict(news.data))
+    slot = Slot(service=source.service, index=source.index)
+    return Happening(
+        kind=news.kind, service=source.service, slot=slot, reason=news.reason, data=dict(news.data)
+    )

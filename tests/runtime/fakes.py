@@ -32,7 +32,7 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.log import LogLine, LogQuery, LogSource
+from reconciler.model.log import LogLine, LogNews, LogQuery, LogSource
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot
 from reconciler.model.record import Memory
 from reconciler.model.spec import DesiredState, Need, Readiness, ServiceSpec
@@ -412,6 +412,24 @@ class FakeLogs:
         self.marked.append(source)
 
     def look(self, sources: Sequence[LogSource]) -> None:
+        pass
+
+    def keep(self) -> float:
+        return 3600.0
+
+    def news(self) -> Sequence[LogNews]:
+        return ()
+
+    def troubles(self) -> Sequence[str]:
+        return ()
+
+    def position(self, source: LogSource) -> int:
+        return len(source.path)
+
+    def written(self, source: LogSource, offset: int, limit: int) -> tuple[bytes, int]:
+        return source.path[offset:limit].encode(), offset
+
+    def close(self) -> None:
         pass
 
 

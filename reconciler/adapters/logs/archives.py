@@ -29,6 +29,7 @@ class Archive:
     log: Path
     start: int
     end: int
+    is_packed: bool = False
 
     @property
     def path(self) -> Path:
@@ -77,10 +78,20 @@ def listed(log: Path) -> list[Archive]:
                 size = _content_size(Path(entry.path), is_packed=bool(kind))
                 start = int(number)
                 if size and start not in found:
-                    found[start] = Archive(log, start, start + size)
+                    found[start] = Archive(log, start, start + size, bool(kind))
     except OSError:
         return []
     return [found[start] for start in sorted(found)]
+
+
+def leftovers(log: Path) -> list[Path]:
+    """Give what was being written when a daemon was killed, and nobody will go on with."""
+    try:
+        names = os.listdir(log.parent)  # noqa: PTH208 (of names alone)
+    except OSError:
+        return []
+    mine = re.compile(rf"\.{re.escape(log.name)}\.([0-9]{{{DIGITS}}}(\.gz)?\.part|rotation\.new)")
+    return [log.with_name(name) for name in names if mine.fullmatch(name)]
 
 
 def _content_size(path: Path, *, is_packed: bool) -> int:

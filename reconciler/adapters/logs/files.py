@@ -12,13 +12,14 @@ from reconciler.adapters.logs import follow, past, pieces
 from reconciler.adapters.logs.follow import Follower
 from reconciler.adapters.logs.grep import Matcher
 from reconciler.adapters.logs.index import TimeIndex, read_index
+from reconciler.adapters.logs.keeper import Keeper
 from reconciler.adapters.logs.lines import LineMaker, Matches
 from reconciler.adapters.logs.marking import Marker
 from reconciler.adapters.logs.past import Stretch
 from reconciler.adapters.logs.spans import Span, span_of
 from reconciler.adapters.logs.stream import Reading, Stream, Streams
 from reconciler.adapters.logs.wanted import LINES_MAX, Wanted, compile_query
-from reconciler.model.log import LogLine, LogQuery, LogSource
+from reconciler.model.log import LogLine, LogNews, LogQuery, LogSource
 from reconciler.model.units import ServiceName
 from reconciler.ports import Clock, NotFoundError
 
@@ -43,6 +44,7 @@ class LogFiles:
         self._daemon_log = daemon_log
         self._clock = clock
         self._streams = Streams()
+        self._keeper = Keeper(self._streams, clock.wall, directory)
         self._marker = Marker(self._streams, self._index_path, clock.wall)
 
     def mark_start(self, source: LogSource) -> None:
@@ -52,6 +54,41 @@ class LogFiles:
     def look(self, sources: Sequence[LogSource]) -> None:
         """Note how long each file is now."""
         self._marker.look(sources)
+        self._keeper.attend(sources)
+
+    def keep(self) -> float:
+        """Rotate what is full; give in how many seconds to call it again."""
+        return self._keeper.look()
+
+    def news(self) -> Sequence[LogNews]:
+        """Give what happened to logs since the last call."""
+        return self._keeper.news()
+
+    def troubles(self) -> Sequence[str]:
+        """Say what is wrong with logs just now."""
+        return self._keeper.troubles()
+
+    def position(self, source: LogSource) -> int:
+        """Give how many bytes were ever written to a log."""
+        stream = self.stream(source)
+        found = stream.extent()
+        if found is not None:
+            return found.end
+        return stream.record.end if stream.record is not None else 0
+
+    def written(self, source: LogSource, offset: int, limit: int) -> tuple[bytes, int]:
+        """Give at most `limit` bytes written from an offset on, and the offset behind them."""
+        try:
+            with self.stream(source).reading() as log:
+                offset = max(offset, log.start)
+                found = log.read(min(limit, max(0, log.end - offset)), offset)
+        except OSError:
+            return b"", offset
+        return found, offset + len(found)
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        self._keeper.close()
 
     async def read(self, query: LogQuery, sources: Sources) -> AsyncIterator[LogLine]:
         """Give the lines that the query asks for, merged by time; see the port."""

@@ -107,6 +107,11 @@ def drop(stream: Stream, fd: int, size: int) -> int:
     return head - record.head
 
 
+def begin_interval(stream: Stream, now: float) -> None:
+    """Count the time to the next rotation from now on. Raises OSError."""
+    _write(stream, rotated_at=now)
+
+
 def _settle(stream: Stream, fd: int) -> None:
     """Do what is left of the last rotation, and write down what is known."""
     record = _known(stream)
@@ -152,7 +157,7 @@ def _advance(
         stream.record = replace(record, head=head, **changes)
 
 
-def _write(stream: Stream, **changes: bool | int) -> None:
+def _write(stream: Stream, **changes: float) -> None:
     """Write down what is known; until that is done, nothing more may be taken off the front."""
     stream.is_settled = False
     with stream.lock:

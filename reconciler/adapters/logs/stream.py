@@ -151,6 +151,16 @@ class Stream:
         last.remove()
         return record
 
+    def unpacked(self) -> list[Archive]:
+        """Give the rotated files that are not compressed."""
+        return [archive for archive in self.archives if not archive.is_packed]
+
+    def note_packed(self, archive: Archive) -> None:
+        """Take note that a rotated file is compressed by now."""
+        with self.lock:
+            packed = Archive(archive.log, archive.start, archive.end, is_packed=True)
+            self.archives = [packed if one == archive else one for one in self.archives]
+
     # --- reading -----------------------------------------------------------------------------
 
     @contextmanager

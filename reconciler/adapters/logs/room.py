@@ -1,0 +1,66 @@
+"""Make room on a disk that is full: rotated files go, those of the oldest lines first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.adapters.logs.stream import Stream
+from reconciler.failpoints import failpoint
+
+RESERVE = 64 * 1024 * 1024
+SHARE = 100
+"""A disk counts as full with less than one part of so many free, or than the reserve if less."""
+
+
+def free_bytes(folder: Path) -> tuple[int, int]:
+    """Give how much room there is for others than root, and how much there should be."""
+    found = os.statvfs(folder)
+    if not found.f_blocks:
+        return 1 << 60, 0  # a file system that does not tell
+    whole = found.f_blocks * found.f_frsize
+    return found.f_bavail * found.f_frsize, min(RESERVE, whole // SHARE)
+
+
+def make_room(device: int, folder: Path, streams: Iterable[Stream], need: int = 0) -> int:
+    """Remove rotated files of a full disk until it is not; give how many bytes that freed."""
+    freed = 0
+    while True:
+        try:
+            free, least = free_bytes(folder)
+        except OSError:
+            return freed
+        if free >= max(least, need):
+            return freed
+        oldest = _oldest(device, streams)
+        if oldest is None:
+            return freed
+        freed += remove_oldest(oldest)
+
+
+def remove_oldest(stream: Stream) -> int:
+    """Remove a log's oldest rotated file; give how many bytes that freed."""
+    with stream.lock:
+        if not stream.archives:
+            return 0
+        archive = stream.archives.pop(0)
+    with suppress(OSError):
+        freed = archive.remove()
+        failpoint("rotate.pruned")
+        return freed
+    return 0
+
+
+def _oldest(device: int, streams: Iterable[Stream]) -> Stream | None:
+    """Give the log whose rotated file was written to the longest ago."""
+    found: list[tuple[float, str, Stream]] = []
+    for stream in streams:
+        if stream.record is None or stream.record.device != device or not stream.archives:
+            continue
+        with suppress(OSError):
+            path = stream.archives[0].path
+            there = path if path.exists() else stream.archives[0].packed
+            found.append((there.stat().st_mtime, str(path), stream))
+    return min(found)[2] if found else None
