@@ -34,7 +34,7 @@ from reconciler.model.event import (
     Spawn,
     TimeTold,
 )
-from reconciler.model.log import LogLine, LogNews, LogQuery, LogSource
+from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.observed import ProcessId
 from reconciler.model.record import Memory
 from reconciler.model.units import Nanos, ServiceName
@@ -373,22 +373,11 @@ class Logs(Protocol):
         ...
 
     def look(self, sources: Sequence[LogSource]) -> None:
-        """Note how long each file is now: the time index. Call every ten seconds or so.
-
-        From now on it is these that `keep` looks after.
-        """
+        """Note how long each file is now, every ten seconds or so; `keep` looks after these."""
         ...
 
-    def keep(self) -> float:
-        """Rotate what is full; give in how many seconds to call it again. Blocks; never raises."""
-        ...
-
-    def news(self) -> Sequence[LogNews]:
-        """Give what happened to logs since the last call."""
-        ...
-
-    def troubles(self) -> Sequence[str]:
-        """Say what is wrong with logs just now."""
+    def keep(self) -> LogUpkeep:
+        """Rotate what is full. Blocks; never raises."""
         ...
 
     def position(self, source: LogSource) -> int:
@@ -396,11 +385,7 @@ class Logs(Protocol):
         ...
 
     def written(self, source: LogSource, offset: int, limit: int) -> tuple[bytes, int]:
-        """Give at most `limit` bytes written from an offset on, and the offset behind them.
-
-        Offsets are those of `position`: rotation does not change them. What is gone is skipped.
-        Blocks for a read of the disk.
-        """
+        """Give at most `limit` bytes from a position on, and the position behind them. Blocks."""
         ...
 
     def close(self) -> None:

@@ -62,6 +62,17 @@ class LogNews:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogUpkeep:
+    """What came of a look after logs."""
+
+    pause_s: float
+    """When to look again."""
+    news: tuple[LogNews, ...] = ()
+    troubles: tuple[str, ...] = ()
+    """What is wrong just now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogQuery:
     """Which log lines."""
 

@@ -34,6 +34,7 @@ class Logbook:
 
     def __init__(self, logs: Logs, paths: StatePaths) -> None:
         self._logs = logs
+        self._troubles: tuple[str, ...] = ()
         self._folders = Surroundings(root=str(paths.root), log_dir=str(paths.logs))
 
     def mark_start(self, command: Spawn) -> None:
@@ -55,16 +56,17 @@ class Logbook:
                     # No picture: one of a thousand services costs more than all else that idles.
                     sources = self._written(daemon.situation())
                     await asyncio.to_thread(self._logs.look, sources)
-                soon = await asyncio.to_thread(self._logs.keep)
-                for news in self._logs.news():
+                kept = await asyncio.to_thread(self._logs.keep)
+                self._troubles = kept.troubles
+                for news in kept.news:
                     await daemon.note(_happening(news))
-                pause = min(soon, INDEX_EVERY_S)
+                pause = min(kept.pause_s, INDEX_EVERY_S)
         finally:
             self._logs.close()
 
     def trouble(self) -> str:
         """Say what is wrong with logs just now; empty while nothing is."""
-        found = self._logs.troubles()
+        found = self._troubles
         more = f"; and {len(found) - TROUBLES_TOLD} more" if len(found) > TROUBLES_TOLD else ""
         return "; ".join(found[:TROUBLES_TOLD]) + more
 

@@ -32,7 +32,7 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.log import LogLine, LogNews, LogQuery, LogSource
+from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot
 from reconciler.model.record import Memory
 from reconciler.model.spec import DesiredState, Need, Readiness, ServiceSpec
@@ -414,14 +414,8 @@ class FakeLogs:
     def look(self, sources: Sequence[LogSource]) -> None:
         pass
 
-    def keep(self) -> float:
-        return 3600.0
-
-    def news(self) -> Sequence[LogNews]:
-        return ()
-
-    def troubles(self) -> Sequence[str]:
-        return ()
+    def keep(self) -> LogUpkeep:
+        return LogUpkeep(pause_s=3600.0)
 
     def position(self, source: LogSource) -> int:
         return len(source.path)

@@ -19,7 +19,7 @@ from reconciler.adapters.logs.past import Stretch
 from reconciler.adapters.logs.spans import Span, span_of
 from reconciler.adapters.logs.stream import Reading, Stream, Streams
 from reconciler.adapters.logs.wanted import LINES_MAX, Wanted, compile_query
-from reconciler.model.log import LogLine, LogNews, LogQuery, LogSource
+from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.units import ServiceName
 from reconciler.ports import Clock, NotFoundError
 
@@ -56,17 +56,11 @@ class LogFiles:
         self._marker.look(sources)
         self._keeper.attend(sources)
 
-    def keep(self) -> float:
-        """Rotate what is full; give in how many seconds to call it again."""
-        return self._keeper.look()
-
-    def news(self) -> Sequence[LogNews]:
-        """Give what happened to logs since the last call."""
-        return self._keeper.news()
-
-    def troubles(self) -> Sequence[str]:
-        """Say what is wrong with logs just now."""
-        return self._keeper.troubles()
+    def keep(self) -> LogUpkeep:
+        """Rotate what is full."""
+        pause_s = self._keeper.look()
+        news, troubles = self._keeper.news(), self._keeper.troubles()
+        return LogUpkeep(pause_s=pause_s, news=news, troubles=troubles)
 
     def position(self, source: LogSource) -> int:
         """Give how many bytes were ever written to a log."""
