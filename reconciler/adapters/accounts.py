@@ -12,6 +12,9 @@ from reconciler.model.event import Errand
 from reconciler.model.spec import ServiceSpec
 from reconciler.ports import HostError
 
+NOBODY_HAS = 2**32 - 1
+"""To the kernel this number means: leave it as it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -92,7 +95,7 @@ def _numbers(who: Wanted) -> list[int]:
 
 def _user(who: Wanted) -> pwd.struct_passwd | int:
     """Give a user; its number where that is all there is."""
-    number = int(who.user) if who.user.isdecimal() else None if who.user else os.geteuid()
+    number = _number(who.user, who) if who.user else os.geteuid()
     try:
         return pwd.getpwnam(who.user) if number is None else pwd.getpwuid(number)
     except KeyError as why:
@@ -105,8 +108,9 @@ def _user(who: Wanted) -> pwd.struct_passwd | int:
 
 
 def _group(wanted: str, who: Wanted) -> int:
-    if wanted.isdecimal():
-        return int(wanted)
+    number = _number(wanted, who)
+    if number is not None:
+        return number
     try:
         return grp.getgrnam(wanted).gr_gid
     except KeyError as why:
@@ -114,6 +118,15 @@ def _group(wanted: str, who: Wanted) -> int:
             f"cannot run {who.of} in group {wanted}: this host knows no such group",
             mend=f"create it (groupadd --system {wanted}), or name another",
         ) from why
+
+
+def _number(wanted: str, who: Wanted) -> int | None:
+    """Read a number; None for a name."""
+    if not (wanted.isascii() and wanted.isdecimal()):
+        return None
+    if int(wanted) >= NOBODY_HAS:
+        raise HostError(f"cannot run {who.of} as {wanted}: that is no number of a user or group")
+    return int(wanted)
 
 
 def _variables(user: pwd.struct_passwd) -> dict[str, str]:
