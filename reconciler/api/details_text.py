@@ -21,12 +21,14 @@ from reconciler.api.human import (
 from reconciler.api.page import Column, Page, Paint, paint, table, wrap
 from reconciler.api.standing import ago, listening, uptime, usage_of
 from reconciler.api.status_text import PAINTS, state_text
+from reconciler.manifest import durations
 from reconciler.model.log import LogLine
 from reconciler.model.observed import Exit, Slot
-from reconciler.model.spec import Need, ServiceSpec
+from reconciler.model.spec import CatchUp, Need, Overlap, Schedule, ServiceSpec
 from reconciler.model.status import ServiceStatus, SlotStatus
 from reconciler.ports import LogEntry
 from reconciler.runtime.control import Scene
+from reconciler.runtime.reasons import spoken
 
 LABEL_WIDTH = 12
 LAST_LINES = 5
@@ -88,8 +90,8 @@ def _facts(
 
 def _reasons(scene: Scene, service: ServiceStatus) -> Iterator[tuple[str, str]]:
     """Say why the service is as it is, and what is wanted of it."""
-    if service.reason:
-        yield "why", service.reason
+    if why := spoken(service, scene.picture.now):
+        yield "why", why
     for wait in service.waiting_for:
         since = service.waiting_since
         for_how_long = f", for {span_in_words(ago(since, scene))}" if since is not None else ""
@@ -106,8 +108,19 @@ def _wishes(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
         yield "command", " ".join([*spec.interpreter, *spec.command, *spec.args])
     if spec.needs:
         yield "needs", ", ".join(map(_need, spec.needs))
+    if spec.schedule is not None:
+        yield "schedule", _schedule(spec.schedule)
     if spec.labels:
         yield "labels", ", ".join(f"{key}={value}" for key, value in sorted(spec.labels.items()))
+
+
+def _schedule(schedule: Schedule) -> str:
+    """Say when a oneshot runs, and what is done beyond the plainest."""
+    zone = f" ({schedule.timezone})" if schedule.timezone else ""
+    every = "" if schedule.every is None else f"every {durations.write(schedule.every)}"
+    overlap = "" if schedule.overlap is Overlap.SKIP else f", overlap: {schedule.overlap}"
+    catch_up = "" if schedule.catch_up is CatchUp.NONE else f", catchUp: {schedule.catch_up}"
+    return f"{every or schedule.cron}{zone}{overlap}{catch_up}"
 
 
 def _last_to_end(slots: Sequence[SlotStatus]) -> list[SlotStatus]:

@@ -18,7 +18,7 @@ from reconciler.runtime.messages import FileChange, Preview
 MOST_DIFF_LINES = 400
 """Of one file; the rest is counted, not shown."""
 
-QUIET = frozenset({HoldCode.COMPLETED, HoldCode.EXITED})
+QUIET = frozenset({HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED})
 """Holds of services that are as wanted: nobody has to do or to wait for anything."""
 
 _SYMBOLS = {

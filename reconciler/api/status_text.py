@@ -30,6 +30,7 @@ from reconciler.model.observed import State
 from reconciler.model.spec import DesiredState
 from reconciler.model.status import Health, ServiceStatus
 from reconciler.runtime.control import Scene
+from reconciler.runtime.reasons import spoken
 
 MOST_FAULTS = 3
 """Shown below the table; `weaver validate` shows all."""
@@ -107,7 +108,7 @@ def _columns(scene: Scene, shown: Sequence[ServiceStatus]) -> list[Column]:
     ups = [_up(service, scene) for service in shown]
     restarts = [str(sum(slot.restarts for slot in service.slots)) for service in shown]
     listens = [address_text(listening(us)) for us in measured]
-    why = [_why(service) for service in shown]
+    why = [_why(service, scene) for service in shown]
     troubled = [w for w, s in zip(why, shown, strict=True) if not is_as_wanted(s)]
     floor = WHY_FLOOR if any(troubled) else WHY_FLOOR_CALM
     calm = SAYS_NOTHING * (set(restarts) <= {"0"})
@@ -173,11 +174,11 @@ def pids(service: ServiceStatus) -> list[int]:
     return [slot.process.id.pid for slot in service.slots if slot.process is not None]
 
 
-def _why(service: ServiceStatus) -> str:
+def _why(service: ServiceStatus, scene: Scene) -> str:
     """Give the reason, in two words where the state is all there is to say."""
     if is_as_wanted(service) and service.state is State.STOPPED and not _is_wanted(service):
         return BY_MANIFEST
-    return plain(service.reason)
+    return plain(spoken(service, scene.picture.now))
 
 
 def _is_wanted(service: ServiceStatus) -> bool:

@@ -120,6 +120,27 @@ maxRestarts: 3
 #   dependsOn:
 #     {name}: {{condition: completed}}
 """,
+    "cron": _HEAD
+    + """\
+description: What it does, and how often
+type: oneshot
+command: python3 report.py
+"""
+    + _TAIL
+    + """\
+
+schedule:
+  cron: "0 3 * * *"       # minute hour day month weekday; or: every: 10m
+  timezone: UTC           # default: that of the host
+  overlap: skip           # the last run still goes on: skip, queue or replace
+  catchUp: none           # once: make up for times at which nobody was there
+
+# startTimeout: 1h        # how long a run may take; default: as long as it likes
+restart: on-failure       # a run that fails is tried again
+maxRestarts: 3            # then not before its next time
+
+# Run it now: weaver restart {name}
+""",
 }
 
 

@@ -16,6 +16,8 @@ from reconciler.runtime.requests import Goal
 FAILURES_ENOUGH = 3
 """Failures in a row after which nobody waits any longer; the service is restarted all the same."""
 
+_DONE = (HoldCode.COMPLETED, HoldCode.SCHEDULED)
+"""Reasons of oneshots that need not run just now."""
 _FINAL = {HoldCode.GAVE_UP, HoldCode.UNKILLABLE, HoldCode.JUDGE_REFUSED, HoldCode.PRUNE_HELD}
 
 
@@ -133,8 +135,10 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
     if not _has_loaded(status, aim):
         return False
     is_oneshot = status.spec is not None and status.spec.is_oneshot
-    is_done = status.reason_code == HoldCode.COMPLETED
-    return is_done or not (is_oneshot and aim.finishes_oneshots)
+    is_scheduled = status.spec is not None and status.spec.schedule is not None
+    # A run that a schedule began is nobody's to wait for; one that somebody asked for is.
+    finishes = aim.finishes_oneshots and (aim.since is not None or not is_scheduled)
+    return status.reason_code in _DONE or not (is_oneshot and finishes)
 
 
 def failed_reload(status: ServiceStatus, aim: Aim) -> str:
@@ -166,7 +170,7 @@ def has_reached(status: ServiceStatus, goal: Goal) -> bool:
     """Tell whether a service has reached a goal that somebody waits for."""
     is_up = bool(status.slots) and all(slot.process is not None for slot in status.slots)
     # A oneshot is of use to others once its work is done, as `dependsOn` takes it.
-    is_done = status.reason_code == HoldCode.COMPLETED
+    is_done = status.reason_code in _DONE
     match goal:
         case Goal.RUNNING:
             return is_done or (is_up and status.state in (State.RUNNING, State.DEGRADED))
@@ -175,7 +179,7 @@ def has_reached(status: ServiceStatus, goal: Goal) -> bool:
         case Goal.HEALTHY:
             return status.health is Health.HEALTHY and status.sync is Sync.SYNCED
         case Goal.COMPLETED:
-            return is_done
+            return is_done and all(slot.last_exit is not None for slot in status.slots)
         case Goal.STOPPED:
             return status.state is State.STOPPED and not is_moving(status)
         case Goal.SYNCED:

@@ -45,9 +45,18 @@ def _links(
             yield from _links(picture, wait.service, depth + 1, seen)
 
 
+def spoken(status: ServiceStatus, now: Nanos) -> str:
+    """Give a service's reason, and when it runs next if a schedule says so."""
+    run = status.next_run
+    if run is None or run.at is None:
+        return status.reason
+    coming = f"next run in {_ago(Nanos(run.at - now))}"
+    return f"{status.reason}; {coming}" if status.reason else coming
+
+
 def _because(picture: Picture, status: ServiceStatus) -> str:
     """Give the reason, with what is known of the last exit where it says more."""
-    reason = status.reason or picture.host_unseen or _plain_reason(picture, status)
+    reason = spoken(status, picture.now) or picture.host_unseen or _plain_reason(picture, status)
     exits = [slot.last_exit for slot in status.slots if slot.last_exit is not None]
     is_down = status.state in (State.CRASHED, State.STARTING, State.DEGRADED)
     if is_down and exits:

@@ -20,9 +20,10 @@ from reconciler.model.observed import Exit, State
 from reconciler.model.plan import Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.status import ServiceStatus, SlotStatus
-from reconciler.model.units import Nanos
+from reconciler.model.units import SECOND, Nanos, WallTime
 from reconciler.ports import Usage
 from reconciler.runtime.control import Scene
+from reconciler.runtime.reasons import spoken
 
 
 class ExitKeys(Wire, frozen=True, kw_only=True):
@@ -87,6 +88,10 @@ class ServiceKeys(Wire, frozen=True, kw_only=True):
     line: int
     depends_on: list[str]
     dependents: list[str]
+    next_run: str | UnsetType | None = UNSET
+    """Only with a `schedule`: its next time; null where that cannot be told."""
+    last_run: str | UnsetType | None = UNSET
+    """Only with a `schedule`: the scheduled time of its last run."""
     instances: list[InstanceKeys]
 
 
@@ -176,7 +181,7 @@ def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
         state=service.state,
         sync=service.sync,
         health=service.health,
-        reason=service.reason,
+        reason=spoken(service, scene.picture.now),
         reason_code=service.reason_code,
         waiting_for=_waits(service.waiting_for, service.waiting_since, scene),
         spec_digest=spec.digest if spec else "",
@@ -185,8 +190,21 @@ def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
         line=service.source.line,
         depends_on=list(service.needs),
         dependents=list(service.needed_by),
+        next_run=_next_run(service),
+        last_run=_wall(service.last_run) if spec and spec.schedule else UNSET,
         instances=[_instance(slot, scene) for slot in service.slots],
     )
+
+
+def _next_run(service: ServiceStatus) -> str | UnsetType | None:
+    """Write when a schedule comes to its next time."""
+    if service.spec is None or service.spec.schedule is None:
+        return UNSET
+    return _wall(service.next_run.time) if service.next_run else None
+
+
+def _wall(time: WallTime | None) -> str | None:
+    return None if time is None else timestamp(time / SECOND)
 
 
 def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
