@@ -13,7 +13,7 @@ from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Slot, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
-from reconciler.model.record import ServiceMemory, SlotRecord, Trouble
+from reconciler.model.record import ServiceMemory, SlotRecord, Timing, Trouble
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
@@ -241,7 +241,10 @@ def _update(ledger: Ledger, action: Update) -> None:
     memory = ledger.services.get(action.service)
     if wanted is None or wanted.spec is None or memory is None:
         return
-    ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source))
+    timing = memory.timing
+    if wanted.spec.schedule is not None and memory.spec.schedule is None:
+        timing = Timing(schedule=wanted.spec.schedule, runs_from=ledger.now)
+    ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source, timing=timing))
     for record in list(ledger.slots.get(action.service, {}).values()):
         _follow_limits(ledger, record, memory.spec, wanted.spec)
     if told := [name for name in action.fields if name != "loads"]:

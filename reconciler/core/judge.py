@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from reconciler.model.observed import Exit, ProcessId, Slot, State
+from reconciler.model.observed import Exit, Process, ProcessId, Slot, State
 from reconciler.model.plan import (
     Forget,
     Kill,
@@ -186,7 +186,7 @@ class _Court:
             return
         if isinstance(action, Restart):
             yield from self._against_restart(action, record)
-        elif process.exit is None and not self._overdue(record):
+        elif process.exit is None and not self._may_stop(record, process):
             yield "it is wanted"
 
     def _against_restart(self, action: Restart, record: SlotRecord) -> Iterator[str]:
@@ -226,6 +226,17 @@ class _Court:
             if need.on_restart is OnRestart.RESTART
             for record in self.situation.slots.get(need.service, {}).values()
         )
+
+    def _may_stop(self, record: SlotRecord, process: Process) -> bool:
+        """Tell whether a process is late, or was begun before its service had a schedule."""
+        if self._overdue(record):
+            return True
+        name = record.memory.slot.service
+        spec, memory = self.spec(name), self.situation.services.get(name)
+        if spec is None or spec.schedule is None or memory is None or memory.timing is None:
+            return False
+        began = memory.timing.runs_from
+        return began is not None and process.started < began and process.digest != spec.digest
 
     def _overdue(self, record: SlotRecord) -> bool:
         return record.deadline is not None and record.deadline <= self.situation.now

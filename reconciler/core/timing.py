@@ -89,7 +89,7 @@ def _begun_anew(timing: Timing | None, schedule: Schedule) -> Timing:
     """Give the timing of a schedule whose times begin now; a run that is owed stays so."""
     if timing is None:
         return Timing(schedule=schedule)
-    return Timing(schedule=schedule, owed=timing.owed, last=timing.last)
+    return replace(timing, schedule=schedule, since=None, at=None)
 
 
 def _put(ledger: Ledger, memory: ServiceMemory, timing: Timing) -> ServiceMemory:
@@ -128,7 +128,7 @@ def moments_of_schedules(ledger: Ledger) -> Iterator[Nanos]:
     for dial in ledger.dials.values():
         if dial.asked is not None:
             yield dial.asked.overdue_at
-        elif dial.next_run.at is not None:
+        if dial.next_run.at is not None:
             yield dial.next_run.at
 
 
@@ -146,6 +146,9 @@ def time_told(ledger: Ledger, event: TimeTold) -> None:
     timing = memory.timing if memory is not None else None
     is_awaited = dial is not None and dial.asked is not None and dial.asked.serial == event.serial
     if not is_awaited or memory is None or timing is None:
+        return
+    if memory.spec.schedule is None or not timing.schedule.is_at_the_times_of(memory.spec.schedule):
+        # Another version came into force since the question.
         return
     at = None if event.next_at is None else Nanos(max(event.next_at, ledger.now + SOONEST))
     next_run = NextRun(time=event.next, at=at, problem=event.problem)

@@ -17,7 +17,7 @@ from reconciler.core.wishes import (
     is_live,
     left_behind,
 )
-from reconciler.model.observed import State
+from reconciler.model.observed import Process, State
 from reconciler.model.plan import (
     Action,
     Hold,
@@ -189,6 +189,9 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
         )
     if _is_overdue(record, desk.board.situation.now):
         return _start_failed(wish, record)
+    if _is_none_of_its_runs(desk.board, wish, record.process):
+        because = "it runs on a schedule now"
+        return Stop(slot=record.memory.slot, target=record.process.id, because=because)
     replacement = desk.replacing.get(wish.name)
     if replacement is None or record.memory.slot.index not in replacement.reasons:
         return reload_or_wait(desk.board, wish, record)
@@ -201,6 +204,16 @@ def _is_overdue(record: SlotRecord, now: Nanos) -> bool:
     is_coming = process is not None and process.exit is None and record.pending is None
     is_over = record.deadline is not None and record.deadline <= now
     return is_coming and is_over and record.state in (State.STARTING, State.RUNNING)
+
+
+def _is_none_of_its_runs(board: Board, wish: Wish, process: Process) -> bool:
+    """Tell whether a process is of a version of its service that had no schedule."""
+    memory = board.situation.services.get(wish.name)
+    timing = memory.timing if memory is not None else None
+    if timing is None or wish.spec is None or wish.spec.schedule is None:
+        return False
+    is_older = process.started < (timing.runs_from or Nanos(0))
+    return is_older and process.digest != wish.spec.digest
 
 
 def _start_failed(wish: Wish, record: SlotRecord) -> Stop:

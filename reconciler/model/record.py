@@ -131,6 +131,8 @@ class Timing:
     """The scheduled time whose run is still to begin."""
     last: WallTime | None = None
     """The scheduled time of the last run that began."""
+    runs_from: Nanos | None = None
+    """When, in this boot, it was put on a schedule; what ran before is none of its runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,14 @@ FIELDS: dict[str, Sequence[Any]] = {
 """What may be changed in a manifest, and to what."""
 
 
+SCHEDULES = tuple(
+    {**times, "overlap": overlap, "catchUp": catch_up}
+    for times in ({"cron": "*/5 * * * *", "timezone": "UTC"}, {"every": "70s"})
+    for overlap in ("skip", "queue", "replace")
+    for catch_up in ("none", "once")
+)
+
+
 def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
     """Make up the manifest of a service, which may need others."""
     made: dict[str, Any] = {"name": name, "command": luck.choice(FIELDS["command"])}
@@ -71,6 +79,8 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
         made |= {"type": "oneshot", "restart": "on-failure"}
         if luck.random() < 0.3:
             made["startTimeout"] = "3s"
+        if luck.random() < 0.5:
+            _put_on_schedule(made, luck)
     elif luck.random() < 0.5:
         made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
         made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
@@ -81,6 +91,13 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
         for field in ("backoff", "maxRestarts"):
             made.pop(field, None)
     return made
+
+
+def _put_on_schedule(made: dict[str, Any], luck: Random) -> None:
+    """Let a oneshot run on a schedule; such a one does not follow its needs."""
+    made["schedule"] = luck.choice(SCHEDULES)
+    for wish in made.get("dependsOn", {}).values():
+        wish["onRestart"] = "none"
 
 
 def need(luck: Random) -> dict[str, str]:
@@ -96,8 +113,12 @@ def documents(luck: Random) -> list[dict[str, Any]]:
     names = sorted(luck.sample(NAMES, luck.randint(2, len(NAMES))))
     made = [document(luck, name, names[:at]) for at, name in enumerate(names)]
     oneshots = {one["name"] for one in made if one.get("type") == "oneshot"}
+    scheduled = {one["name"] for one in made if "schedule" in one}
     for one in made:
         for other, wish in one.get("dependsOn", {}).items():
+            if other in scheduled:
+                # It would restart at every one of the other's times, and never come to rest.
+                wish["onRestart"] = "none"
             if other not in oneshots and wish["condition"] == "completed":
                 wish["condition"] = "ready"
     return [*made, {"name": BYSTANDER, "command": ["run", "1"]}]

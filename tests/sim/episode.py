@@ -15,9 +15,10 @@ from typing import Any
 
 import msgspec
 
-from reconciler.model.event import LookAtHost
+from reconciler.model.event import Spawn
 from reconciler.model.observed import Slot, State
 from reconciler.model.spec import OnRestart, ServiceSpec
+from reconciler.model.units import in_seconds
 from tests.sim.documents import LOADED, documents
 from tests.sim.faults import KINDS, SPANS, Deed
 from tests.sim.reloads import behind
@@ -157,9 +158,10 @@ def come_to_rest(world: World, is_mended: bool, seed: int) -> None:
     assert taken <= may_take, f"{taken} actions to arrive"
     since = len(world.decisions)
     world.pass_time(QUIET)
-    assert _actions(world, since) == 0, "it does not stay quiet"
+    assert _actions(world, since) == 0, f"it does not stay quiet: {world.actions(since)[:1]}"
     if is_mended:
         _is_as_wanted(world)
+        _kept_its_schedules(world, since)
         _follows_what_is_loaded(world, seed)
 
 
@@ -174,18 +176,19 @@ def _follows_what_is_loaded(world: World, seed: int) -> None:
 def _is_at_rest(world: World) -> bool:
     """Tell whether nothing is under way, though not everything may be as wanted."""
     picture = world.picture
-    is_waiting = any(hold.until is not None for hold in picture.holds)
-    states = {shown.state for one in picture.services.values() for shown in one.slots}
+    # The next time of a schedule is nothing to wait for.
+    shown_now = [
+        one for one in picture.services.values() if one.spec is None or one.spec.schedule is None
+    ]
+    names = {one.name for one in shown_now}
+    is_waiting = any(hold.until is not None and hold.service in names for hold in picture.holds)
+    states = {shown.state for one in shown_now for shown in one.slots}
     is_blind = picture.host_unseen or picture.source_held or not world.rules.wanted.is_told
     return not (is_waiting or is_blind or states & {State.STARTING, State.STOPPING})
 
 
 def _actions(world: World, since: int) -> int:
-    return sum(
-        not isinstance(command, LookAtHost)
-        for decision in world.decisions[since:]
-        for command in decision.commands
-    )
+    return len(world.actions(since))
 
 
 def _is_as_wanted(world: World) -> None:
@@ -209,6 +212,26 @@ def _is_as_wanted(world: World) -> None:
     if not world.rules.lost:
         _follow_their_needs(world, [one.spec for one in found.definitions.values()])
         _are_restarted(world)
+
+
+def _kept_its_schedules(world: World, since: int) -> None:
+    """See that what has a schedule ran at all of its times while nothing was in the way."""
+    found = world.repository.read()
+    for name, definition in found.definitions.items():
+        spec = definition.spec
+        needs = [found.definitions.get(need.service) for need in spec.needs]
+        may_run = all(need is not None and need.spec.wants_to_run for need in needs)
+        if spec.schedule is None or not spec.wants_to_run or not may_run:
+            continue
+        period = in_seconds(spec.schedule.every) if spec.schedule.every else 300.0
+        starts = [
+            command
+            for decision in world.decisions[since:]
+            for command in decision.commands
+            if isinstance(command, Spawn) and command.slot == Slot(service=name, index=0)
+        ]
+        least, most = int(QUIET // period), int(QUIET // period) + 1
+        assert least <= len(starts) <= most, f"{name} ran {len(starts)} times, not {least}"
 
 
 def _follow_their_needs(world: World, specs: Iterable[ServiceSpec]) -> None:

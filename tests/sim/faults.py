@@ -26,6 +26,8 @@ UNKNOWN_KEY = b"restrat: always\n"
 CONFLICT = b"<<<<<<< HEAD\n=======\n>>>>>>> theirs\n"
 UNKILLABLE = next(one for one in made_up.PROGRAMS if one.unkillable)
 SPANS = (0.0, 0.001, 0.05, 0.5, 3.0, 15.0)
+LONG_SPANS = (59.9, 70.0, 130.0, 310.0)
+"""Over the times of schedules."""
 JUMPS = (60.0, 3600.0, 30_000.0)
 
 
@@ -437,7 +439,9 @@ KINDS: Mapping[str, Kind] = {
     "pass": Kind(choose(*SPANS), pass_time, 0),
     "stall": Kind(choose(0.01, 1.0, 12.0), stall),
     "sleep": Kind(choose(*JUMPS), sleep),
-    "wall": Kind(choose(-86_400.0, -3600.0, 3600.0), set_wall),
+    "wall": Kind(choose(-86_400.0, -3600.0, -240.0, 240.0, 3600.0, 3e8), set_wall),
+    "pass-times": Kind(choose(*LONG_SPANS), pass_time, 2),
+    "stay-away": Kind(choose(*LONG_SPANS), kill_daemon),
     "behave": Kind(lambda luck: (a_name(luck), luck.choice(_ANY_PROGRAM)), behave, 4),
     "end": Kind(_which(None, None, 0, 1), end, 6),
     "change": Kind(_which(*_ANY_PROGRAM), change, 2),

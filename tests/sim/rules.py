@@ -75,6 +75,8 @@ class Rules:
         """Whether the engine is wrong on purpose, or cannot know better."""
         self.wanted = Wanted()
         self.timetables = Timetables()
+        self._scheduled_at: dict[ServiceName, Nanos] = {}
+        """When a service was put on a schedule that had none before."""
         self.wall = WallTime(0)
         self.reloads = ReloadRules()
         self._steps = 0
@@ -174,6 +176,7 @@ class Rules:
         self._done.clear()
         self._restart_asked.clear()
         self.timetables.reboot()
+        self._scheduled_at.clear()
 
     # --- before a step ---------------------------------------------------------------------
 
@@ -314,6 +317,9 @@ class Rules:
                 self._stop_timeouts[name] = before.stop_timeout
                 if before.ready is None:
                     self._ready.update(self._spared(name, now))
+            is_new = memory is not None and memory.spec.schedule is not None
+            if is_new and before is not None and before.schedule is None:
+                self._scheduled_at[name] = now
             if self.wanted.put(name, memory):
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
@@ -368,22 +374,33 @@ class Rules:
         assert spec == self.wanted.in_force(slot.service), f"{slot} is started in another version"
         for need in spec.needs:
             assert self._holds(need), f"{slot} is started while {need.service} is not there"
-        if spec.schedule is None or not self._is_its_time(slot, spec, now):
+        if spec.schedule is None or not self._is_its_time(start, now):
             self._may_try_again(slot, spec, now)
         self._starts = {
             serial: known for serial, known in self._starts.items() if known[0] != slot
         } | {start.serial: (slot, now, spec.digest)}
 
-    def _is_its_time(self, slot: Slot, spec: ServiceSpec, now: Nanos) -> bool:
+    def _is_its_time(self, start: Spawn, now: Nanos) -> bool:
         """See that a run is scheduled or asked for; tell whether it is, not one more try."""
-        runs = self._host.machine.of(slot)
-        self.timetables.void(slot, max((run.started for run in runs), default=Nanos(-1)))
+        slot, spec = start.slot, start.spec
+        machine = self._host.machine
+        runs = [run for run in machine.of(slot) if run.identity.boot == machine.boot]
+        newest = max((run.started for run in runs), default=Nanos(-1))
+        is_void = self.timetables.has_come_to_nothing(slot, newest)
         is_asked = self.timetables.is_asked_for(slot)
-        serves = self.timetables.serves(slot, spec, now, self.wall)
-        if is_asked or serves or self._lost:
-            self._forgive([slot.service])
+        is_claimed = start.because.startswith("its schedule")
+        if is_claimed:
+            serves = self.timetables.serves(slot, spec, now, self.wall)
+            assert serves or self._lost, f"{slot} is started twice for one scheduled time"
+        self.timetables.started(slot, now, is_serving=is_claimed)
+        if is_claimed or is_asked:
+            self._failures.pop(slot, None)
+            self._done.pop(slot, None)
             return True
-        assert self._failures.get(slot), f"{slot} is started twice for one scheduled time"
+        last = max(runs, key=lambda run: run.started, default=None)
+        was_late = last is not None and last.asked_at is not None and spec.start_timeout
+        may = self._failures.get(slot) or is_void or was_late or self._lost
+        assert may, f"{slot} is started, and its time has not come"
         return False
 
     def _may_act(self, command: Spawn | Signal) -> None:
@@ -493,6 +510,8 @@ class Rules:
             # A run is finished as it was begun, and gives way to the next only where that is said.
             if spec.schedule.overlap is Overlap.REPLACE:
                 yield "its time came"
+            if run.started < self._scheduled_at.get(spec.name, Nanos(-1)):
+                yield "none of its runs"
         elif run.digest != spec.digest:
             yield "changed"
         if run.started < self._restart_asked.get(spec.name, Nanos(-1)):

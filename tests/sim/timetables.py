@@ -26,6 +26,8 @@ class Timetables:
         """Of each slot the scheduled times that are served by a start."""
         self._starts: dict[Slot, list[Nanos]] = {}
         self._started: dict[Slot, Nanos] = {}
+        self._serving: set[Slot] = set()
+        """Slots whose last start was for a scheduled time."""
         self._asked: dict[ServiceName, Nanos] = {}
         self._wall: WallTime | None = None
 
@@ -41,24 +43,32 @@ class Timetables:
         """Begin the clock anew that counts from the boot."""
         self._starts.clear()
         self._started.clear()
+        self._serving.clear()
         self._asked.clear()
 
     def asked(self, service: ServiceName, now: Nanos) -> None:
         """Note that somebody wants a run now."""
         self._asked[service] = now
 
+    def started(self, slot: Slot, now: Nanos, *, is_serving: bool) -> None:
+        """Note that something was started, for a scheduled time or not."""
+        self._started[slot] = now
+        (self._serving.add if is_serving else self._serving.discard)(slot)
+
     def is_asked_for(self, slot: Slot) -> bool:
         """Tell whether somebody asked for a run of a slot that has not begun since."""
         asked = self._asked.get(slot.service)
         return asked is not None and self._started.get(slot, Nanos(-1)) < asked
 
-    def void(self, slot: Slot, newest: Nanos) -> None:
-        """Take back what the last start served, if no process has come of it by now."""
-        if self._started.get(slot, Nanos(-1)) > newest:
-            del self._started[slot]
+    def has_come_to_nothing(self, slot: Slot, newest: Nanos) -> bool:
+        """Tell whether no process has come of the last start; then it has served no time."""
+        is_void = self._started.get(slot, Nanos(-1)) > newest
+        if is_void and slot in self._serving:
+            self._serving.discard(slot)
             for known in (self._served, self._starts):
                 if known.get(slot):
                     known[slot].pop()
+        return is_void
 
     def serves(self, slot: Slot, spec: ServiceSpec, now: Nanos, wall: WallTime) -> bool:
         """Tell whether a start serves a scheduled time that no other start has served."""
@@ -68,7 +78,6 @@ class Timetables:
         if before is None or not before.is_at_the_times_of(schedule):
             self._schedules[slot.service] = schedule
             self._forget(slot.service)
-        self._started[slot] = now
         if schedule.every is not None:
             return self._serves_span(slot, schedule.every, now)
         served = self._served.setdefault(slot, [])

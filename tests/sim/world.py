@@ -17,6 +17,7 @@ from reconciler.adapters.timetable import reckon
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import (
     Asked,
+    Command,
     Decision,
     Event,
     Exited,
@@ -33,7 +34,7 @@ from reconciler.model.observed import Slot, State
 from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
-from reconciler.model.units import Nanos, WallTime, milliseconds, minutes, seconds
+from reconciler.model.units import Nanos, ServiceName, WallTime, milliseconds, minutes, seconds
 from tests.core.building import manifests, name, slot
 from tests.sim.host import PROMPT, Host, Program, Run
 from tests.sim.observed import ObservedEngine
@@ -395,9 +396,27 @@ class World:
         since, steps = len(self.decisions), len(self.decisions)
         self.pass_time(minutes(10) / seconds(1))
         assert steps <= MANY_STEPS, self.told()
-        commands = [one for decision in self.decisions[since:] for one in decision.commands]
-        assert all(isinstance(one, LookAtHost) for one in commands), self.told()
+        assert self.actions(since) == [], self.told()
         return True
+
+    def actions(self, since: int) -> list[Command]:
+        """Give what was done from a step on, but for looks, and for what a schedule asks for."""
+        commands = [one for decision in self.decisions[since:] for one in decision.commands]
+        return [
+            one
+            for one in commands
+            if not isinstance(one, LookAtHost | NextTime)
+            and not self._is_scheduled(one.slot.service)
+        ]
+
+    def _is_scheduled(self, service: ServiceName) -> bool:
+        """Tell whether a service runs on a schedule, or needs what another one does on its own."""
+        spec = self.rules.wanted.in_force(service)
+        if spec is None:
+            return False
+        return spec.schedule is not None or any(
+            self._is_scheduled(need.service) for need in spec.needs
+        )
 
     # --- what can be seen of it ------------------------------------------------------------
 
@@ -449,6 +468,8 @@ class World:
         live = {run.slot.index: run for run in self.host.runs.values() if self._runs(run, spec)}
         if not spec.wants_to_run:
             return live == {}
+        if spec.schedule is not None:
+            return bool(live) or self.status(spec.name).reason_code == "Scheduled"
         if spec.is_oneshot or not live:
             code = self.status(spec.name).reason_code
             return code == "Completed" or (not spec.is_oneshot and code == "Exited")

@@ -36,9 +36,9 @@ def read_service(text: str, boot: str) -> ServiceMemory:
         stored.memory,
         restart_before=None,
         restart_reason="",
-        timing=None if timing is None else replace(timing, at=None),
         reload_before=None,
         reload_reason="",
+        timing=None if timing is None else replace(timing, at=None, runs_from=None),
     )
 
 
