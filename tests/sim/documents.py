@@ -76,11 +76,7 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
         if luck.random() < 0.5:
             made[field] = luck.choice(FIELDS[field])
     if luck.random() < 0.2:
-        made |= {"type": "oneshot", "restart": "on-failure"}
-        if luck.random() < 0.3:
-            made["startTimeout"] = "3s"
-        if luck.random() < 0.5:
-            _put_on_schedule(made, luck)
+        _make_oneshot(made, luck)
     elif luck.random() < 0.5:
         made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
         made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
@@ -91,6 +87,14 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
         for field in ("backoff", "maxRestarts"):
             made.pop(field, None)
     return made
+
+
+def _make_oneshot(made: dict[str, Any], luck: Random) -> None:
+    made |= {"type": "oneshot", "restart": "on-failure"}
+    if luck.random() < 0.3:
+        made["startTimeout"] = "3s"
+    if luck.random() < 0.5:
+        _put_on_schedule(made, luck)
 
 
 def _put_on_schedule(made: dict[str, Any], luck: Random) -> None:
