@@ -24,7 +24,7 @@ from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.units import ServiceName
 from reconciler.ports import EventRecord, WeaverError
 from reconciler.runtime.messages import Message, Problem, Summary
-from reconciler.runtime.requests import ApprovePrune, EventQuery, OperationRequest
+from reconciler.runtime.requests import ApprovePrune, EventQuery, OperationRequest, Reexec
 
 INTERNAL_ERROR = 255
 
@@ -164,6 +164,8 @@ async def _stream(
             yield write(first)
             async for batch in batches:
                 yield write(batch)
+        if media_type == EVENTS and ask.backend.streams.is_closing:
+            yield b": %s\nretry: 500\n\n" % ask.backend.streams.farewell.encode()
 
     return StreamReply(chunks(), media_type)
 
@@ -192,6 +194,11 @@ async def approve(ask: Ask, _query: Query) -> Response:
 async def shut_down(ask: Ask, _query: Query) -> Response:
     """Stop everything, or leave everything running, and end."""
     return _perform(ask, bodies.shutdown(ask.body), ask.body)
+
+
+async def reexec(ask: Ask, _query: Query) -> Response:
+    """Replace the programs of holder and daemon in place."""
+    return _perform(ask, Reexec(), ask.body)
 
 
 def _perform(ask: Ask, request: OperationRequest, body: bodies.Body) -> Response:

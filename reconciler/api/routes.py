@@ -251,6 +251,16 @@ ENDPOINTS = (
         body=requests.ShutdownBody,
         answers=_MESSAGES,
     ),
+    Endpoint(
+        method="POST",
+        path="/v1/reexec",
+        handler=flows.reexec,
+        who=Who.OWNER,
+        summary="Replace holder and daemon in place by what is installed now.",
+        query=queries.MessagesQuery,
+        body=requests.ReexecBody,
+        answers=_MESSAGES,
+    ),
 )
 
 METRICS_ENDPOINTS = (

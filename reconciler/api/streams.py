@@ -35,6 +35,8 @@ class Streams:
     """The streams that are open, so that all of them can be ended at once."""
 
     def __init__(self) -> None:
+        self.farewell = "the daemon ends"
+        """What the streams that would go on for ever end with."""
         self._closing = asyncio.Event()
         self._open = 0
         self._carried: set[asyncio.Task[None]] = set()
@@ -48,6 +50,11 @@ class Streams:
     def is_full(self) -> bool:
         """Tell whether there is no room for another stream."""
         return self._open >= MOST_STREAMS or self._closing.is_set()
+
+    @property
+    def is_closing(self) -> bool:
+        """Tell whether the server ends, and every stream with it."""
+        return self._closing.is_set()
 
     def close(self) -> None:
         """End every stream that would go on for ever; long verbs end by themselves."""
@@ -69,7 +76,7 @@ class Streams:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return working.result()
-            raise BusyError("cannot go on: the daemon ends", mend="weaver up, then ask again")
+            raise BusyError(f"cannot go on: {self.farewell}", mend="weaver up, then ask again")
         finally:
             for task in tasks:
                 task.cancel()

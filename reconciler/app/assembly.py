@@ -75,13 +75,14 @@ class Assembly:
     """Where the metrics are on TCP."""
     exposition: Exposition
 
-    async def close(self, *, stop_holder: bool, in_order: bool) -> None:
+    async def close(self, *, in_order: bool) -> None:
         """Let go of everything, in order; what is on its way is finished.
 
         One that does not leave `in_order` says no goodbye: the holder starts the next daemon.
         """
         if in_order:
-            await self.host.close(stop_holder=stop_holder)
+            stop_holder, returns = self.daemon.has_finished, self.daemon.returns
+            await self.host.close(stop_holder=stop_holder, returns=returns)
         else:
             self.host.abandon()
         await self.repository.close()
@@ -158,6 +159,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         ),
         prepare=prepare,
         holder_pid=lambda: host.holder_pid,
+        renew_holder=host.renew,
         settings=lambda: _settings(worktree),
         troubles=lambda: [watch.problem, host.trouble, *(told() for told in troubles)],
         examine=lambda: list(examine(vitals())),

@@ -20,6 +20,7 @@ from reconciler.app.assembly import Assembly, assemble
 from reconciler.app.checkout import require_repository
 from reconciler.app.scrape import RETRY_S, MetricsPort
 from reconciler.model.event import Happening
+from reconciler.runtime import detach
 from reconciler.runtime.caretaker import Caretaker
 from reconciler.runtime.foreground import Interrupts, Onlooker, Show
 from reconciler.runtime.home import Home, bind_socket
@@ -45,17 +46,19 @@ def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = 
             logging.getLogger(library).setLevel(logging.WARNING)
         log.info("weaver %s begins, pid %d, for %s", __version__, os.getpid(), home.paths.root)
         try:
-            asyncio.run(_live(home, options, show, ready))
+            returns = asyncio.run(_live(home, options, show, ready))
         finally:
             log.info("weaver ends, pid %d", os.getpid())
             logging.getLogger().removeHandler(handler)
             handler.close()
     finally:
         home.leave()
+    if returns:
+        detach.replace_program()
     return 0
 
 
-async def _live(home: Home, options: UpOptions, show: Show | None, ready: Ready | None) -> None:
+async def _live(home: Home, options: UpOptions, show: Show | None, ready: Ready | None) -> bool:
     assembly = await assemble(home.paths, options)
     life = Life(home, assembly, options, show)
     in_order = False
@@ -63,7 +66,8 @@ async def _live(home: Home, options: UpOptions, show: Show | None, ready: Ready 
         await life.run(ready)
         in_order = True
     finally:
-        await assembly.close(stop_holder=assembly.daemon.has_finished, in_order=in_order)
+        await assembly.close(in_order=in_order)
+    return assembly.daemon.returns
 
 
 class Life:
@@ -130,6 +134,8 @@ class Life:
         for task in self._endless:
             task.cancel()
         listeners = [*([self._listener] if self._listener else []), *self._metrics.listeners]
+        if self._parts.daemon.returns:
+            self._streams.farewell = "the daemon replaces itself; connect again"
         await close_all(listeners, self._streams)
         if self._ending:
             _, slow = await asyncio.wait(self._ending, timeout=FAREWELL_S)

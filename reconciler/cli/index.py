@@ -50,6 +50,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
     "Advanced": (
         _row("service", "service", "the same verbs, spelled out; list and discover"),
         _row("prune", "prune", "approve a large removal that is held"),
+        _row("reexec", "reexec", "put an upgrade into force, touching no service"),
         _row("explain", "explain", "say what a manifest field means"),
         _row("completion", "completion", "print the completion script of a shell"),
         _row("help", "help", "help about a command, or `help exit-codes`"),

@@ -82,6 +82,8 @@ class Daemon:
         """Whether a shutdown was asked for."""
         self.has_finished = False
         """Whether a shutdown is complete: nothing runs any more."""
+        self.returns = False
+        """Whether this process goes on with the program as it is installed now."""
         self.host_problem = ""
         """Why no holder can be had; empty once one was."""
 
@@ -98,9 +100,10 @@ class Daemon:
         self.is_ending |= operation.kind in (OperationKind.SHUTDOWN, OperationKind.KILL)
         self.tell(Asked(operation=operation))
 
-    def leave(self) -> None:
-        """End the loop and let every service run on."""
+    def leave(self, *, returns: bool = False) -> None:
+        """End the loop and let every service run on; one that `returns` begins anew at once."""
         self._is_leaving = True
+        self.returns = returns
         self._something_came.set()
 
     def picture(self) -> Picture:

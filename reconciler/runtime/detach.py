@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import reconciler
 from reconciler.ports import ConflictError, HostError
@@ -78,6 +78,34 @@ def comeback(module: str, options: UpOptions, paths: StatePaths) -> dict[str, An
         "log": str(paths.daemon_log),
         "lock": paths.daemon_lock[1:].decode(),
     }
+
+
+def cannot_begin() -> str:
+    """Say why the program as it is installed now cannot take the place of this one."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", "import reconciler.app.life"],
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": _PACKAGES},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=READY_WITHIN_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as why:
+        return str(why)
+    said = done.stderr.decode("utf-8", "replace").strip().split("\n")
+    return said[-1] if done.returncode else ""
+
+
+def replace_program() -> NoReturn:
+    """Execute the program as it is installed now, in the place of this one."""
+    words = [*sys.orig_argv[1:]]
+    if "--ready" in words:
+        # Whoever waited for that was told long ago.
+        at = words.index("--ready")
+        del words[at : at + 2]
+    os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 - no shell is wanted
 
 
 def kept_environment(found: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -69,6 +69,8 @@ class Parts:
     tools: Tools
     prepare: Callable[[ServiceSpec, Slot, RunId], Launch]
     holder_pid: Callable[[], int | None]
+    renew_holder: Callable[[], Awaitable[str]]
+    """Has the holder replace its program; gives why that cannot be."""
     settings: Callable[[], Sequence[Setting]]
     troubles: Callable[[], Sequence[str]]
     """What is wrong outside of the loop: the watch, the holder's journal, a port not to be had."""
@@ -87,7 +89,7 @@ class LiveControl:
         self.brought_back = ""
         """How the daemon ended in whose place the holder started this one; empty where none did."""
         self._changes = Changes(daemon, parts.tools)
-        self._operations = Operations(daemon, parts.tools.tail, parts.clock.now)
+        self._operations = Operations(daemon, parts.tools.tail, parts.clock.now, parts.renew_holder)
 
     # --- questions -------------------------------------------------------------------------
 

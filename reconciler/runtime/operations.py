@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from typing import assert_never
 
@@ -12,8 +12,8 @@ from reconciler.model.change import Verb
 from reconciler.model.event import Operation, OperationKind
 from reconciler.model.spec import DesiredState, OnRestart
 from reconciler.model.units import Nanos, ServiceName
-from reconciler.ports import NotFoundError
-from reconciler.runtime import guards
+from reconciler.ports import HostError, NotFoundError
+from reconciler.runtime import detach, guards
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.guards import Services
 from reconciler.runtime.journal import Listener
@@ -23,6 +23,7 @@ from reconciler.runtime.pursuit import TIMED_OUT, Chase, Pursuit, Tail, action_o
 from reconciler.runtime.requests import (
     ApprovePrune,
     OperationRequest,
+    Reexec,
     ReloadServices,
     RestartServices,
     RetryServices,
@@ -31,6 +32,7 @@ from reconciler.runtime.requests import (
     Terms,
 )
 
+FAILED = 4
 FIRST_LOOK_S = 15.0
 """For the first look at manifests and host; what keeps it is told rather than waited for."""
 
@@ -38,7 +40,14 @@ FIRST_LOOK_S = 15.0
 class Operations:
     """Hands operations to the engine and follows what comes of them."""
 
-    def __init__(self, daemon: Daemon, tail: Tail, now: Callable[[], Nanos]) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        tail: Tail,
+        now: Callable[[], Nanos],
+        renew_holder: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._renew_holder = renew_holder
         self._daemon = daemon
         self._tail = tail
         self._now = now
@@ -47,7 +56,7 @@ class Operations:
 
     async def run(self, request: OperationRequest, terms: Terms) -> AsyncIterator[Message]:
         """Carry an operation out. Raises WeaverError where it cannot be done."""
-        if not isinstance(request, Shutdown):
+        if not isinstance(request, Shutdown | Reexec):
             await self._daemon.manifests_read()
         with self._daemon.journal.listen() as listener:
             match request:
@@ -63,6 +72,8 @@ class Operations:
                     told = self._settle(names, terms, listener)
                 case Shutdown():
                     told = self._shut_down(request, terms, listener)
+                case Reexec():
+                    told = self._reexec()
                 case _:
                     assert_never(request)
             async for message in told:
@@ -196,6 +207,20 @@ class Operations:
         for message in self._news(listener):
             yield message
         yield Summary(exit_code=0, text=f"everything is stopped: {_count(running)} ended")
+
+    async def _reexec(self) -> AsyncIterator[Message]:
+        if why := await asyncio.to_thread(detach.cannot_begin):
+            raise HostError(
+                f"cannot replace the daemon: {why}", mend="mend the installation; all goes on"
+            )
+        kept = await self._renew_holder()
+        if kept:
+            yield Problem(title=f"the holder goes on as it is: {kept}", exit_code=FAILED)
+        else:
+            yield Note(text="the holder is replaced")
+        self._daemon.leave(returns=True)
+        code = FAILED if kept else 0
+        yield Summary(exit_code=code, text="the daemon replaces itself; no service is touched")
 
     def _news(self, listener: Listener) -> list[Message]:
         found: list[Message] = []

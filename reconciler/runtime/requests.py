@@ -150,8 +150,13 @@ class Shutdown:
     """Do not wait for stop timeouts."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reexec:
+    """Replace the programs of holder and daemon in place; no service notices."""
+
+
 OperationRequest = (
-    RestartServices | ReloadServices | RetryServices | ApprovePrune | Settle | Shutdown
+    RestartServices | ReloadServices | RetryServices | ApprovePrune | Settle | Shutdown | Reexec
 )
 
 

@@ -303,7 +303,7 @@ def test_the_server_stops_though_somebody_listens_and_waits(tmp_path: Path) -> N
     with serving(tmp_path) as served:
         connection, found = _follow(served, "/v1/events?follow=1&limit=1")
         assert _events(found, 1) == [7]
-    assert found.read().strip() == b""
+    assert found.read().strip() == b": the daemon ends\nretry: 500"
     connection.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,31 +14,28 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import started, surroundings, weaver
+from reconciler import __version__
+from tests.cli.shell import ROOT, started, surroundings, weaver
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real]
 
 SLEEPER = "name: web\ncommand: sleep 1000\nready: {type: delay, delay: 10ms}\n"
 
-NEWER = """
-import sys, reconciler
-reconciler.__version__ = "99.0"
-from reconciler.cli.main import run
-sys.exit(run(["up", "--detach"]))
-"""
+NEWER = "99.0.0"
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """Give a repository with one service; whatever runs of it afterwards is ended."""
-    (tmp_path / "services.d").mkdir()
-    (tmp_path / "services.d" / "web.yaml").write_text(SLEEPER)
-    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=tmp_path, check=True)
+    folder = tmp_path / "home"
+    (folder / "services.d").mkdir(parents=True)
+    (folder / "services.d" / "web.yaml").write_text(SLEEPER)
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     try:
-        yield tmp_path
+        yield folder
     finally:
-        weaver("down", cwd=tmp_path)
+        weaver("down", cwd=folder)
 
 
 def state(home: Path) -> dict[str, Any]:
@@ -68,21 +66,40 @@ def test_a_second_daemon_in_front_is_refused_and_names_the_first(home: Path) -> 
     assert str(state(home)["daemon"]["pid"]) in said.stderr
 
 
-def test_a_newer_version_takes_over_and_the_service_keeps_its_pid(home: Path) -> None:
+def newer(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `weaver` of an installation that is newer than ours."""
+    folder = home.parent / "newer"
+    if not folder.exists():
+        for name in ("reconciler", "schemas"):
+            skipped = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, ignore=skipped)
+        init = folder / "reconciler" / "__init__.py"
+        init.write_text(init.read_text().replace(__version__, NEWER))
+    return weaver(*words, cwd=home, env={"PYTHONPATH": str(folder)})
+
+
+def test_a_newer_version_takes_over_both_in_place_and_the_way_back_is_as_quiet(home: Path) -> None:
     weaver("up", "--detach", cwd=home)
-    before, service = state(home)["daemon"]["pid"], pid(home)
-    said = subprocess.run(
-        [sys.executable, "-c", NEWER],
-        cwd=home,
-        env=surroundings(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    before, service = state(home)["daemon"], pid(home)
+    said = newer(home, "up", "--detach")
     assert said.returncode == 0, said.stderr
     assert "takes over" in said.stderr
-    assert state(home)["daemon"]["pid"] != before
+    after = state(home)["daemon"]
+    assert (after["version"], after["holderPid"]) == (NEWER, before["holderPid"])
+    log = (home / ".weaver" / "holder.log").read_text()
+    assert f"of {home.parent}/newer/reconciler/holder/__main__.py goes on with 1 runs" in log
+    assert pid(home) == service
+    # An older daemon works with the newer holder, and brings its own back in only if asked to.
+    assert weaver("down", "--keep-services", cwd=home).returncode == 0
+    assert weaver("up", "--detach", cwd=home).returncode == 0
+    said = weaver("reexec", cwd=home)
+    assert said.returncode == 0, said.stderr
+    daemon = state(home)["daemon"]
+    assert said.stdout.endswith(
+        f"weaver {__version__} goes on: daemon {daemon['pid']}, holder {before['holderPid']}\n"
+    )
+    log = (home / ".weaver" / "holder.log").read_text()
+    assert log.rstrip().endswith("reconciler/holder/__main__.py goes on with 1 runs")
     assert pid(home) == service
 
 

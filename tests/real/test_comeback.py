@@ -14,7 +14,7 @@ import pytest
 from reconciler.cli.reappearing import listens
 from reconciler.ports import ConflictError
 from reconciler.runtime.home import owner_of
-from tests.real.station import Station, environment_of, is_alive
+from tests.real.station import Station, UnixConnection, environment_of, is_alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -107,6 +107,31 @@ def test_of_several_who_start_one_exactly_one_wins(here: Station) -> None:
     until(lambda: len(daemons(here)) == 1)
     assert daemons(here) == [here.daemon_pid]
     back(here, first)
+    assert here.pids() == before
+
+
+def test_both_programs_are_replaced_in_place_and_nobody_notices(here: Station) -> None:
+    before, daemon = begun(here), here.daemon_pid
+    holder = here.status()["daemon"]["holderPid"]
+    stream = UnixConnection(str(here.paths.socket))
+    stream.request("GET", "/v1/events?follow=1")
+    following = stream.getresponse()
+    said = here.tell("/v1/reexec")
+    assert said[-1]["exitCode"] == 0, said
+    assert b": the daemon replaces itself; connect again\nretry: " in following.read()
+    stream.close()
+    until(lambda: listens(str(here.paths.socket), 1.0))
+    until(lambda: here.is_running("web"))
+    assert here.daemon_pid == daemon
+    assert here.status()["daemon"]["holderPid"] == holder
+    assert "goes on with 2 runs" in here.paths.holder_log.read_text()
+    assert here.pids() == before
+    kinds = [e["kind"] for e in here.events("web")]
+    assert (kinds.count("service.starting"), kinds.count("service.adopted")) == (2, 2)
+    assert here.status()["daemon"]["broughtBack"] is None
+    # It is known as before: killed, it is brought back.
+    os.kill(daemon or 0, signal.SIGKILL)
+    back(here, daemon)
     assert here.pids() == before
 
 

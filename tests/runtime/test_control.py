@@ -172,6 +172,9 @@ def make_desk(texts: tuple[str, ...], paths: StatePaths) -> tuple[Desk, Daemon]:
     async def tail(name: ServiceName) -> tuple[str, ...]:
         return await logbook.tail(name, daemon)
 
+    async def renew_holder() -> str:
+        return ""
+
     around = Surroundings(root=str(paths.root), log_dir=str(paths.logs), base_env={"PATH": "/bin"})
     control = LiveControl(
         daemon,
@@ -190,6 +193,7 @@ def make_desk(texts: tuple[str, ...], paths: StatePaths) -> tuple[Desk, Daemon]:
             ),
             prepare=lambda spec, where, run: launch(spec, where, run, around),
             holder_pid=lambda: 2,
+            renew_holder=renew_holder,
             settings=lambda: [Setting(path="git.autoCommit", value="true", is_default=True)],
             troubles=lambda: ["the watch is blind", ""],
             examine=lambda: [Finding(check="disk", grade=Grade.OK, text="fine")],

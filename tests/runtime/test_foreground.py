@@ -150,7 +150,8 @@ class Asked(Daemon):
     def ask(self, operation: Operation) -> None:
         self.heard.append(operation.kind)
 
-    def leave(self) -> None:
+    def leave(self, *, returns: bool = False) -> None:
+        assert not returns
         self.heard.append("leave")
 
 

@@ -194,6 +194,10 @@ class ShutdownBody(Body, frozen=True, kw_only=True):
     kill: bool = False
 
 
+class ReexecBody(Body, frozen=True, kw_only=True):
+    """Replace the programs of holder and daemon in place."""
+
+
 def decode(body: bytes, kind: Any) -> Any:
     """Read a body as a type (or union of types); what is wrong with it is said with its path."""
     try:
