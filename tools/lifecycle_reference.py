@@ -80,6 +80,9 @@ EVENTS = {
     "service.reloaded": "the signal was delivered",
     "service.reload-failed": "that did not work out; it goes on as it was",
     "service.stopping": "it is asked to end, and why",
+    "service.over-limit": (
+        "it was measured to use more than `maxMemory` or `maxCpu`, which no control group limits"
+    ),
     "service.killed": "it did not end in time, and its tree gets SIGKILL",
     "service.stopped": "nothing of it runs any more, and how it ended",
     "service.completed": "a oneshot exited well",

@@ -26,8 +26,10 @@ from reconciler.model.log import LogLine
 from reconciler.model.observed import Exit, Slot
 from reconciler.model.spec import CatchUp, Need, Overlap, Schedule, ServiceSpec
 from reconciler.model.status import ServiceStatus, SlotStatus
+from reconciler.model.units import amount
 from reconciler.ports import LogEntry
 from reconciler.runtime.control import Scene
+from reconciler.runtime.measuring import in_force
 from reconciler.runtime.reasons import spoken
 
 LABEL_WIDTH = 12
@@ -78,6 +80,10 @@ def _facts(
     yield from _reasons(scene, service)
     if service.spec is not None:
         yield from _wishes(service.spec)
+        if limits := _limits(service.spec, scene):
+            yield "limits", limits
+        if way := scene.ways.get("main"):
+            yield "killed by", way.text if way.version else f"session, group and mark ({way.text})"
     if service.needed_by:
         yield "needed by", listing(service.needed_by)
     for slot in _last_to_end(service.slots):
@@ -121,6 +127,17 @@ def _schedule(schedule: Schedule) -> str:
     overlap = "" if schedule.overlap is Overlap.SKIP else f", overlap: {schedule.overlap}"
     catch_up = "" if schedule.catch_up is CatchUp.NONE else f", catchUp: {schedule.catch_up}"
     return f"{every or schedule.cron}{zone}{overlap}{catch_up}"
+
+
+def _limits(spec: ServiceSpec, scene: Scene) -> str:
+    """Give each limit, and who sees to it."""
+    shown = {
+        "memory": f"maxMemory {amount(spec.max_memory or 0)}",
+        "cpu": f"maxCpu {spec.max_cpu or 0:g}",
+        "pids": f"pidsMax {spec.pids_max}",
+    }
+    keepers = in_force(spec, scene.ways) if scene.ways else []
+    return ", ".join(f"{shown[purpose]} ({keeper})" for purpose, keeper in keepers)
 
 
 def _last_to_end(slots: Sequence[SlotStatus]) -> list[SlotStatus]:

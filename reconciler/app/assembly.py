@@ -22,6 +22,7 @@ from reconciler.adapters.reader import FileReader
 from reconciler.adapters.sqlite.store import SqliteStore
 from reconciler.adapters.timetable import WallTimetable
 from reconciler.adapters.usage.sampler import TreeSampler
+from reconciler.adapters.usage.scale import TreeScale
 from reconciler.adapters.watch import Watch
 from reconciler.api.metrics import Exposition
 from reconciler.api.metrics_own import CountingDecider, Counts
@@ -46,6 +47,7 @@ from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.inquest import Inquest
 from reconciler.runtime.live import LiveControl, Parts
 from reconciler.runtime.logbook import Logbook
+from reconciler.runtime.measuring import Measuring
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.worktree import Worktree
@@ -74,6 +76,7 @@ class Assembly:
     listening: list[str]
     """Where the metrics are on TCP."""
     exposition: Exposition
+    measuring: Measuring
 
     async def close(self, *, in_order: bool) -> None:
         """Let go of everything, in order; what is on its way is finished.
@@ -141,6 +144,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             record_trouble=daemon.journal.trouble,
             record=store.facts(),
             other_troubles=tuple(said for told in troubles if (said := told())),
+            ways=host.ways,
             files_allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         )
 
@@ -164,12 +168,14 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         troubles=lambda: [watch.problem, host.trouble, *(told() for told in troubles)],
         examine=lambda: list(examine(vitals())),
         metrics_listen=lambda: ", ".join(listening),
+        ways=lambda: host.ways,
     )
     control = LiveControl(daemon, parts)
     return Assembly(
         daemon=daemon,
         control=control,
         exposition=Exposition(control, counts),
+        measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,
         store=store,
         repository=repository,

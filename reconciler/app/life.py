@@ -116,6 +116,7 @@ class Life:
         self._begin(parts.logbook.keep(parts.daemon), self._endless)
         self._begin(self._follow_settings(), self._endless)
         self._begin(keep_small(), self._endless)
+        self._begin(parts.measuring.run(), self._endless)
         self._begin(self._tell_of_return(), self._endless)
         if self._show is not None:
             onlooker = Onlooker(parts.daemon, parts.control, self._show)

@@ -20,6 +20,10 @@ BUSY_RETRY = seconds(1)
 UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before we look and perhaps send it again."""
 DEFAULT_READINESS = Readiness()
+SHORT_RETRY = seconds(10)
+"""After a start for which the host had too little memory."""
+AUTOMATIC = ("crash", "memory")
+"""Causes of a start that nobody asked for."""
 
 
 def spawned(ledger: Ledger, event: Spawned) -> None:
@@ -50,6 +54,8 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             cause="",
             probe_said="",
             reloading=None,
+            over="",
+            outgrown="",
         )
     )
     # Its time begins when we hear of it: the host may have slept since it was started.
@@ -62,7 +68,7 @@ def begun(record: SlotRecord, process: Process) -> SlotMemory:
     is_first = record.cause == "start" or (not record.cause and memory.newest == 0)
     return replace(
         memory,
-        restarts=memory.restarts + (1 if record.cause == "crash" else 0),
+        restarts=memory.restarts + (1 if record.cause in AUTOMATIC else 0),
         last_restart=memory.last_restart if is_first else process.started,
         tried=process.digest,
         done=None,
@@ -140,6 +146,9 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     if event.is_busy:
         _wait_for_room(ledger, record, event.because)
         return
+    if event.is_short:
+        _wait_for_memory(ledger, record, event.because)
+        return
     trouble = one_more_failure(ledger, record, event.because, uptime=Nanos(0))
     # The end of any process that was there before is old news by now.
     newest = max(record.memory.newest, record.since)
@@ -160,6 +169,14 @@ def _wait_for_room(ledger: Ledger, record: SlotRecord, because: str) -> None:
     memory = replace(record.memory, trouble=trouble)
     ledger.move(replace(record, memory=memory), Signal.REFUSED, because)
     ledger.look_again = True
+
+
+def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
+    """Try again later to start what may use more memory than the host has."""
+    retry_at = Nanos(ledger.now + SHORT_RETRY)
+    trouble = replace(record.memory.trouble, retry_at=retry_at)
+    memory = replace(record.memory, trouble=trouble)
+    ledger.move(replace(record, memory=memory, short=because), Signal.REFUSED, because)
 
 
 def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:

@@ -11,7 +11,7 @@ from reconciler.model.event import Exited, TreeEmptied
 from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.record import SlotRecord, Trouble
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Nanos, RunId
+from reconciler.model.units import Nanos, RunId, amount
 
 _FOUND_AGAIN = {
     State.STARTING: Signal.FOUND_STARTING,
@@ -88,6 +88,9 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     """Note the end of a slot's main process, and judge it unless we asked for it."""
     process = record.process
     assert process is not None
+    spec = ledger.spec(record.memory.slot.service)
+    if end.oom and not end.note and spec is not None and spec.max_memory is not None:
+        end = replace(end, note=f"maxMemory {amount(spec.max_memory)}")
     memory = replace(record.memory, last_exit=end, exited=process.run)
     is_known = record.memory.exited == process.run
     record = replace(
@@ -160,6 +163,8 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         process=None,
         pending=None,
         deadline=None,
+        over="",
+        outgrown="",
         swept=False,
         killed=False,
         after_stop=State.STOPPED,
@@ -179,7 +184,13 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
 
 def _how(process: Process, end: Exit) -> Data:
     """Give how a process ended, as the data of an event."""
-    return {"code": end.code, "signal": end.signal, "pid": process.id.pid, "run": process.run}
+    how: Data = {
+        "code": end.code,
+        "signal": end.signal,
+        "pid": process.id.pid,
+        "run": process.run,
+    }
+    return {**how, "oom": True} if end.oom else how
 
 
 def one_more_failure(ledger: Ledger, record: SlotRecord, because: str, uptime: Nanos) -> Trouble:

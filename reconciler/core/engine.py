@@ -16,6 +16,7 @@ from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.issuing import issue
 from reconciler.core.judge import Fault, judge, without_faults
 from reconciler.core.ledger import Ledger
+from reconciler.core.limits import measured
 from reconciler.core.looking import claim, has_heard_all, host_looked, host_lost, look_is_due
 from reconciler.core.missing import tell_of_needs
 from reconciler.core.passing import let_time_pass, make_up_for_sleep, next_wake
@@ -35,6 +36,7 @@ from reconciler.model.event import (
     LookAtHost,
     ManifestsHeld,
     ManifestsRead,
+    Measured,
     ProbeAnswered,
     SignalAnswered,
     Spawned,
@@ -143,6 +145,8 @@ class Engine:
                 signal_answered(ledger, event)
             case ProbeAnswered():
                 probe_answered(ledger, event)
+            case Measured():
+                measured(ledger, event)
             case TimeTold():
                 time_told(ledger, event)
             case Asked():

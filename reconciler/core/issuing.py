@@ -58,7 +58,7 @@ def _spawn(ledger: Ledger, action: Start) -> None:
         memory = replace(memory, tried=spec.digest, trouble=Trouble(), restarts=0)
     memory = replace(memory, loaded=at_start(spec))
     started = replace(
-        record, memory=memory, pending=ledger.pending(serial), touched=serial, cause=cause
+        record, memory=memory, pending=ledger.pending(serial), touched=serial, cause=cause, short=""
     )
     ledger.move(started, Sign.START, action.because, {"cause": cause})
     ledger.commands.append(
@@ -75,7 +75,9 @@ def _cause(ledger: Ledger, spec: ServiceSpec, record: SlotRecord) -> str:
         return "start"
     if memory.tried != spec.digest:
         return "change"
-    return "crash" if record.state is State.CRASHED and memory.trouble.failures else "manual"
+    if record.state is not State.CRASHED or not memory.trouble.failures:
+        return "manual"
+    return "memory" if memory.last_exit is not None and memory.last_exit.oom else "crash"
 
 
 def _cause_of_run(ledger: Ledger, spec: ServiceSpec, record: SlotRecord) -> str:
@@ -100,8 +102,10 @@ def _restart(ledger: Ledger, action: Restart) -> None:
     asked = (memory.restart_before if memory else None) or Nanos(0)
     if memory is not None and process.digest != memory.spec.digest:
         cause = "change"
+    elif process.started < asked:
+        cause = "manual"
     else:
-        cause = "manual" if process.started < asked else "dependency"
+        cause = "memory" if record.outgrown else "dependency"
     if memory is not None and memory.spec.schedule is not None and _is_owed(memory):
         cause = "schedule"
     ledger.put(replace(record, cause=cause))

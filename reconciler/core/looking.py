@@ -287,6 +287,8 @@ def _taken_over(record: SlotRecord, process: Process) -> SlotRecord:
         cause="",
         swept=False,
         killed=False,
+        over="",
+        outgrown="",
     )
 
 

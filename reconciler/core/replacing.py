@@ -52,7 +52,7 @@ def _reasons(
     reasons = []
     for record in board.wanted_records(wish):
         process = _replaceable(board, record)
-        because = process and _why(board, wish, process, found)
+        because = process and (_why(board, wish, process, found) or record.outgrown)
         if because:
             reasons.append((record.memory.slot.index, because))
     return reasons

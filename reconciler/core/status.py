@@ -34,6 +34,7 @@ _TELLING = (
     HoldCode.GAVE_UP,
     HoldCode.UNKILLABLE,
     HoldCode.BACKING_OFF,
+    HoldCode.MEMORY_SHORT,
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.RELOAD_FAILED,
     HoldCode.STOPPING,
@@ -343,7 +344,7 @@ def _doing(record: SlotRecord) -> str:
         case State.STOPPING:
             return record.reason
         case _:
-            return left_behind(record) or in_words(record)
+            return left_behind(record) or record.over or in_words(record)
 
 
 def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:

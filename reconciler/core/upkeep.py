@@ -294,6 +294,14 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     is_early = trouble.retry_at is not None and trouble.retry_at > board.situation.now
     if not is_early or memory.tried != spec.digest:
         return None
+    if record.short:
+        return Hold(
+            service=wish.name,
+            slot=slot,
+            code=HoldCode.MEMORY_SHORT,
+            because=record.short,
+            until=trouble.retry_at,
+        )
     count = f"failure {trouble.failures}, " if trouble.failures else ""
     return Hold(
         service=wish.name,
@@ -367,6 +375,8 @@ def _why_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) 
         return f"needs {' and '.join(restarted)}, which restarted (onRestart: restart)"
     if record.cause == "manual":
         return "a start was asked for"
+    if record.cause == "memory":
+        return "it used more than its maxMemory"
     # Its failures count no more, since a new version came into force.
     is_forgiven = record.state is State.CRASHED
     return "its manifest changed" if is_forgiven or record.cause == "change" else _why_runs(wish)

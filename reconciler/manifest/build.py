@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from reconciler.manifest import durations, rlimits, sizes
@@ -15,6 +16,7 @@ from reconciler.model.spec import (
     DesiredState,
     HttpTarget,
     LogRotation,
+    MemoryAction,
     Need,
     OnRestart,
     Overlap,
@@ -51,14 +53,16 @@ _TEXTS = {
     "errorFile": "error_file",
     "logLevel": "log_level",
     "instances": "instances",
+    "pidsMax": "pids_max",
     "stopSignal": "stop_signal",
 }
 """Keys whose value is taken as it is."""
 _SPANS = {"startTimeout": "start_timeout", "stopTimeout": "stop_timeout"}
-_CHOICES: Mapping[str, type[DesiredState | ServiceType | RestartPolicy]] = {
-    "state": DesiredState,
-    "type": ServiceType,
-    "restart": RestartPolicy,
+_CHOICES: Mapping[str, tuple[str, type[StrEnum]]] = {
+    "state": ("state", DesiredState),
+    "type": ("type", ServiceType),
+    "restart": ("restart", RestartPolicy),
+    "memoryAction": ("memory_action", MemoryAction),
 }
 
 
@@ -68,7 +72,7 @@ def build(document: Document) -> ServiceSpec:
         field: document[key] for key, field in _TEXTS.items() if key in document
     }
     fields |= {f: durations.read(document[key]) for key, f in _SPANS.items() if key in document}
-    fields |= {key: kind(document[key]) for key, kind in _CHOICES.items() if key in document}
+    fields |= {f: kind(document[key]) for key, (f, kind) in _CHOICES.items() if key in document}
     fields |= {f: make(document[key]) for key, (f, make) in _MADE.items() if key in document}
     return ServiceSpec(
         name=ServiceName(document["name"]),
@@ -82,6 +86,11 @@ def build(document: Document) -> ServiceSpec:
         needs=_needs(document.get("dependsOn", ())),
         **fields,
     )
+
+
+def _cores(value: float | str) -> float:
+    """Give the cores of `0.5` or `50%`."""
+    return float(value.rstrip("%")) / 100 if isinstance(value, str) else float(value)
 
 
 def _command(document: Document) -> tuple[str, ...]:
@@ -171,6 +180,8 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "umask": ("umask", lambda mask: int(mask, 8)),
     "limits": ("limits", _limits),
     "successExitCodes": ("success_exit_codes", lambda codes: tuple(sorted(codes))),
+    "maxMemory": ("max_memory", sizes.read),
+    "maxCpu": ("max_cpu", _cores),
     "logRotation": ("log_rotation", rotation),
     "schedule": ("schedule", _schedule),
     "ready": ("ready", _readiness),

@@ -108,6 +108,10 @@ def _single(field: str, value: Any) -> str:
         return durations.write(Nanos(value))
     if field == "umask":
         return f"{value:03o}"
+    if field == "max_memory":
+        return sizes.write(value)
+    if field == "max_cpu":
+        return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

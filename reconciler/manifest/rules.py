@@ -136,7 +136,8 @@ def _only_with(
 
 def _only_beside(path: Path, key: str, found: Document, inner: Schema) -> Iterator[Fault]:
     other = inner.get("x-only-beside")
-    if other is not None and found[key] and other not in found:
+    is_plain = found[key] in (None, inner.get("default"))
+    if other is not None and not is_plain and other not in found:
         message = f"`{key}` does nothing without `{other}`"
         mend = f"add `{other}:`, or remove it"
         yield Fault((*path, key), Code.NO_EFFECT, message, mend, at_key=True)

@@ -64,6 +64,8 @@ class SpawnFailed:
     because: str
     is_busy: bool = False
     """The holder refused: the slot's former tree still lives. Look again, count no failure."""
+    is_short: bool = False
+    """The host has not as much memory as the service may use. Wait, count no failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,18 @@ class TimeTold:
     """Why nothing of this can be told: no such time zone on this host."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a run's tree was measured to use, where nothing but measuring limits it."""
+
+    slot: Slot
+    run: RunId
+    memory: int | None = None
+    """Bytes; None: that is not what it was measured for."""
+    cpu: float | None = None
+    """Cores."""
+
+
 class OperationKind(StrEnum):
     """What people ask of the engine that is no change of a manifest."""
 
@@ -170,6 +184,7 @@ Event = (
     | ProbeAnswered
     | TimeTold
     | Asked
+    | Measured
 )
 
 # --- commands: what the runtime is told to perform -------------------------------------------

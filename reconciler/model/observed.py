@@ -65,9 +65,14 @@ class Exit:
     unknown: bool = False
     note: str = ""
     """What was found out about it: `port 8080 is in use by nginx (pid 12)`."""
+    oom: bool = False
+    """Whether the kernel killed it for want of memory."""
 
     def __str__(self) -> str:
         note = f": {self.note}" if self.note else ""
+        if self.oom:
+            limit = f" ({self.note})" if self.note else ""
+            return f"killed by the kernel: out of memory{limit}"
         if self.signal is not None:
             core = " (core dumped)" if self.core else ""
             return f"killed by {self.signal}{core}{note}"

@@ -101,6 +101,7 @@ class HoldCode(StrEnum):
     """Why nothing is done, as a stable word for scripts (`reasonCode`)."""
 
     BACKING_OFF = "BackingOff"
+    MEMORY_SHORT = "MemoryShort"
     GAVE_UP = "GaveUp"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     INVALID_MANIFEST = "InvalidManifest"

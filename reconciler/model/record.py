@@ -116,6 +116,12 @@ class SlotRecord:
     """The state in which the host was lost from sight, while the slot is unknown for that."""
     reason: str = ""
     """Why the slot is in its state, in words for people."""
+    short: str = ""
+    """What the host lacks for a start: `needs 512M, 300M available`."""
+    over: str = ""
+    """What its process was measured to use too much of."""
+    outgrown: str = ""
+    """Why its process must be replaced: it uses too much memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

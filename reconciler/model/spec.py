@@ -74,6 +74,13 @@ class ReadyType(StrEnum):
     COMMAND = "command"
 
 
+class MemoryAction(StrEnum):
+    """What is done about a service that uses more than its `maxMemory`."""
+
+    RESTART = "restart"
+    ALERT = "alert"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     """One dependency of a service (`dependsOn`)."""
@@ -267,6 +274,14 @@ class ServiceSpec:
     def has_account(self) -> bool:
         """Tell whether it says who it runs as."""
         return bool(self.user or self.group or self.supplementary_groups)
+
+    max_memory: int | None = None
+    """Bytes that the whole tree may use."""
+    max_cpu: float | None = None
+    """Cores that it may use, 0.5 for half of one."""
+    pids_max: int | None = None
+    """Processes and threads that it may have."""
+    memory_action: MemoryAction = MemoryAction.RESTART
 
     @property
     def is_oneshot(self) -> bool:

@@ -38,6 +38,16 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Which control groups of the host serve a purpose: killing, or limiting one resource."""
+
+    version: int
+    """0: none do."""
+    text: str
+    """`cgroup v2`, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotStatus:
     """One slot as shown."""
 

@@ -78,3 +78,16 @@ def _numbers(version: str) -> tuple[int, ...]:
     """Give the numbers of a version; none where it is no version."""
     parts = version.split(".")
     return tuple(int(part) for part in parts) if all(map(str.isdigit, parts)) else ()
+
+
+def amount(size: int) -> str:
+    """Give bytes as people read them, in units of 1024.
+
+    >>> amount(512 << 20), amount(1536 << 20), amount(300_000_000), amount(900)
+    ('512M', '1.5G', '286M', '900')
+    """
+    for unit, one in (("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
+        if size >= one:
+            count = size / one
+            return f"{count:.0f}{unit}" if count >= 100 else f"{count:.3g}{unit}"
+    return str(size)

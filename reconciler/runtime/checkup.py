@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.plan import HoldCode
-from reconciler.model.status import Picture
+from reconciler.model.status import Picture, Way
 from reconciler.runtime.control import Finding, Grade
 
 FILES_A_SERVICE = 8
@@ -30,6 +30,8 @@ class Vitals:
     """A sentence for each aspect of the record."""
     other_troubles: tuple[str, ...] = ()
     files_allowed: int = 0
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    """Which control groups runs are killed (`main`) and limited by."""
 
 
 def examine(vitals: Vitals) -> Iterator[Finding]:
@@ -41,6 +43,7 @@ def examine(vitals: Vitals) -> Iterator[Finding]:
     yield from _manifests(vitals.picture)
     yield from _services(vitals.picture)
     yield _files(vitals)
+    yield from _control_groups(vitals)
     for trouble in vitals.other_troubles:
         yield Finding(check="daemon", grade=Grade.PROBLEM, text=trouble)
 
@@ -133,6 +136,39 @@ def _files(vitals: Vitals) -> Finding:
             mend="raise the hard limit: ulimit -Hn",
         )
     return Finding(check="open files", grade=Grade.OK, text=f"{vitals.files_allowed} are allowed")
+
+
+_WITHOUT = {
+    "main": ("stopping", "found by session, group and mark"),
+    "memory": ("maxMemory", "measured every few seconds"),
+    "cpu": ("maxCpu", "measured, and only told"),
+    "pids": ("pidsMax", "not in force"),
+}
+
+
+def _control_groups(vitals: Vitals) -> Iterator[Finding]:
+    """Say by what services are stopped and limited; a limit that is wanted and not kept is told."""
+    for purpose, (check, without) in _WITHOUT.items():
+        way = vitals.ways.get(purpose)
+        if way is None:
+            continue
+        if way.version:
+            yield Finding(check=check, grade=Grade.OK, text=f"by {way.text}")
+            continue
+        is_missed = purpose == "pids" and _wants_pids(vitals.picture)
+        yield Finding(
+            check=check,
+            grade=Grade.WARNING if is_missed else Grade.OK,
+            text=f"{without}: {way.text}",
+            mend="run it as root, or in a unit of its own with Delegate=yes" if is_missed else "",
+        )
+
+
+def _wants_pids(picture: Picture) -> bool:
+    return any(
+        status.spec is not None and status.spec.pids_max is not None
+        for status in picture.services.values()
+    )
 
 
 def _count(number: int, what: str) -> str:

@@ -16,7 +16,7 @@ from typing import Protocol
 from reconciler.core.launch import Account, Identity
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import Slot
-from reconciler.model.status import Picture
+from reconciler.model.status import Picture, Way
 from reconciler.model.units import SECOND, Nanos, ServiceName
 from reconciler.ports import EventRecord, LogEntry, TransitionRecord, Usage
 from reconciler.runtime.messages import Message, Preview
@@ -61,6 +61,8 @@ class Scene:
     daemon: DaemonFacts
     wall: float
     """The wall clock at `picture.now`, seconds since 1970."""
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    """Which control groups runs are killed (`main`) and limited by; empty while nobody knows."""
 
     def wall_at(self, at: Nanos) -> float:
         """Give the wall clock of a point of boot time."""

@@ -13,7 +13,7 @@ from reconciler.core.launch import Account, Launch
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import ProcessId, Slot
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.status import Picture, ServiceStatus
+from reconciler.model.status import Picture, ServiceStatus, Way
 from reconciler.model.units import RunId, ServiceName, in_seconds
 from reconciler.ports import (
     Clock,
@@ -77,6 +77,8 @@ class Parts:
     examine: Callable[[], Sequence[Finding]]
     """Looks for what is wrong with the set-up."""
     metrics_listen: Callable[[], str]
+    ways: Callable[[], Mapping[str, Way]]
+    """What control groups serve for, as the holder told."""
 
 
 class LiveControl:
@@ -104,6 +106,7 @@ class LiveControl:
             usage=await self._usage(picture),
             daemon=self._facts(),
             wall=self._parts.clock.wall(),
+            ways=self._parts.ways(),
         )
 
     async def preview(self) -> Preview:

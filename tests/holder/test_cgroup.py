@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -274,3 +275,109 @@ def test_the_holder_tells_what_is_in_force(rig: Rig) -> None:
     assert rig.setting == AS_IT_IS
     assert shown["main"]["version"] == (2 if has_v2() else 0)
     assert {*shown} == {"main", "memory", "cpu", "pids"}
+
+
+# --- limits ---
+
+EAT = "import sys, time; x = bytearray(64 << 20); print('ate', flush=True); time.sleep(1000)"
+
+
+def limited(rig: Rig, purpose: str) -> bool:
+    """Tell whether this host has a controller for us; without one the limit is not the holder's."""
+    return bool(rig.connect()["cgroups"][purpose]["version"])
+
+
+def test_who_uses_more_than_its_memory_is_killed_and_it_is_told_by_whom(rig: Rig) -> None:
+    if not limited(rig, "memory"):
+        pytest.skip("no memory controller for us")
+    greedy = rig.spawn("web-0", sys.executable, "-c", EAT, resources={"memory": 16 << 20})
+    told = rig.wait_for("exited", greedy)
+    assert (told["signal"], told["oom"]) == (signal.SIGKILL, True)
+    rig.wait_for("empty", greedy)
+    modest = rig.spawn("web-0", sys.executable, "-c", EAT, resources={"memory": 512 << 20})
+    until(lambda: "ate" in modest.output)
+    rig.signal(modest, signal.SIGKILL)
+    assert "oom" not in rig.wait_for("exited", modest)
+    rig.restart_holder()
+    assert rig.runs()[greedy.run]["exit"]["oom"], "and it is on record"
+
+
+def test_a_fork_bomb_is_held_by_pids_max_and_killed_whole(rig: Rig) -> None:
+    if not limited(rig, "pids"):
+        pytest.skip("no pids controller for us")
+    bomb = "echo up; for n in $(seq 500); do setsid env -i sleep 1000 & done 2>/dev/null; wait"
+    started = rig.spawn("web-0", "/bin/sh", "-c", bomb, resources={"pids": 40})
+    other = rig.spawn("web-1", "true")
+    rig.wait_for("empty", other)
+    leaf = own_groups()["pids"] if "pids" in own_groups() else own_groups()[UNIFIED]
+    (group,) = Path(leaf).glob(f"weaver-*/web-0.{started.run}")
+    until(lambda: "max 0" not in (group / "pids.events").read_text(), message="the limit to bite")
+    assert int((group / "pids.current").read_text()) <= 40
+    rig.signal(started, signal.SIGKILL, "tree")
+    rig.wait_for("empty", started)
+    until(lambda: not group.exists() or not (group / "cgroup.procs").read_text())
+
+
+def test_a_storm_of_short_children_costs_no_slot_and_leaves_no_zombie(rig: Rig) -> None:
+    storm = "n=0; while [ $n -lt 2000 ]; do (true &) ; n=$((n+1)); done; echo up; exec sleep 1000"
+    started = rig.spawn("web-0", "/bin/sh", "-c", storm)
+    until(lambda: "up" in started.output, seconds=30)
+    until(lambda: (tree.children() is not None) and len(orphans(rig.holder_pid)) == 1)
+    assert rig.runs()[started.run]["exit"] is None
+    rig.signal(started, signal.SIGKILL, "tree")
+    rig.wait_for("empty", started)
+
+
+def orphans(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_a_share_of_a_core_is_a_quota(rig: Rig) -> None:
+    if not limited(rig, "cpu"):
+        pytest.skip("no cpu controller for us")
+    started = rig.spawn("web-0", "sleep", "1000", resources={"cpu": 0.5})
+    own = own_groups()
+    (group,) = Path(own.get("cpu", own[UNIFIED])).glob(f"weaver-*/web-0.{started.run}")
+    if "cpu" in own:
+        quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+    else:
+        quota, period = (group / "cpu.max").read_text().split()
+    assert int(quota) / int(period) == 0.5
+    assert str(started.pid) in (group / "cgroup.procs").read_text().split()
+
+
+def test_a_limit_that_the_kernel_refuses_is_a_start_that_failed(rig: Rig) -> None:
+    if not limited(rig, "pids"):
+        pytest.skip("no pids controller for us")
+    refused = rig.try_spawn("web-0", ["true"], resources={"pids": -7})["error"]
+    assert refused["step"] == "cgroup"
+    assert "pids.max" in refused["text"]
+    assert rig.spawn("web-0", "true").pid
+
+
+def test_controllers_of_version_2_are_handed_on_to_leaves(tmp_path: Path) -> None:
+    """On files that stand for control groups: here no controller may be of version 2."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (tmp_path / "mountinfo").write_text(mount("/", own, "cgroup2") + "\n")
+    (tmp_path / "cgroup").write_text("0::/\n")
+    base = own / "weaver-test"
+    base.mkdir()
+    for group in (own, base):
+        (group / "cgroup.procs").write_text("")
+        (group / "cgroup.subtree_control").write_text("")
+    (own / "cgroup.controllers").write_text("cpuset cpu memory pids\n")
+    groups = Cgroups("weaver-test", str(tmp_path))
+    assert (own / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
+    assert (base / "cgroup.subtree_control").read_text() == "+memory +cpu +pids"
+    assert {shown["text"] for shown in groups.shown().values()} == {"cgroup v2"}
+    leaves = groups.plan("web-0.r", {"memory": 1 << 20, "cpu": 1.5, "pids": 7})
+    assert leaves == {MAIN: str(base / "web-0.r")}
+    (base / "web-0.r").mkdir()
+    for name in ("memory.max", "cpu.max", "pids.max"):
+        (base / "web-0.r" / name).write_text("")
+    groups.make(leaves, {"memory": 1 << 20, "cpu": 1.5, "pids": 7})
+    written = [(base / "web-0.r" / f"{name}.max").read_text() for name in ("memory", "cpu", "pids")]
+    assert written == ["1048576", "150000 100000", "7"]
+    (base / "web-0.r" / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
+    assert cgroup.oom_kills(leaves) == 2

@@ -198,6 +198,7 @@ def make_desk(texts: tuple[str, ...], paths: StatePaths) -> tuple[Desk, Daemon]:
             troubles=lambda: ["the watch is blind", ""],
             examine=lambda: [Finding(check="disk", grade=Grade.OK, text="fine")],
             metrics_listen=lambda: "",
+            ways=dict,
         ),
     )
     desk = Desk(

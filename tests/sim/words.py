@@ -16,6 +16,7 @@ from reconciler.model.event import (
     LookAtHost,
     ManifestsHeld,
     ManifestsRead,
+    Measured,
     NextTime,
     Probe,
     ProbeAnswered,
@@ -28,7 +29,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Process
-from reconciler.model.units import Nanos, in_seconds
+from reconciler.model.units import Nanos, amount, in_seconds
 
 _SILENT = {
     "service.reloading",
@@ -74,8 +75,8 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"host lost: {why}"
         case Spawned(process=process):
             return f"spawned {_process(process)}"
-        case SpawnFailed(slot=slot, because=why, is_busy=busy):
-            return f"{'busy' if busy else 'cannot start'} {slot}: {why}"
+        case SpawnFailed(slot=slot, because=why, is_busy=busy, is_short=short):
+            return f"{'busy' if busy else 'no room for' if short else 'cannot start'} {slot}: {why}"
         case Exited(run=run, slot=slot, exit=end):
             return f"{slot} ({run}) {end}"
         case TreeEmptied(run=run, slot=slot):
@@ -87,6 +88,10 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
         case TimeTold(service=name, passed=passed, label=label, problem=problem):
             said = problem or (f"{passed} passed, the last {label}" if passed else "none passed")
             return f"times of {name}: {said}"
+        case Measured(slot=slot, memory=memory, cpu=cpu):
+            used = [f"{amount(memory)}"] if memory is not None else []
+            used += [f"{cpu:g} cores"] if cpu is not None else []
+            return f"{slot} uses {', '.join(used)}"
         case Asked(operation=operation):
             return f"asked: {operation.kind} {' '.join(operation.services)}".rstrip()
         case _:

@@ -7,13 +7,14 @@ import errno
 import functools
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler.adapters.native.command import not_found
 from reconciler.adapters.native.link import LinkLost, Message
+from reconciler.adapters.native.resources import resources, shortage
 from reconciler.adapters.native.session import Session, Tell
 from reconciler.adapters.native.translate import (
     holder_slot,
@@ -39,6 +40,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.observed import Look, Slot
 from reconciler.model.spec import ServiceSpec
+from reconciler.model.status import Way
 from reconciler.model.units import RunId
 from reconciler.ports import HostError, WeaverError
 
@@ -78,6 +80,11 @@ class NativeHost:
     def trouble(self) -> str:
         """Say what keeps the holder from writing its journal; empty when nothing does."""
         return self._session.trouble
+
+    @property
+    def ways(self) -> Mapping[str, Way]:
+        """Tell by which control groups runs are killed (`main`) and limited, as far as is known."""
+        return self._session.ways
 
     async def warm(self) -> None:
         """Have a holder at hand for `open`, which tells of it if there is no way."""
@@ -132,6 +139,8 @@ class NativeHost:
         run = RunId(secrets.token_hex(8))
         slot = command.slot
         failed = functools.partial(SpawnFailed, serial=command.serial, slot=slot)
+        if command.errand is None and (lack := shortage(command.spec)):
+            return failed(step="memory", errno=errno.ENOMEM, because=lack, is_short=True)
         try:
             async with self._turn:
                 order = _order(await self._prepared(command, run), command, run)
@@ -226,6 +235,7 @@ async def _refused(failed: SpawnFailed, order: Message) -> SpawnFailed:
 def _order(launch: Launch, command: Spawn, run: RunId) -> Message:
     place = command.errand.place if command.errand is not None else 0
     return {
+        "resources": resources(command.spec) if command.errand is None else {},
         "slot": holder_slot(command.slot, command.role),
         "run": run,
         "argv": list(launch.argv),

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,18 @@ from reconciler.adapters.native.start import (
     reach_holder,
     say_goodbye,
 )
-from reconciler.adapters.native.translate import exit_of, holder_slot, process_of, tag_of
+from reconciler.adapters.native.translate import (
+    exit_of,
+    holder_slot,
+    process_of,
+    tag_of,
+    ways_of,
+)
 from reconciler.adapters.native.witness import Witness
 from reconciler.holder import wire
 from reconciler.model.event import Event, Exited, HostLost, TreeEmptied
 from reconciler.model.observed import Process
+from reconciler.model.status import Way
 from reconciler.model.units import RunId, is_older
 from reconciler.ports import HostError
 
@@ -55,6 +62,8 @@ class Session:
         self.holder_version = ""
         self.problem = ""
         """Why there is no connection, where that is known."""
+        self.ways: Mapping[str, Way] = {}
+        """What control groups serve for, as the holder told."""
         self._directory = directory
         self._state = state
         self._tell: Tell = _nobody
@@ -224,6 +233,7 @@ class Session:
             raise HostError(f"cannot use the holder of {self._directory}: {why}")
         self.boot, self.holder_pid = hello["boot"], hello["pid"]
         self.holder_version, self.can = hello["version"], frozenset(hello.get("can", ()))
+        self.ways = ways_of(hello)
         self.revived = self.revived or hello.get("revived", "")
         if is_older(self.holder_version, __version__):
             await self._renew(link)

@@ -9,6 +9,7 @@ from reconciler.core.launch import Identity
 from reconciler.model.event import SpawnFailed
 from reconciler.model.observed import Exit, Process, ProcessId, Role, Slot
 from reconciler.model.spec import DEFAULT_UMASK
+from reconciler.model.status import Way
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
 
 Message = dict[str, Any]
@@ -46,6 +47,12 @@ def process_of(run: Message, boot: str) -> Process:
     )
 
 
+def ways_of(hello: Message) -> dict[str, Way]:
+    """Give what control groups serve for; a holder of an earlier version says nothing of them."""
+    told = hello.get("cgroups", {})
+    return {purpose: Way(version=way["version"], text=way["text"]) for purpose, way in told.items()}
+
+
 def exit_of(verdict: Message) -> Exit:
     """Give the end of a main process as the holder tells it."""
     number = verdict["signal"]
@@ -55,6 +62,7 @@ def exit_of(verdict: Message) -> Exit:
         signal=None if number is None else signal_name(number),
         core=verdict["core"],
         unknown=verdict["unknown"],
+        oom=verdict.get("oom", False),
     )
 
 

@@ -34,6 +34,8 @@ class ExitKeys(Wire, frozen=True, kw_only=True):
     at: str
     unknown: bool | UnsetType = UNSET
     """Only, and true, where nobody could see how it ended."""
+    oom: bool | UnsetType = UNSET
+    """Only, and true, where the kernel killed it for want of memory."""
 
 
 class InstanceKeys(Wire, frozen=True, kw_only=True):
@@ -247,6 +249,7 @@ def _exit(ended: Exit, scene: Scene) -> ExitKeys:
         signal=ended.signal,
         at=timestamp(scene.wall_at(ended.at)),
         unknown=True if ended.unknown else UNSET,
+        oom=True if ended.oom else UNSET,
     )
 
 
