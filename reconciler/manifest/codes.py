@@ -57,6 +57,7 @@ class Code(StrEnum):
     SIZE = "W215", "a size that cannot be read"
     LIMIT = "W216", "a limit that cannot be used"
     SCHEDULE = "W217", "a cron expression or a time zone that cannot be used"
+    LOG_AMONG_MANIFESTS = "W218", "a log file in services.d (warning)"
 
     UNKNOWN_NEED = "W301", "a need that no manifest defines"
     NEEDS_ITSELF = "W302", "a service that needs itself"

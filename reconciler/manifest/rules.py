@@ -250,6 +250,10 @@ def _limits(limits: Document) -> Iterator[Fault]:
 
 def _shared_log(key: str, document: Document) -> Iterator[Fault]:
     log = document.get(key) or "${instance}"
+    if log.removeprefix("./").startswith("services.d/"):
+        message = f"`{key}` is in the folder of manifests: each line counts as a change of them"
+        mend = "put logs elsewhere: `logs/...`"
+        yield Fault((key,), Code.LOG_AMONG_MANIFESTS, message, mend, is_warning=True)
     count = document.get("instances") or 1
     if count > 1 and not words.has_placeholder(log, "instance"):
         message = f"{count} instances append to one `{key}`"

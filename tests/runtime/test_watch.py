@@ -13,6 +13,7 @@ import pytest
 
 from reconciler.adapters import watch
 from reconciler.adapters.watch import Watch
+from reconciler.adapters.watch.folders import Folders
 
 pytestmark = pytest.mark.real
 
@@ -162,6 +163,31 @@ def test_logs_and_other_files_of_the_repository_do_not_matter(root: Path) -> Non
                 log.flush()
         save(root / "README.md")
         assert await seen.stays()
+
+    watching(root, story)
+
+
+def test_a_flood_into_a_log_beside_the_settings_is_not_heard(root: Path) -> None:
+    """A test of the kernel's side: not one event is made, so none is filtered either."""
+    folders = Folders([root])
+    with (root / "app.log").open("a") as log:
+        assert folders.happened() == {root / "app.log"}
+        for _line in range(1000):
+            log.write("a line\n")
+            log.flush()
+        assert folders.happened() == set()
+    assert folders.happened() == {root / "app.log"}
+    folders.close()
+
+
+def test_when_the_kernel_loses_file_events_everything_is_read_anew(root: Path) -> None:
+    """R9: more files come and go than it keeps events of."""
+
+    async def story(seen: Seen, _: Watch) -> None:
+        await seen.reaches(0)
+        for number in range(12_000):
+            (root / f"{number}.log").touch()
+        await seen.reaches(1)
 
     watching(root, story)
 

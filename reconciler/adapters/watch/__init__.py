@@ -7,12 +7,13 @@ names in it that matter, so that services which log below it cost nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import Change, awatch
 
+from reconciler.adapters.watch.folders import Folders
 from reconciler.manifest.naming import is_passing
 
 SLOW_LOOK_S = 30.0
@@ -20,7 +21,7 @@ BLIND_LOOK_S = 2.0
 """Between looks while file events cannot be had: the user's inotify watches are used up."""
 FILES_STEP_MS = 50
 """A change is told after two steps without another one."""
-FOLDERS_STEP_MS = 200
+FOLDERS_STEP_S = 0.2
 LONGEST_BURST_MS = 400
 """A burst without such a pause is told in pieces of this length."""
 
@@ -116,55 +117,52 @@ class Watch:
 
     async def _watch_tree(self) -> None:
         """Watch the manifests themselves; ends when there is no such folder."""
-        if self._services.is_dir():
-            await self._watch([self._services], is_lasting, FILES_STEP_MS, recursive=True)
+        if not self._services.is_dir():
+            return
+        self._problems.pop("files", None)
+        try:
+            async for _ in awatch(
+                self._services,
+                watch_filter=is_lasting,
+                debounce=LONGEST_BURST_MS,
+                step=FILES_STEP_MS,
+                recursive=True,
+                ignore_permission_denied=True,
+            ):
+                self._changed.set()
+        except (OSError, RuntimeError) as why:
+            self._blind("files", f"cannot watch {self._services}: {why}")
+
+    def _blind(self, kind: str, why: str) -> None:
+        self._problems[kind] = f"{why}; looking every {BLIND_LOOK_S:g} s"
+        self._changed.set()
 
     async def _watch_folders(self) -> None:
         """Watch the folders around them for the few names that matter."""
         wanted = self._wanted()
-        folders = sorted({path.parent for path in wanted if path.parent.is_dir()})
-
-        def is_wanted(change: Change, name: str) -> bool:
-            path = Path(name)
-            if change is Change.modified and path.is_dir():
-                return False  # its times or mode; what is in it does not matter here
-            if path == self._services:
-                self._armed = ()  # a new folder can have the old one's inode
-            return path in wanted
-
-        await self._watch(folders, is_wanted, FOLDERS_STEP_MS, recursive=False)
+        self._problems.pop("folders", None)
+        try:
+            folders = Folders(sorted({path.parent for path in wanted if path.parent.is_dir()}))
+        except OSError as why:
+            self._blind("folders", str(why.strerror))
+            return
+        try:
+            while True:
+                await folders.readable()
+                await asyncio.sleep(FOLDERS_STEP_S)  # what belongs together is one change
+                happened = folders.happened()
+                if happened is None or self._services in happened:
+                    self._armed = ()  # a new folder can have the old one's inode
+                if happened is None or happened & wanted:
+                    self._changed.set()
+        finally:
+            folders.close()
 
     def _wanted(self) -> frozenset[Path]:
         names = {self._root / name for name in ROOT_NAMES}
         if self._git is not None:
             names |= {self._git / name for name in GIT_NAMES}
         return frozenset(names | self._also)
-
-    async def _watch(
-        self,
-        paths: list[Path],
-        is_wanted: Callable[[Change, str], bool],
-        step_ms: int,
-        *,
-        recursive: bool,
-    ) -> None:
-        kind = "files" if recursive else "folders"
-        self._problems.pop(kind, None)
-        try:
-            async for _ in awatch(
-                *paths,
-                watch_filter=is_wanted,
-                debounce=LONGEST_BURST_MS,
-                step=step_ms,
-                recursive=recursive,
-                ignore_permission_denied=True,
-            ):
-                self._changed.set()
-        except (OSError, RuntimeError) as why:
-            self._problems[kind] = (
-                f"cannot watch {paths[0]}: {why}; looking every {BLIND_LOOK_S:g} s"
-            )
-            self._changed.set()
 
 
 def is_lasting(_: Change, name: str) -> bool:
