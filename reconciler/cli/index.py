@@ -10,21 +10,21 @@ class Row:
     """One line of the help: one command, or a few that belong together."""
 
     names: tuple[str, ...]
-    module: str
-    """Below `reconciler.cli.commands`; the command is the attribute of its name."""
+    modules: tuple[str, ...]
+    """Of each, below `reconciler.cli.commands`; the command is the attribute of its name."""
     text: str
 
 
-def _row(names: str, module: str, text: str) -> Row:
-    """Give a row from names divided by blanks."""
-    return Row(names=tuple(names.split()), module=module, text=text)
+def _row(names: str, modules: str, text: str) -> Row:
+    """Give a row from names divided by blanks, and their modules: one of each, or one for all."""
+    called, lying = tuple(names.split()), tuple(modules.split())
+    return Row(names=called, modules=lying if len(lying) > 1 else lying * len(called), text=text)
 
 
 GROUPS: dict[str, tuple[Row, ...]] = {
     "Start": (
-        _row("init", "init", "make a repository ready, here or in a directory"),
+        _row("init new", "init new", "make a repository ready; write a manifest to edit"),
         _row("register unregister", "register", "add a service and run it, or remove one"),
-        _row("new", "new", "write a commented manifest to edit"),
         _row("up down", "updown", "run the daemon and the services, or stop them"),
     ),
     "Every day": (
@@ -51,11 +51,15 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         _row("service", "service", "the same verbs, spelled out; list and discover"),
         _row("prune", "prune", "approve a large removal that is held"),
         _row("reexec", "reexec", "put an upgrade into force, touching no service"),
-        _row("explain", "explain", "say what a manifest field means"),
         _row("completion", "completion", "print the completion script of a shell"),
-        _row("help", "help", "help about a command, or `help exit-codes`"),
+        _row("explain help", "explain help", "say what a field means; help, `help exit-codes`"),
     ),
 }
 
-MODULES = {name: row.module for rows in GROUPS.values() for row in rows for name in row.names}
+MODULES = {
+    name: module
+    for rows in GROUPS.values()
+    for row in rows
+    for name, module in zip(row.names, row.modules, strict=True)
+}
 TEXTS = {name: row.text for rows in GROUPS.values() for row in rows for name in row.names}
