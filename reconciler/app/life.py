@@ -21,6 +21,7 @@ from reconciler.app.checkout import require_repository
 from reconciler.app.scrape import RETRY_S, MetricsPort
 from reconciler.model.event import Happening
 from reconciler.runtime import detach
+from reconciler.runtime.announcer import Announcer
 from reconciler.runtime.caretaker import Caretaker
 from reconciler.runtime.foreground import Interrupts, Onlooker, Show
 from reconciler.runtime.home import Home, bind_socket
@@ -40,13 +41,14 @@ def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = 
     """Run a daemon from beginning to end. Raises WeaverError where it cannot begin."""
     require_repository(options.root)
     home = Home(StatePaths.of(options.root, options.state_dir))
+    announcer = Announcer(os.environ)
     try:
         handler = open_log(home.paths.daemon_log)
         for library in ("watchfiles", "asyncio", "uvicorn"):
             logging.getLogger(library).setLevel(logging.WARNING)
         log.info("weaver %s begins, pid %d, for %s", __version__, os.getpid(), home.paths.root)
         try:
-            returns = asyncio.run(_live(home, options, show, ready))
+            returns = asyncio.run(_live(home, options, announcer, show, ready))
         finally:
             log.info("weaver ends, pid %d", os.getpid())
             logging.getLogger().removeHandler(handler)
@@ -54,13 +56,20 @@ def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = 
     finally:
         home.leave()
     if returns:
+        announcer.hand_over()
         detach.replace_program()
     return 0
 
 
-async def _live(home: Home, options: UpOptions, show: Show | None, ready: Ready | None) -> bool:
+async def _live(
+    home: Home,
+    options: UpOptions,
+    announcer: Announcer,
+    show: Show | None,
+    ready: Ready | None,
+) -> bool:
     assembly = await assemble(home.paths, options)
-    life = Life(home, assembly, options, show)
+    life = Life(home, assembly, options, announcer, show)
     in_order = False
     try:
         await life.run(ready)
@@ -74,8 +83,14 @@ class Life:
     """A daemon's loop, and the tasks beside it."""
 
     def __init__(
-        self, home: Home, assembly: Assembly, options: UpOptions, show: Show | None
+        self,
+        home: Home,
+        assembly: Assembly,
+        options: UpOptions,
+        announcer: Announcer,
+        show: Show | None,
     ) -> None:
+        self._announcer = announcer
         self._home = home
         self._parts = assembly
         self._options = options
@@ -102,6 +117,7 @@ class Life:
         self._begin_tasks()
         if ready is not None:
             ready()
+        self._announcer.ready()
         try:
             await self._parts.daemon.run()
         finally:
@@ -118,6 +134,8 @@ class Life:
         self._begin(keep_small(), self._endless)
         self._begin(parts.measuring.run(), self._endless)
         self._begin(self._tell_of_return(), self._endless)
+        self._begin(self._announcer.keep_alive(), self._endless)
+        self._begin(self._tell_of_end(), self._endless)
         if self._show is not None:
             onlooker = Onlooker(parts.daemon, parts.control, self._show)
             self._begin(onlooker.run(with_logs=self._options.logs), self._ending)
@@ -130,6 +148,11 @@ class Life:
             reason = f"the last one {ending}"
             await self._parts.daemon.note(Happening(kind="daemon.brought-back", reason=reason))
             self._parts.control.brought_back = reason
+
+    async def _tell_of_end(self) -> None:
+        """Tell whoever supervises us once an end was asked for: it may take its time."""
+        await self._parts.daemon.ending.wait()
+        self._announcer.stopping()
 
     async def _end_tasks(self) -> None:
         for task in self._endless:

@@ -78,8 +78,8 @@ class Daemon:
         self._host_tells = world.through(self.tell)
         self.problem = ""
         """A defect of ours that stopped a step; empty while there is none."""
-        self.is_ending = False
-        """Whether a shutdown was asked for."""
+        self.ending = asyncio.Event()
+        """Set once a shutdown was asked for."""
         self.has_finished = False
         """Whether a shutdown is complete: nothing runs any more."""
         self.returns = False
@@ -97,8 +97,14 @@ class Daemon:
 
     def ask(self, operation: Operation) -> None:
         """Put an operation into the inbox."""
-        self.is_ending |= operation.kind in (OperationKind.SHUTDOWN, OperationKind.KILL)
+        if operation.kind in (OperationKind.SHUTDOWN, OperationKind.KILL):
+            self.ending.set()
         self.tell(Asked(operation=operation))
+
+    @property
+    def is_ending(self) -> bool:
+        """Tell whether a shutdown was asked for."""
+        return self.ending.is_set()
 
     def leave(self, *, returns: bool = False) -> None:
         """End the loop and let every service run on; one that `returns` begins anew at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,7 +56,10 @@ def up_command(session: Session, directory: str | None, **said: Any) -> int:
 def _stay(session: Session, options: UpOptions) -> int:
     """Run the daemon in front until Ctrl-C."""
     from reconciler import app
+    from reconciler.runtime import first
 
+    if os.getpid() == 1:
+        first.lead()
     zone = datetime.now(UTC).astimezone().tzinfo or UTC
     page = Page(width=fast.width(), colour=session.colour, zone=zone)
     greeting = f"weaver {__version__} runs {options.root}; Ctrl-C stops everything"
