@@ -70,6 +70,17 @@ def place(setting: str, tmp_path: Path) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def open_place() -> Iterator[Path]:
+    """Give an empty folder of our own that everybody may enter: those of pytest are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="weaver-test-", dir="/tmp"))
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 @cache
 def has_v2() -> bool:
     """Tell whether we may make control groups of version 2 beneath our own."""

@@ -8,6 +8,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ WHO = {"uid": NOBODY.pw_uid, "gid": NOBODY.pw_gid, "groups": [NOBODY.pw_gid, 4]}
 FORK: Message = {"identity": {"umask": 0o022}}
 """An identity that asks for nothing but the slow way."""
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
+
+@pytest.fixture
+def open_rig() -> Iterator[Rig]:
+    """Give a holder whose folder other users may enter."""
+    with settings.open_place() as root:
+        rig = Rig(root)
+        rig.start()
+        yield rig
+        rig.close()
 
 
 def status_of(pid: int) -> dict[str, str]:
@@ -134,12 +145,11 @@ def test_a_service_of_another_user_opens_its_standard_output_anew(rig: Rig) -> N
 
 
 @root_only
-def test_l6_a_log_in_a_folder_of_the_users_own_is_opened_with_its_rights(rig: Rig) -> None:
+def test_l6_a_log_in_a_folder_of_the_users_own_is_opened_with_its_rights(open_rig: Rig) -> None:
     """Whoever owns the folder could put a link there to what is not theirs."""
+    rig = open_rig
     theirs = rig.root / "theirs"
     theirs.mkdir()
-    for folder in (rig.root, *rig.root.parents[:2]):
-        folder.chmod(0o755)
     os.chown(theirs, NOBODY.pw_uid, NOBODY.pw_gid)
     secret = rig.root / "secret"
     secret.write_text("precious")
@@ -171,7 +181,10 @@ def test_a_log_with_a_second_name_stays_whose_it_is(rig: Rig) -> None:
 
 
 @root_only
-def test_y16_a_folder_or_program_closed_to_the_user_is_an_error_of_the_start(rig: Rig) -> None:
+def test_y16_a_folder_or_program_closed_to_the_user_is_an_error_of_the_start(
+    open_rig: Rig,
+) -> None:
+    rig = open_rig
     closed = rig.root / "closed"
     closed.mkdir(mode=0o700)
     (closed / "tool").write_text("#!/bin/sh\n")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import settings
 from tests.cli.shell import weaver
-from tests.real.station import Station, environment_of
+from tests.real.station import Station, environment_of, station
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -19,10 +21,14 @@ NOBODY = pwd.getpwnam("nobody")
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 
 
-def open_up(root: Path) -> None:
-    """Let everybody into the folder of a test: services of other users run there."""
-    for folder in (root, *root.parents[:3]):
-        folder.chmod(0o755)
+@pytest.fixture
+def here() -> Iterator[Station]:
+    """Give a repository that services of other users may enter."""
+    with settings.open_place() as folder:
+        root = folder / "repo"
+        root.mkdir()
+        with station(root) as made:
+            yield made
 
 
 def status_of(pid: int | None) -> dict[str, str]:
@@ -32,7 +38,6 @@ def status_of(pid: int | None) -> dict[str, str]:
 
 @root_only
 def test_a_manifest_says_who_a_service_is_and_what_it_may_use(here: Station) -> None:
-    open_up(here.root)
     (here.root / "words").write_text("from a file\n")
     here.define(
         "web",
