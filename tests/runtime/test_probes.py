@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from reconciler.adapters.probes import Intruder, Place, Probes
+from reconciler.core.launch import Account, Identity
 from reconciler.model.event import Probe, ProbeAnswered
 from reconciler.model.observed import Slot
 from reconciler.model.spec import (
@@ -26,6 +28,7 @@ from reconciler.model.spec import (
     TcpTarget,
 )
 from reconciler.model.units import Digest, RunId, Serial, ServiceName, seconds
+from reconciler.ports import HostError
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -307,3 +310,21 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state not in {"Z", "X"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_a_command_runs_as_the_user_of_its_service() -> None:
+    account = Account(uid=65534, gid=65534, groups=(65534, 4))
+    here = replace(place(), identity=Identity(account=account, umask=0o077))
+    asked = command("sh", "-c", "echo $(id -u) $(id -G) $(umask)")
+    answer = asyncio.run(Probes(lambda *_: here, nobody).probe(question(asked)))
+    assert (answer.passed, answer.detail) == (True, "65534 65534 4 0077")
+
+
+def test_a_user_that_is_not_known_is_an_answer_and_no_exception() -> None:
+    def locate(*_: object) -> Place:
+        raise HostError("cannot run web as ghost: this host knows no such user")
+
+    answer = asyncio.run(Probes(locate, nobody).probe(question(command("true"))))
+    assert not answer.passed
+    assert "no such user" in answer.detail
