@@ -1,9 +1,9 @@
 """Keep Weaver busy for a while, and see that no rule breaks and nothing leaks.
 
 One disturbance after another, chosen by a seed: services are killed, restarted, edited, broken and
-mended; the daemon, the holder or both are killed, and services die while they are away. After each,
-exactly what was meant to change has changed, every other service has the pid that it had, no
-service runs twice, and each death that a holder saw is on record with its signal.
+mended; the daemon, the holder or both are killed or replaced, and services die while they are away.
+After each, exactly what was meant to change has changed, every other service has the pid that it
+had, no service runs twice, and each death without a daemon is on record with its signal.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Soak:
             "kill the holder": self._kill_holder,
             "kill both": self._kill_both,
             "kill the daemon and services": self._kill_daemon_and_services,
+            "replace in place": self._replace_in_place,
         }
 
     def begin(self) -> None:
@@ -132,11 +133,20 @@ class Soak:
         """Kill all of Weaver, and start it again."""
         for pid in (self._weaver.daemon(), self._weaver.holder()):
             self._end(pid)
-        again = self._weaver.command("up", "--detach")
-        told = subprocess.run(again, capture_output=True, text=True, timeout=STOP_S, check=False)
-        if told.returncode != 0:
-            raise BrokenError(f"weaver cannot be started again: {told.stdout}{told.stderr}")
+        self._command("up", "--detach")
         return self._until_served()
+
+    def _replace_in_place(self, _: list[int]) -> list[int]:
+        """Let daemon and holder replace themselves, as for a newer version."""
+        self._command("reexec")
+        return self._until_served()
+
+    def _command(self, *words: str) -> None:
+        """Run a command of Weaver's that must succeed."""
+        asked = self._weaver.command(*words)
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=STOP_S, check=False)
+        if told.returncode != 0:
+            raise BrokenError(f"weaver {' '.join(words)} failed: {told.stdout}{told.stderr}")
 
     def _kill_daemon_and_services(self, victims: list[int]) -> list[int]:
         """Let services die while there is no daemon: it learns of it, and how, when it is back."""
@@ -184,11 +194,7 @@ class Soak:
         return victims
 
     def _restart(self, victims: list[int]) -> list[int]:
-        names = [f"s{number}" for number in victims]
-        asked = self._weaver.command("restart", *names)
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=STOP_S, check=False)
-        if told.returncode != 0:
-            raise BrokenError(f"restart of {names} failed: {told.stdout}{told.stderr}")
+        self._command("restart", *(f"s{number}" for number in victims))
         return victims
 
     def _describe(self, victims: list[int]) -> list[int]:

@@ -203,7 +203,8 @@ class Weaver(Supervisor):
         """List the daemon, its worker processes and the holder."""
         root = os.fsencode(self.folder)
         own = [pid for pid in all_pids() if self._is_ours(pid, root)]
-        return [*own, *(child for pid in own for child in children(pid) if self._works(child))]
+        # The holder starts a daemon again that died: then one of them is a child of the other.
+        return sorted({*own, *(c for pid in own for c in children(pid) if self._works(c))})
 
     def daemon(self) -> int:
         """Find the daemon's pid."""

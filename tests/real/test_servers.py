@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,7 +59,7 @@ def is_busy_again(loads: list[Load]) -> None:
     assert not [load.failure for load in loads if load.failure]
 
 
-def test_servers_under_load_outlive_the_daemon_the_holder_and_both(
+def test_servers_under_load_outlive_the_death_and_the_replacement_of_daemon_and_holder(
     here: Station, servers: Servers
 ) -> None:
     before = identities(here)
@@ -84,6 +86,14 @@ def test_servers_under_load_outlive_the_daemon_the_holder_and_both(
         here.up()
         assert here.settle()["exitCode"] == 0
         is_busy_again(loads)
+
+        holder = here.status()["daemon"]["holderPid"]
+        weaver = [sys.executable, "-m", "reconciler", "-C", str(here.root), "reexec"]
+        replaced = subprocess.run(weaver, check=False, capture_output=True, text=True)
+        assert replaced.returncode == 0, replaced.stdout + replaced.stderr
+        is_busy_again(loads)
+        until(lambda: here.is_running(*servers.names))
+        assert here.status()["daemon"]["holderPid"] == holder, "in place means the same process"
     assert identities(here) == before
     assert servers.sql("select count(*) from rows") == str(loads[1].acknowledged)
 
