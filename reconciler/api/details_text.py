@@ -19,7 +19,7 @@ from reconciler.api.human import (
     uncoloured,
 )
 from reconciler.api.page import Column, Page, Paint, paint, table, wrap
-from reconciler.api.standing import ago, listening, uptime, usage_of
+from reconciler.api.standing import ago, listening, own_words, uptime, usage_of
 from reconciler.api.status_text import PAINTS, state_text
 from reconciler.manifest import durations
 from reconciler.model.log import LogLine
@@ -78,6 +78,10 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     """Give what is known, each fact with its label; what there is nothing to say of is left out."""
     yield from _reasons(scene, service)
+    for slot in service.slots:
+        if words := own_words(slot):
+            which = f"{slot.slot}: " if len(service.slots) > 1 else ""
+            yield "says", which + words
     if service.spec is not None:
         yield from _wishes(service.spec)
         if limits := _limits(service.spec, scene):

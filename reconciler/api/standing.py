@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from reconciler.model.observed import State
@@ -31,6 +32,13 @@ def uptime(slot: SlotStatus, scene: Scene) -> float | None:
     if slot.process is None or slot.process.exit is not None:
         return None
     return ago(slot.process.started, scene)
+
+
+def own_words(slot: SlotStatus) -> str:
+    """Give what a live process says of itself, with the error that it named."""
+    notice = slot.notice
+    error = f"error {notice.errno} ({os.strerror(notice.errno)})" if notice.errno else ""
+    return "; ".join(filter(None, (notice.status, error)))
 
 
 def running(service: ServiceStatus) -> int:

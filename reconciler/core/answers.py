@@ -9,20 +9,22 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.reloads import reload_answered
 from reconciler.core.strays import kill_answered
+from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import ProbeAnswered, SignalAnswered, Spawned, SpawnFailed
 from reconciler.model.observed import Process, Role, State
 from reconciler.model.record import Pending, SlotMemory, SlotRecord
-from reconciler.model.spec import DEFAULT_START_TIMEOUT, Readiness, ReadyType, ServiceSpec
+from reconciler.model.spec import DEFAULT_START_TIMEOUT, ReadyType, ServiceSpec
 from reconciler.model.units import Nanos, in_seconds, seconds
 
 BUSY_RETRY = seconds(1)
 """After the host refused a start because the slot is not empty."""
+DEFAULT_DELAY = seconds(1)
+DEFAULT_INTERVAL = seconds(0.25)
 UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before we look and perhaps send it again."""
-DEFAULT_READINESS = Readiness()
 SHORT_RETRY = seconds(10)
 """After a start for which the host had too little memory."""
-AUTOMATIC = ("crash", "memory")
+AUTOMATIC = ("crash", "memory", "watchdog")
 """Causes of a start that nobody asked for."""
 
 
@@ -43,6 +45,9 @@ def spawned(ledger: Ledger, event: Spawned) -> None:
 
 def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Put a started process into its slot and set the clock of its readiness."""
+    early = ledger.early_notices.pop(process.run, None)
+    if early is not None and early.notice.at > process.notice.at:
+        process = replace(process, id=early.id, notice=early.notice)
     record = ledger.put(
         replace(
             record,
@@ -51,6 +56,7 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             pending=None,
             swept=False,
             killed=False,
+            aborted=False,
             cause="",
             probe_said="",
             reloading=None,
@@ -93,13 +99,20 @@ def await_ready(ledger: Ledger, record: SlotRecord, since: Nanos) -> None:
         until = None if may_take is None else Nanos(since + may_take)
         became_ready(ledger, replace(record, deadline=until))
         return
-    readiness = (spec.ready if spec else None) or DEFAULT_READINESS
-    if spec is None or readiness.type is ReadyType.DELAY:
-        at = Nanos(process.started + readiness.delay)
+    if spec is None or spec.readiness.type is ReadyType.DELAY:
+        delay = DEFAULT_DELAY if spec is None else spec.readiness.delay
+        at = Nanos(process.started + delay)
         ledger.put(replace(record, next_probe=at, probing=None, deadline=None))
         return
     limit = Nanos(since + (spec.start_timeout or DEFAULT_START_TIMEOUT))
-    ledger.put(replace(record, next_probe=ledger.now, probing=None, deadline=limit))
+    limit = max(limit, process.notice.extended)
+    if spec.readiness.type is not ReadyType.NOTIFY:
+        ledger.put(replace(record, next_probe=ledger.now, probing=None, deadline=limit))
+        return
+    # It says so itself, and perhaps has done so before we could hear of it.
+    record = ledger.put(replace(record, next_probe=None, probing=None, deadline=limit))
+    if process.notice.ready:
+        became_ready(ledger, record)
 
 
 def run_limit(spec: ServiceSpec, process: Process) -> Nanos | None:
@@ -126,7 +139,9 @@ def became_ready(ledger: Ledger, record: SlotRecord) -> None:
         deadline=record.deadline if is_oneshot else None,
     )
     reason = "at work" if is_oneshot else _ready_after(ledger, process)
-    ledger.move(record, Signal.READY, reason, data={"pid": process.id.pid})
+    moved = ledger.move(record, Signal.READY, reason, data={"pid": process.id.pid})
+    watched = replace(moved, watchdog_at=grace(moved, ledger.now))
+    ledger.put(leaving(watched, spec, ledger.now))
 
 
 def _ready_after(ledger: Ledger, process: Process) -> str:
@@ -215,7 +230,7 @@ def probe_answered(ledger: Ledger, event: ProbeAnswered) -> None:
     if record.probing != event.serial:
         return
     spec = ledger.spec(event.slot.service)
-    interval = (spec.ready if spec and spec.ready else DEFAULT_READINESS).interval
+    interval = DEFAULT_INTERVAL if spec is None else spec.readiness.interval
     ledger.put(
         replace(
             record,

@@ -101,6 +101,7 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
         probing=None,
         probe_said="",
         reloading=None,
+        watchdog_at=None,
     )
     if is_known or record.state in (State.STOPPING, State.UNKNOWN):
         ledger.put(replace(record, is_untold=not is_known))
@@ -155,7 +156,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         # What is left alone in the slot is taken over.
         ledger.look_again = True
     how = _how(process, end) if process is not None and end is not None else NOTHING
-    start_failed = record.after_stop is State.CRASHED
+    start_failed, was_aborted = record.after_stop is State.CRASHED, record.aborted
     is_telling = record.is_untold and end is not None
     record = replace(
         record,
@@ -167,11 +168,14 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         outgrown="",
         swept=False,
         killed=False,
+        aborted=False,
+        watchdog_at=None,
         after_stop=State.STOPPED,
         is_untold=False,
     )
     if start_failed and record.state in (State.STOPPING, State.UNKNOWN):
-        trouble = one_more_failure(ledger, record, record.reason, uptime=Nanos(0))
+        uptime = _uptime(process, end) if was_aborted else Nanos(0)
+        trouble = one_more_failure(ledger, record, record.reason, uptime=uptime)
         failed = replace(record, memory=replace(record.memory, trouble=trouble))
         moved = ledger.move(failed, Signal.TREE_EMPTY_AFTER_TIMEOUT, record.reason, how)
         tell_if_given_up(ledger, moved)
@@ -180,6 +184,12 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
     why = "ended at last" if record.state is State.UNKNOWN else record.reason
     reason = f"{why}; {end}" if is_telling else why
     ledger.move(record, Signal.TREE_EMPTY, reason, how if is_telling else NOTHING)
+
+
+def _uptime(process: Process | None, end: Exit | None) -> Nanos:
+    if process is None or end is None:
+        return Nanos(0)
+    return Nanos(max(0, end.at - process.started))
 
 
 def _how(process: Process, end: Exit) -> Data:

@@ -19,6 +19,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.limits import measured
 from reconciler.core.looking import claim, has_heard_all, host_looked, host_lost, look_is_due
 from reconciler.core.missing import tell_of_needs
+from reconciler.core.noticing import notified
 from reconciler.core.passing import let_time_pass, make_up_for_sleep, next_wake
 from reconciler.core.planner import plan
 from reconciler.core.status import Sight, picture
@@ -37,6 +38,7 @@ from reconciler.model.event import (
     ManifestsHeld,
     ManifestsRead,
     Measured,
+    Notified,
     ProbeAnswered,
     SignalAnswered,
     Spawned,
@@ -141,6 +143,8 @@ class Engine:
                 exited(ledger, event)
             case TreeEmptied():
                 tree_emptied(ledger, event)
+            case Notified():
+                notified(ledger, event)
             case SignalAnswered():
                 signal_answered(ledger, event)
             case ProbeAnswered():

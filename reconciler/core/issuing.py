@@ -11,7 +11,7 @@ from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.reloads import at_start, begin_reload
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.model.event import Scope, Signal, Spawn
-from reconciler.model.observed import Process, Slot, State
+from reconciler.model.observed import Process, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
 from reconciler.model.record import ServiceMemory, SlotRecord, Timing, Trouble
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
@@ -30,7 +30,7 @@ def issue(ledger: Ledger, action: Action) -> None:
         case Start():
             _spawn(ledger, action)
         case Stop():
-            _stop(ledger, action.slot, action.because, start_failed=action.start_failed)
+            _stop(ledger, action)
         case Restart():
             _restart(ledger, action)
         case Kill():
@@ -109,12 +109,12 @@ def _restart(ledger: Ledger, action: Restart) -> None:
     if memory is not None and memory.spec.schedule is not None and _is_owed(memory):
         cause = "schedule"
     ledger.put(replace(record, cause=cause))
-    _stop(ledger, action.slot, action.because, start_failed=False)
+    _stop(ledger, Stop(slot=action.slot, target=action.target, because=action.because))
 
 
-def _stop(ledger: Ledger, slot: Slot, because: str, *, start_failed: bool) -> None:
+def _stop(ledger: Ledger, action: Stop) -> None:
     """Ask a process to end, or what its main process left behind."""
-    record = ledger.record(slot)
+    record, because = ledger.record(action.slot), action.because
     process = record.process
     if process is None:
         return
@@ -126,13 +126,17 @@ def _stop(ledger: Ledger, slot: Slot, because: str, *, start_failed: bool) -> No
         reloading=None,
         killed=False,
         swept=is_sweep,
-        after_stop=State.CRASHED if start_failed else State.STOPPED,
+        aborted=action.aborts,
+        watchdog_at=None,
+        cause="watchdog" if action.aborts else record.cause,
+        after_stop=State.CRASHED if action.start_failed or action.aborts else State.STOPPED,
     )
     record = _send(ledger, record, process, because)
     if is_sweep:
         ledger.put(record)
         return
-    sign = Sign.START_TIMED_OUT if start_failed else Sign.STOP
+    sign = Sign.START_TIMED_OUT if action.start_failed else Sign.STOP
+    sign = Sign.WATCHDOG if action.aborts else sign
     ledger.move(record, sign, because, data={"pid": process.id.pid})
 
 
@@ -185,6 +189,8 @@ def _send(ledger: Ledger, record: SlotRecord, process: Process, because: str) ->
     else:
         scope = Scope.GROUP if spec.shell else Scope.MAIN
         name, patience = spec.stop_signal, spec.stop_timeout
+    if record.aborted and not record.killed and process.exit is None:
+        name = "SIGABRT"
     if process.exit is not None:
         scope = Scope.TREE
     serial = _command(ledger, process, name, scope, because)
@@ -208,9 +214,18 @@ def _command(ledger: Ledger, process: Process, name: str, scope: Scope, because:
             signal=name,
             scope=scope,
             because=because,
+            releases=not _has_successor(ledger, process),
         )
     )
     return serial
+
+
+def _has_successor(ledger: Ledger, process: Process) -> bool:
+    """Tell whether another process shall come into a slot after this one."""
+    wanted = ledger.desired.services.get(process.slot.service)
+    spec = wanted.spec if wanted is not None else ledger.spec(process.slot.service)
+    is_wanted = spec is not None and spec.wants_to_run and process.slot.index < spec.instances
+    return is_wanted and not ledger.shutting_down
 
 
 def _follow_limits(

@@ -186,6 +186,8 @@ class _Court:
             return
         if isinstance(action, Restart):
             yield from self._against_restart(action, record)
+        elif action.aborts and not self._unfed(record, process):
+            yield "its watchdog has nothing to say"
         elif process.exit is None and not self._may_stop(record, process):
             yield "it is wanted"
 
@@ -228,8 +230,8 @@ class _Court:
         )
 
     def _may_stop(self, record: SlotRecord, process: Process) -> bool:
-        """Tell whether a process is late, or was begun before its service had a schedule."""
-        if self._overdue(record):
+        """Tell whether a process is late, silent, or older than its service's schedule."""
+        if self._overdue(record) or self._unfed(record, process):
             return True
         name = record.memory.slot.service
         spec, memory = self.spec(name), self.situation.services.get(name)
@@ -240,6 +242,12 @@ class _Court:
 
     def _overdue(self, record: SlotRecord) -> bool:
         return record.deadline is not None and record.deadline <= self.situation.now
+
+    def _unfed(self, record: SlotRecord, process: Process) -> bool:
+        """Tell whether a process owes a sign of life, or asked for its own end."""
+        notice = process.notice
+        silent_for = self.situation.now - max(notice.pinged, record.since)
+        return notice.failed or (0 < notice.watchdog <= silent_for and not notice.stopping)
 
     def against_kill(self, action: Kill) -> Iterator[str]:
         """Nothing is killed before it had its full stop timeout, but strays and on demand."""
@@ -316,7 +324,7 @@ class _Court:
         failed = {
             action.slot.service
             for action in plan.actions
-            if isinstance(action, Stop) and action.start_failed
+            if isinstance(action, Stop) and (action.start_failed or action.aborts)
         }
         going = failed.union(map(_service_of, ends), self._stopping())
         for need in sorted(at_once & self._below(going)):

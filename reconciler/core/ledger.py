@@ -13,7 +13,7 @@ from reconciler.core.backoff import end_in_words
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired, Wanted
-from reconciler.model.event import Command, Happening, Remembered, Transition
+from reconciler.model.event import Command, Happening, Notified, Remembered, Transition
 from reconciler.model.observed import Exit, Look, Process, Slot, State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import (
@@ -42,6 +42,7 @@ _TOLD: Mapping[Signal, str] = {
     Signal.DIED: "service.crashed",
     Signal.START_TIMED_OUT: "service.stopping",
     Signal.STOP: "service.stopping",
+    Signal.WATCHDOG: "service.stopping",
     Signal.TREE_EMPTY: "service.stopped",
     Signal.TREE_EMPTY_AFTER_TIMEOUT: "service.crashed",
     Signal.UNKILLABLE: "service.unknown",
@@ -119,6 +120,8 @@ class Ledger:
     forgotten: dict[Slot, Nanos] = field(default_factory=dict)
     """Since when runs of a forgotten slot are news; the host may still tell of older ones."""
     early: dict[RunId, EarlyEnd] = field(default_factory=dict)
+    early_notices: dict[RunId, Notified] = field(default_factory=dict)
+    """What runs said before the answer to their start."""
     had: dict[ServiceName, frozenset[ServiceName]] = field(default_factory=dict)
     """What running services had of what they need, when that was last looked at."""
     missing: dict[ServiceName, frozenset[ServiceName]] = field(default_factory=dict)
@@ -354,6 +357,7 @@ def _is_timed(record: SlotRecord) -> bool:
     return (
         record.pending is not None
         or record.deadline is not None
+        or record.watchdog_at is not None
         or record.next_probe is not None
         or record.reloading is not None
         or record.memory.trouble.retry_at is not None

@@ -21,6 +21,7 @@ class Signal(StrEnum):
     DIED = "died"
     EXITED_WELL = "exited well and no restart wanted"
     START_TIMED_OUT = "startTimeout"
+    WATCHDOG = "watchdog not fed"
     CHECK_FAILING = "check failing beyond the threshold"
     CHECK_RECOVERED = "check recovered"
     STOP = "stop"
@@ -47,16 +48,19 @@ NEXT: Mapping[tuple[State, Signal], State] = (
         (State.STARTING, Signal.DIED): State.CRASHED,
         (State.STARTING, Signal.START_TIMED_OUT): State.STOPPING,
         (State.STARTING, Signal.STOP): State.STOPPING,
+        (State.STARTING, Signal.WATCHDOG): State.STOPPING,
         (State.RUNNING, Signal.CHECK_FAILING): State.DEGRADED,
         (State.RUNNING, Signal.DIED): State.CRASHED,
         (State.RUNNING, Signal.EXITED_WELL): State.STOPPED,
         # A oneshot is running from its start, and its timeout bounds its whole run.
         (State.RUNNING, Signal.START_TIMED_OUT): State.STOPPING,
         (State.RUNNING, Signal.STOP): State.STOPPING,
+        (State.RUNNING, Signal.WATCHDOG): State.STOPPING,
         (State.DEGRADED, Signal.CHECK_RECOVERED): State.RUNNING,
         (State.DEGRADED, Signal.DIED): State.CRASHED,
         (State.DEGRADED, Signal.EXITED_WELL): State.STOPPED,
         (State.DEGRADED, Signal.STOP): State.STOPPING,
+        (State.DEGRADED, Signal.WATCHDOG): State.STOPPING,
         (State.STOPPING, Signal.TREE_EMPTY): State.STOPPED,
         (State.STOPPING, Signal.TREE_EMPTY_AFTER_TIMEOUT): State.CRASHED,
         (State.STOPPING, Signal.UNKILLABLE): State.UNKNOWN,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.core.answers import (
-    DEFAULT_READINESS,
+    DEFAULT_DELAY,
     await_ready,
     begun,
     run_limit,
@@ -18,7 +18,9 @@ from reconciler.core.ends import catch_up, exited, found_again, tree_emptied
 from reconciler.core.issuing import say_again
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.noticing import heed
 from reconciler.core.strays import is_answer_overdue, keep_strays
+from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import SlotRecord
@@ -78,9 +80,13 @@ def put_off(ledger: Ledger, span: Nanos) -> None:
         deadline, pending = record.deadline, record.pending
         if deadline is not None:
             deadline = Nanos(deadline + span)
+        watchdog_at = record.watchdog_at
+        if watchdog_at is not None:
+            # Perhaps nobody could feed it meanwhile, or nobody heard.
+            watchdog_at = grace(record, ledger.now)
         if pending is not None:
             pending = replace(pending, overdue_at=Nanos(pending.overdue_at + span))
-        ledger.put(replace(record, deadline=deadline, pending=pending))
+        ledger.put(replace(record, deadline=deadline, pending=pending, watchdog_at=watchdog_at))
     if ledger.lost_at is not None:
         ledger.lost_at = Nanos(ledger.lost_at + span)
 
@@ -107,6 +113,11 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
         run: early
         for run, early in ledger.early.items()
         if early.slot in unclaimed or ledger.record(early.slot).pending is not None
+    }
+    ledger.early_notices = {
+        run: early
+        for run, early in ledger.early_notices.items()
+        if ledger.record(early.slot).pending is not None
     }
 
 
@@ -211,6 +222,8 @@ def _still_there(ledger: Ledger, record: SlotRecord, found: Process) -> None:
         exited(ledger, Exited(slot=slot, run=found.run, exit=found.exit))
         if found.tree_empty:
             tree_emptied(ledger, TreeEmptied(slot=slot, run=found.run))
+    elif (heard := ledger.record(slot)).process is not None:
+        heed(ledger, heard, found.id, found.notice)
     record = ledger.record(slot)
     if is_unanswered and record.process is not None:
         say_again(ledger, record)
@@ -270,7 +283,9 @@ def _continue(ledger: Ledger, record: SlotRecord, process: Process) -> None:
         limit = run_limit(spec, process) if spec is not None else None
         memory = replace(record.memory, ready_run=process.run)
         running = replace(record, memory=memory, deadline=limit)
-        ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data=data)
+        moved = ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data=data)
+        watched = replace(moved, watchdog_at=grace(moved, ledger.now))
+        ledger.put(leaving(watched, spec, ledger.now))
         return
     moved = ledger.move(record, Signal.FOUND_STARTING, "adopted, to prove ready", data=data)
     await_ready(ledger, moved, ledger.now)
@@ -289,6 +304,8 @@ def _taken_over(record: SlotRecord, process: Process) -> SlotRecord:
         killed=False,
         over="",
         outgrown="",
+        aborted=False,
+        watchdog_at=None,
     )
 
 
@@ -300,8 +317,11 @@ def _has_proved_ready(ledger: Ledger, record: SlotRecord, process: Process, unti
     spec = ledger.spec(process.slot.service)
     if record.memory.ready_run == process.run or (spec is not None and spec.is_oneshot):
         return True
-    readiness = (spec.ready if spec else None) or DEFAULT_READINESS
-    return readiness.type is ReadyType.DELAY and until - process.started >= readiness.delay
+    kind = ReadyType.DELAY if spec is None else spec.readiness.type
+    if kind is ReadyType.NOTIFY:
+        return process.notice.ready
+    delay = DEFAULT_DELAY if spec is None else spec.readiness.delay
+    return kind is ReadyType.DELAY and until - process.started >= delay
 
 
 def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.core.answers import DEFAULT_READINESS, became_ready
+from reconciler.core.answers import became_ready
 from reconciler.core.issuing import sweep
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal, follow
@@ -51,10 +51,10 @@ def _look_for_readiness(ledger: Ledger, record: SlotRecord) -> None:
     if process is None or process.exit is not None or not is_due:
         return
     spec = ledger.spec(record.memory.slot.service)
-    readiness = (spec.ready if spec else None) or DEFAULT_READINESS
-    if spec is None or readiness.type is ReadyType.DELAY:
+    if spec is None or spec.readiness.type is ReadyType.DELAY:
         became_ready(ledger, record)
         return
+    readiness = spec.readiness
     serial = ledger.next_serial()
     again = Nanos(ledger.now + PROBE_TIMEOUT + readiness.interval)
     ledger.put(replace(record, probing=serial, next_probe=again))
@@ -123,6 +123,8 @@ def _moments(ledger: Ledger) -> Iterator[Nanos]:
 def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
     if record.deadline is not None:
         yield record.deadline
+    if record.watchdog_at is not None:
+        yield record.watchdog_at
     is_probed = record.state is State.STARTING and ledger.host_seen
     if record.next_probe is not None and is_probed:
         # It may have become due after this step had looked for what is due.

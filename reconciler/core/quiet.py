@@ -74,6 +74,8 @@ def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> b
             return False
         if record.deadline is not None and record.deadline <= now:
             return False
+        if record.watchdog_at is not None and record.watchdog_at <= now:
+            return False
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.conditions import may_come, unmet
+from reconciler.core.watchdog import is_due
 from reconciler.core.wishes import Board, Wish
 from reconciler.model.observed import Process, State
 from reconciler.model.plan import Wait
@@ -62,6 +63,7 @@ def _replaceable(board: Board, record: SlotRecord) -> Process | None:
     """Give the slot's process if it is up and about: nothing pending, not ending, in time."""
     process = record.process
     is_late = record.deadline is not None and record.deadline <= board.situation.now
+    is_late = is_late or is_due(record, board.situation.now)
     if is_late or board.is_haunted(record.memory.slot):
         return None
     if process is None or process.exit is not None or record.pending is not None:

@@ -9,7 +9,7 @@ from reconciler.core.missing import runs_without
 from reconciler.core.reloading import in_words
 from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up, left_behind
 from reconciler.model.diagnostic import Source
-from reconciler.model.observed import Slot, State
+from reconciler.model.observed import NOTHING_SAID, Slot, State
 from reconciler.model.plan import (
     Action,
     Forget,
@@ -339,12 +339,26 @@ def _doing(record: SlotRecord) -> str:
     """Say what keeps a slot from being where it is going; empty when it is there."""
     match record.state:
         case State.STARTING:
-            why = f" ({record.reason})" if record.reason else ""
-            return record.probe_said or f"not ready yet{why}"
+            why = _own_words(record) or record.reason
+            return record.probe_said or "not ready yet" + (f" ({why})" if why else "")
         case State.STOPPING:
             return record.reason
         case _:
-            return left_behind(record) or record.over or in_words(record)
+            return left_behind(record) or record.over or _announced(record) or in_words(record)
+
+
+def _announced(record: SlotRecord) -> str:
+    """Say what a process that runs has announced, with what it says about it."""
+    notice = record.process.notice if record.process is not None else NOTHING_SAID
+    what = "stopping, as it says" if notice.stopping else "reloading" if notice.reloading else ""
+    words = _own_words(record)
+    return f"{what}: {words}" if what and words else what
+
+
+def _own_words(record: SlotRecord) -> str:
+    """Give what a live process says of itself."""
+    process = record.process
+    return process.notice.status if process is not None and process.exit is None else ""
 
 
 def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:
@@ -371,4 +385,5 @@ def _slot(record: SlotRecord) -> SlotStatus:
         reason=record.probe_said or record.reason,
         reloaded_at=record.memory.reloaded_at,
         reload_failed=record.memory.reload_failed,
+        notice=process.notice if is_alive and process is not None else NOTHING_SAID,
     )

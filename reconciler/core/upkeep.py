@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reconciler.core.conditions import describe, hopeless, may_come, restarted_needs, unmet
 from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, replacements
+from reconciler.core.watchdog import is_due, why_due
 from reconciler.core.wishes import (
     Board,
     Wish,
@@ -95,7 +96,8 @@ def _is_ending(
     records = board.slots(name).values()
     if any(record.state is State.STOPPING for record in records):
         return True
-    if any(_is_overdue(record, board.situation.now) for record in records):
+    now = board.situation.now
+    if any(_is_overdue(record, now) or is_due(record, now) for record in records):
         return True
     if not any(is_live(record) and record.state is not State.UNKNOWN for record in records):
         return False
@@ -187,6 +189,9 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
             target=record.process.id,
             because="what its main process left behind must end first",
         )
+    if is_due(record, desk.board.situation.now):
+        because, target = why_due(record), record.process.id
+        return Stop(slot=record.memory.slot, target=target, because=because, aborts=True)
     if _is_overdue(record, desk.board.situation.now):
         return _start_failed(wish, record)
     if _is_none_of_its_runs(desk.board, wish, record.process):
@@ -220,11 +225,15 @@ def _start_failed(wish: Wish, record: SlotRecord) -> Stop:
     assert record.process is not None
     assert wish.spec is not None
     goal = "done" if wish.spec.is_oneshot else "ready"
-    said = f": {record.probe_said}" if record.probe_said else ""
+    words = record.probe_said or record.process.notice.status
+    said = f": {words}" if words else ""
+    because = f"not {goal} within its startTimeout{said}"
+    if record.state is State.RUNNING and record.process.notice.stopping:
+        because = "said STOPPING=1 and did not end within its stopTimeout"
     return Stop(
         slot=record.memory.slot,
         target=record.process.id,
-        because=f"not {goal} within its startTimeout{said}",
+        because=because,
         start_failed=True,
     )
 

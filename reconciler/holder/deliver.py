@@ -26,6 +26,9 @@ def deliver(
     """
     if main is None:
         return 0 if scope == "main" else _to_the_rest(run, survivors, number, scope)
+    if run.moved is not None and scope != "main":
+        # The group that the first process led is not that of the one that is the main one now.
+        return _to_the_rest(run, {**survivors, main: run.moved[0]}, number, scope)
     # Raises ProcessLookupError if the main process ended and nobody told us yet.
     signal.pidfd_send_signal(main, number if scope == "main" else 0)
     if scope == "main":
@@ -37,6 +40,13 @@ def deliver(
     if scope == "tree" and not is_end:
         reached = _to_the_rest(run, survivors, number, "outside")
     return 1 + reached
+
+
+def inhabitants(run: Run) -> list[tree.Process]:
+    """Give who lives in the leaf of a run."""
+    pids = cgroup.members(run.leaves[cgroup.MAIN]) if cgroup.MAIN in run.leaves else []
+    found = [tree.find(pid) for pid in pids]
+    return [process for process in found if process is not None and not process.is_dead]
 
 
 def to_members(run: Run, members: Collection[tree.Process], number: int, scope: str) -> int:

@@ -48,6 +48,24 @@ def ending(pidfd: int | None, pid: int, born: int) -> Ending | None:
     return None if word is None else Ending(word)
 
 
+def verdict(end: Ending | None) -> dict[str, object]:
+    """Give an end as it is written down and told; None where nobody can say how."""
+    return {
+        "code": None if end is None else end.code,
+        "signal": None if end is None else end.signal,
+        "core": end is not None and end.core,
+        "unknown": end is None,
+    }
+
+
+def waitable() -> os.waitid_result | None:
+    """Give a child of ours that has exited, and leave it there to be collected."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+
+
 def collected(status: os.waitid_result) -> Ending:
     """Give how a child of ours ended."""
     if status.si_code == os.CLD_EXITED:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import functools
 import json
 import os
@@ -29,6 +30,8 @@ CLOSE_RANGE_CLOEXEC = 4
 NOT_HERE = (errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP)
 """What clone3 says where the kernel is older, or a sandbox forbids it."""
 STATUS = 127
+ABOVE = 140
+"""Descriptors from here on are never passed on: the standard ones and 128 more are."""
 TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
 """What exec says of a folder of PATH that does not have the program."""
 _python = ctypes.PyDLL(None, use_errno=True)
@@ -52,7 +55,7 @@ def execute(steps: Sequence[Step], cgroup: int = -1) -> int:
     it ever is elsewhere; where the kernel cannot do that, the child moves there as its first step.
     Raises ChildError for a step that failed, OSError when there is no room for a process.
     """
-    answers, its_end = os.pipe2(os.O_CLOEXEC)
+    answers, its_end = _high_pipe()
     try:
         pid = _fork(steps, cgroup, its_end)
     except BaseException:
@@ -68,6 +71,18 @@ def execute(steps: Sequence[Step], cgroup: int = -1) -> int:
         os.waitpid(pid, 0)
         raise ChildError(*json.loads(said))
     return pid
+
+
+def _high_pipe() -> tuple[int, int]:
+    """Open a pipe whose end no descriptor that is passed on can take the place of."""
+    answers, low = os.pipe2(os.O_CLOEXEC)
+    try:
+        return answers, fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, ABOVE)
+    except OSError:
+        os.close(answers)
+        raise
+    finally:
+        os.close(low)
 
 
 def exec_first(programs: Sequence[str], argv: list[str], env: dict[str, str]) -> NoReturn:
@@ -186,7 +201,9 @@ def reset_signals() -> None:
 
 def place_streams(fds: Sequence[int]) -> None:
     """Make these the standard streams, and let exec close all others, whoever opened them."""
-    for target, fd in enumerate(fds):
+    # First out of the way, since one may be where another shall be.
+    above = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds)) for fd in fds]
+    for target, fd in enumerate(above):
         os.dup2(fd, target)
     # A kernel that cannot do this has ours closed all the same: Python opens them so.
     _python.syscall(

@@ -4,6 +4,8 @@
                                                    that it shall have among the control groups
 {"is": "spawned", "run", "pid", "born", "seen"}    the main process was executed
 {"is": "failed", "run"}                            it was not: nothing was started
+{"is": "moved", "run", "pid", "born"}              another process is the main one since
+{"is": "noticed", "run", "notice"}                 what it said of itself; see notice.py
 {"is": "exited", "run", "seq", "at", "code", "signal", "core", "unknown"}
 {"is": "empty", "run", "seq"}                      nothing is left of the run
 {"is": "acked", "seq"}                             the daemon has recorded events up to here
@@ -23,7 +25,20 @@ if TYPE_CHECKING:
 class Run:
     """One start of one slot: a main process and whatever it started."""
 
-    __slots__ = ("at", "born", "empty", "exit", "id", "leaves", "pid", "seen", "slot", "tag")
+    __slots__ = (
+        "at",
+        "born",
+        "empty",
+        "exit",
+        "id",
+        "leaves",
+        "moved",
+        "notice",
+        "pid",
+        "seen",
+        "slot",
+        "tag",
+    )
 
     def __init__(self, entry: Message) -> None:
         self.id: str = entry["run"]
@@ -36,17 +51,34 @@ class Run:
         self.born: int | None = None
         self.seen: int = self.at
         """When the main process surely was there for the last time, alive or not reaped."""
+        self.moved: tuple[int, int] | None = None
+        """The pid and the birth tick of the main process where that is not the first one."""
+        self.notice: Message | None = entry.get("notice")
+        """What it said of itself; None where it was given no way to."""
         self.exit: Message | None = None
         self.empty: int | None = None
         """The number of the event that nothing is left of it."""
 
+    @property
+    def main(self) -> tuple[int | None, int | None]:
+        """Give the pid and the birth tick of the main process."""
+        return self.moved or (self.pid, self.born)
+
     def shown(self) -> Message:
         """Give all that the daemon wants to know of it."""
-        return {name: getattr(self, name) for name in ("slot", "tag", "at", "pid", "born")} | {
-            "run": self.id,
-            "exit": self.exit,
-            "empty": self.empty is not None,
-        }
+        pid, born = self.main
+        noticed = {"notice": self.notice} if self.notice else {}
+        return (
+            {name: getattr(self, name) for name in ("slot", "tag", "at")}
+            | noticed
+            | {
+                "pid": pid,
+                "born": born,
+                "run": self.id,
+                "exit": self.exit,
+                "empty": self.empty is not None,
+            }
+        )
 
 
 class Ledger:
@@ -88,11 +120,17 @@ class Ledger:
     def _apply_to(self, run: Run, entry: Message) -> None:
         if entry["is"] == "spawned":
             run.pid, run.born, run.seen = entry["pid"], entry["born"], entry["seen"]
+        elif entry["is"] == "moved":
+            run.moved = (entry["pid"], entry["born"])
+        elif entry["is"] == "noticed":
+            run.notice = entry["notice"]
         elif entry["is"] == "failed":
             del self.runs[run.id]
             self._leave_slot(run)
         elif entry["is"] == "exited":
-            run.seen = run.seen if entry["unknown"] else entry["at"]
+            # Of the first process' end we know only where it was the main one till then.
+            is_late = entry["unknown"] or run.moved is not None
+            run.seen = run.seen if is_late else entry["at"]
             run.exit = {name: entry[name] for name in entry if name not in ("is", "run")}
             self.seq = max(self.seq, entry["seq"])
         elif entry["is"] == "empty":
@@ -115,7 +153,7 @@ class Ledger:
             # Of another boot it has an environment, and perhaps a unit, that are not there now.
             self.daemon = None
             for run in self.runs.values():
-                run.pid = run.born = None
+                run.pid = run.born = run.moved = None
                 run.at = run.seen = 0
                 run.leaves = {}
                 if run.exit is not None:
@@ -128,11 +166,14 @@ class Ledger:
         if self.daemon is not None:
             yield {"is": "daemon", "plan": self.daemon}
         for run in self.runs.values():
-            entry = {"is": "spawning", "run": run.id, "slot": run.slot, "tag": run.tag}
+            known = {"run": run.id, "slot": run.slot, "tag": run.tag, "at": run.at}
             leaves = {"leaves": run.leaves} if run.leaves else {}
-            yield entry | {"at": run.at} | leaves
+            noticed = {"notice": run.notice} if run.notice else {}
+            yield {"is": "spawning"} | known | leaves | noticed
             identity = {"pid": run.pid, "born": run.born, "seen": run.seen}
             yield {"is": "spawned", "run": run.id} | identity
+            if run.moved is not None:
+                yield {"is": "moved", "run": run.id, "pid": run.moved[0], "born": run.moved[1]}
             if run.exit is not None:
                 yield {"is": "exited", "run": run.id} | run.exit
             if run.empty is not None:

@@ -12,6 +12,7 @@ import time
 import reconciler
 from reconciler.holder import reexec, wire
 from reconciler.holder.cgroup import Cgroups
+from reconciler.holder.notify import Notify
 from reconciler.holder.poller import Poller
 from reconciler.holder.processes import Processes
 from reconciler.holder.revival import Revival
@@ -19,6 +20,8 @@ from reconciler.holder.spawn import Refused
 
 TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.holder.journal import Journal
     from reconciler.holder.log import Log
     from reconciler.holder.wire import Message
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 MAX_PEERS = 16
 MEND_S = 3.0
 """How often to try again what failed for a full disk or for want of descriptors."""
-CAN = ("comeback", "identity", "reexec")
+CAN = ("comeback", "identity", "notify", "reexec")
 """What this holder can do that one of an earlier version could not."""
 FREE = ("hello", "goodbye")
 """What any peer may ask: a daemon that leaves may have lost its connection."""
@@ -43,10 +46,13 @@ class Loop:
         self._poller = Poller()
         self._group = group
         self._cgroups = Cgroups(group)
-        self._processes = Processes(journal, self._poller, self._tell, self._cgroups)
+        self._notify = Notify(journal, self._poller, log, self._tell_of_notices)
+        self._processes = Processes(journal, self._poller, self._tell, self._cgroups, self._notify)
         self._revival = Revival(journal, log, self._processes.standing, self._processes.apart)
         self._peers: set[wire.Channel] = set()
         self._controller: wire.Channel | None = None
+        self._hears_notices = False
+        """Whether the controller knows what a notice is."""
         self._told_trouble = ""
         self._mend_at = 0.0
         self._accepts = False
@@ -56,6 +62,7 @@ class Loop:
             "spawn": lambda _, order: self._processes.spawn(order),
             "adopt": lambda _, order: self._processes.adopt(order),
             "signal": lambda _, order: self._processes.signal(order),
+            "keep": lambda _, order: self._notify.keep(order),
             "list": self._list,
             "ack": self._ack,
             "goodbye": self._goodbye,
@@ -66,7 +73,9 @@ class Loop:
     def open(self) -> None:
         """Take over what a former holder left, then let the daemon in."""
         self._poller.watch(self._catch_signals(), self._on_signal)
-        self._processes.recover(self._journal.ledger.unfinished())
+        unfinished = self._journal.ledger.unfinished()
+        self._notify.recover(unfinished)
+        self._processes.recover(unfinished)
         self._revival.begin()
         self._listener.setblocking(False)
         self._listener.listen(MAX_PEERS)
@@ -80,6 +89,8 @@ class Loop:
             used.append(fd)
             self._controller = self._met(socket.socket(fileno=fd))
         self._revival.resume(belongings["processes"]["apart"])
+        self._hears_notices = belongings.get("hears_notices", False)
+        used += self._notify.resume(belongings.get("notify", []))
         used += self._processes.resume(belongings["processes"])
         reexec.close_rest(belongings, used)
         self._processes.catch_up()
@@ -95,6 +106,7 @@ class Loop:
                 if handler is not None:
                     handler()
                 self._processes.settle()
+                self._notify.flush()
                 self._revival.act()
                 if self._needs_mending() and time.monotonic() >= self._mend_at:
                     self._mend()
@@ -105,7 +117,7 @@ class Loop:
 
     def _pause(self) -> float | None:
         """Give the seconds to wait at most; None, the rule, wakes only for an event."""
-        pauses = [self._processes.pause(), self._revival.pause()]
+        pauses = [self._processes.pause(), self._notify.pause(), self._revival.pause()]
         if self._needs_mending():
             pauses.append(max(0.0, self._mend_at - time.monotonic()))
         return min((pause for pause in pauses if pause is not None), default=None)
@@ -187,16 +199,23 @@ class Loop:
             self._drop(channel)
             return
         message, fds = received
+        message["fds"] = fds
+        answer = self._answer(channel, message)
+        # What was kept was taken out.
         wire.close_all(fds)
-        self._post(channel, {"answer": message.get("serial")} | self._answer(channel, message))
+        self._post(channel, {"answer": message.get("serial")} | answer)
 
-    def _post(self, channel: wire.Channel, message: Message) -> None:
-        channel.post(message)
+    def _post(self, channel: wire.Channel, message: Message, fds: Iterable[int] = ()) -> None:
+        channel.post(message, fds)
         self._poller.await_room(channel.fileno(), channel.is_behind)
 
     def _tell(self, event: Message) -> None:
         if self._controller is not None:
             self._post(self._controller, event)
+
+    def _tell_of_notices(self, event: Message, fds: list[int]) -> None:
+        if self._controller is not None and self._hears_notices:
+            self._post(self._controller, event, fds)
 
     def _drop(self, channel: wire.Channel) -> None:
         if channel is self._controller:
@@ -228,6 +247,8 @@ class Loop:
         if self._controller is not None and self._controller is not channel:
             self._drop(self._controller)
         self._controller = channel
+        self._hears_notices = "notify" in order.get("can", ())
+        self._notify.show_all()
         news = self._revival.met(channel.peer_pid, order.get("comeback"))
         return news | self._about()
 
@@ -262,6 +283,7 @@ class Loop:
     def _reexec(self, channel: wire.Channel, order: Message) -> Message:
         """Let another program go on in our place, which then gives the answer."""
         processes, fds = self._processes.belongings()
+        doors, kept = self._notify.belongings()
         belongings = {
             "state": self._journal.state,
             "group": self._group,
@@ -270,8 +292,10 @@ class Loop:
             "serial": order["serial"],
             "ledger": [*self._journal.ledger.entries()],
             "processes": processes,
+            "notify": doors,
+            "hears_notices": self._hears_notices,
         }
-        fds += [self._listener.fileno(), channel.fileno()]
+        fds += [self._listener.fileno(), channel.fileno(), *kept]
         words = reexec.command(order)
         self._log.write(f"gives its place to {words[3]}")
         self._processes.standing.waive()

@@ -26,6 +26,15 @@ class Poller:
         self._epoll.register(fd, events)
         self._handlers[fd] = handler
 
+    def watch_end(self, fd: int, handler: Callable[[], None]) -> None:
+        """Call `handler` when the other end of `fd` hangs up."""
+        self._epoll.register(fd, 0)
+        self._handlers[fd] = handler
+
+    def is_watched(self, fd: int) -> bool:
+        """Tell whether `fd` is watched."""
+        return fd in self._handlers
+
     def await_room(self, fd: int, waits: bool) -> None:
         """Wait until `fd` can be written instead of read, or the other way round again."""
         self._epoll.modify(fd, select.EPOLLOUT if waits else select.EPOLLIN)

@@ -12,7 +12,7 @@ import time
 
 from reconciler.holder import cgroup, fate, tree
 from reconciler.holder.cgroup import MAIN, Cgroups
-from reconciler.holder.deliver import deliver, to_members
+from reconciler.holder.deliver import deliver, inhabitants, to_members
 from reconciler.holder.spawn import Refused, Standing, spawn
 
 TYPE_CHECKING = False  # see wire.py
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.holder.journal import Journal
     from reconciler.holder.ledger import Run
+    from reconciler.holder.notify import Notify
     from reconciler.holder.poller import Poller
     from reconciler.holder.wire import Message
 
@@ -43,12 +44,15 @@ class Processes:
         poller: Poller,
         tell: Callable[[Message], None],
         cgroups: Cgroups,
+        notify: Notify,
     ) -> None:
         self._journal = journal
         self._ledger = journal.ledger
         self._poller = poller
         self._tell = tell
         self._cgroups = cgroups
+        self._notify = notify
+        notify.move = self.move
         self.standing = Standing()
         self.apart: dict[int, Callable[[os.waitid_result], None]] = {}
         """Children that are no run, and what to do when one of them has ended."""
@@ -76,6 +80,8 @@ class Processes:
         at = tree.now()
         limits = order.get("resources") or {}
         entry = {"run": run_id, "slot": slot, "tag": order["tag"], "at": at}
+        order, noticed = self._notify.equip(order)
+        entry |= noticed
         if leaves := self._cgroups.plan(_leaf_name(slot, run_id), limits):
             entry["leaves"] = leaves
         self._journal.record({"is": "spawning"} | entry)
@@ -86,13 +92,13 @@ class Processes:
             self._journal.record({"is": "failed", "run": run_id})
             self._cgroups.remove(leaves.values())
             raise
-        return {"pid": run.pid, "born": run.born, "at": at}
+        return {"pid": run.pid, "born": run.born, "at": at} | noticed
 
     def signal(self, order: Message) -> Message:
         """Send a signal to the main process, its group or the whole tree of a run."""
         run = self._ledger.runs.get(order["run"])
         identity = (order["pid"], order["born"])
-        if run is None or run.empty is not None or (run.pid, run.born) != identity:
+        if run is None or run.empty is not None or run.main != identity:
             raise Refused("signal", errno.ESRCH, f"process {order['pid']} is not there any more")
         try:
             if (order["signal"], order["scope"]) == (signal.SIGKILL, "tree"):
@@ -102,13 +108,16 @@ class Processes:
         except OSError as error:
             raise Refused("signal", error.errno or errno.EIO, str(error.strerror)) from error
         if not reached:
-            raise Refused("signal", errno.ESRCH, f"nothing is left of process {run.pid}")
+            raise Refused("signal", errno.ESRCH, f"nothing is left of process {run.main[0]}")
+        if order.get("release"):
+            self._notify.release(run.slot)
         return {"reached": reached}
 
     def adopt(self, order: Message) -> Message:
         """Take over a run that only the daemon knows of, since a journal was lost."""
         self._refuse_unless_free(order["slot"], order["run"])
-        run = {name: order[name] for name in ("run", "slot", "tag", "at")}
+        names = ("run", "slot", "tag", "at", "notice")
+        run = {name: order[name] for name in names if name in order}
         run["leaves"] = self._cgroups.find(_leaf_name(order["slot"], order["run"]))
         identity = {"run": order["run"], "pid": order["pid"], "born": order["born"]}
         self._journal.record({"is": "spawning"} | run)
@@ -121,7 +130,10 @@ class Processes:
     def reap(self) -> None:
         """Record every child that has exited, then collect it."""
         ended = []
-        while (status := _waitable()) is not None:
+        while (status := fate.waitable()) is not None:
+            if (run := self._children.get(status.si_pid)) is not None:
+                # Its last word may be who goes on in its place.
+                self._notify.hear_out(run)
             run = self._children.pop(status.si_pid, None)
             if run is not None:
                 self._note_exit(run, fate.collected(status))
@@ -162,13 +174,14 @@ class Processes:
     def recover(self, runs: Collection[Run]) -> None:
         """Take over what a former holder left: adopt what lives, note what is gone."""
         for run in runs:
-            if run.exit is None and run.pid is not None and run.born is not None:
-                self._adopt(run, run.pid, run.born)
+            pid, born = run.main
+            if run.exit is None and pid is not None and born is not None:
+                self._adopt(run, pid, born)
         unsure = [run for run in runs if run.id not in self._mains]
         found = tree.survey(unsure)
         for run in unsure:
             # Who has its mark yet, or was born in its leaf and has it not.
-            seen = [*found[run.id], *_inhabitants(run)]
+            seen = [*found[run.id], *inhabitants(run)]
             leader = next((one for one in seen if one.pid == one.session), None)
             if run.exit is None and run.pid is None and leader is not None:
                 self._adopt(run, leader.pid, leader.born)
@@ -205,7 +218,7 @@ class Processes:
         self._mains = {run: fd for run, fd in known["mains"].items() if run in runs}
         children = {run.id for run in self._children.values()}
         for run_id, fd in self._mains.items():
-            if run_id not in children:
+            if run_id not in children or runs[run_id].moved:
                 self._poller.watch(fd, functools.partial(self._adopted_gone, runs[run_id]))
         for run_id, pids in known["survivors"].items():
             self._survivors[run_id] = dict(pids)
@@ -226,7 +239,7 @@ class Processes:
         if run_id in self._ledger.runs:
             raise Refused("request", errno.EEXIST, f"run {run_id} was started before")
         if (former := self._ledger.holding(slot)) is not None:
-            others = [one.pid for one in _inhabitants(former)]
+            others = [one.pid for one in inhabitants(former)]
             others += self._survivors.get(former.id, {}).values()
             pid = former.pid if former.id in self._mains or not others else others[0]
             text = f"process {pid} of its former run is still there"
@@ -267,32 +280,46 @@ class Processes:
         if pidfd is None:
             return
         identity = {"pid": pid, "born": born, "seen": tree.now()}
-        self._journal.record({"is": "spawned", "run": run.id} | identity)
+        if run.moved is None:
+            self._journal.record({"is": "spawned", "run": run.id} | identity)
         self._mains[run.id] = pidfd
         self._poller.watch(pidfd, functools.partial(self._adopted_gone, run))
 
+    def move(self, run: Run, pid: int) -> bool:
+        """Take another process of a run for its main one, as the run asked; False if it is not."""
+        found = tree.pin_of(run, pid) if run.id in self._mains else None
+        if found is None:
+            return False
+        pidfd, born = found
+        self._children.pop(run.main[0] or 0, None)
+        self._poller.forget(self._mains[run.id])
+        os.close(self._mains[run.id])
+        # Once its parent is gone it is our child, and we see how it ends.
+        self._children[pid], self._mains[run.id] = run, pidfd
+        self._journal.record({"is": "moved", "run": run.id, "pid": pid, "born": born})
+        self._poller.watch(pidfd, functools.partial(self._adopted_gone, run))
+        return True
+
     def _adopted_gone(self, run: Run) -> None:
-        end = fate.ending(self._mains[run.id], run.pid or 0, run.born or 0)
-        self._note_exit(run, end)
-        self._settle_soon(run)
+        self.reap()
+        if run.id in self._mains:
+            self._notify.hear_out(run)
+            pid, born = run.main
+            self._children.pop(pid or 0, None)
+            self._note_exit(run, fate.ending(self._mains[run.id], pid or 0, born or 0))
+            self._settle_soon(run)
 
     def _note_exit(self, run: Run, end: fate.Ending | None) -> None:
         """Record and tell the end of a main process; None where nobody can say how."""
-        verdict = {
-            "seq": self._ledger.seq + 1,
-            "at": tree.now(),
-            "code": None if end is None else end.code,
-            "signal": None if end is None else end.signal,
-            "core": end is not None and end.core,
-            "unknown": end is None,
-        }
+        verdict = {"seq": self._ledger.seq + 1, "at": tree.now()} | fate.verdict(end)
         if verdict["signal"] == signal.SIGKILL and cgroup.oom_kills(run.leaves):
             verdict["oom"] = True
         self._journal.record({"is": "exited", "run": run.id} | verdict)
         if (pidfd := self._mains.pop(run.id, None)) is not None:
             self._poller.forget(pidfd)
             os.close(pidfd)
-        identity = {"slot": run.slot, "run": run.id, "pid": run.pid, "born": run.born}
+        pid, born = run.main
+        identity = {"slot": run.slot, "run": run.id, "pid": pid, "born": born}
         self._tell({"event": "exited"} | identity | verdict)
 
     def _see_to_rest(self, run: Run) -> None:
@@ -331,18 +358,15 @@ class Processes:
 
     def _left_nothing(self, run: Run) -> bool:
         """Tell the common case fast: no group is left, and no orphan came to us, its reaper."""
-        try:
-            os.killpg(run.pid or 0, 0)
-        except ProcessLookupError:
-            children = tree.children()
-            return children is not None and children <= self._children.keys() | self.apart.keys()
-        except PermissionError:
+        if tree.has_group(run):
             return False
-        return False
+        children = tree.children()
+        return children is not None and children <= self._children.keys() | self.apart.keys()
 
     def _note_empty(self, run: Run) -> None:
         self._doomed.discard(run.id)
         self._cgroups.remove(run.leaves.values())
+        self._notify.ended(run)
         seq = self._ledger.seq + 1
         self._journal.record({"is": "empty", "run": run.id, "seq": seq})
         self._tell({"event": "empty", "slot": run.slot, "run": run.id, "seq": seq})
@@ -373,18 +397,3 @@ class Processes:
 
 def _leaf_name(slot: str, run_id: str) -> str:
     return f"{slot}.{run_id}"
-
-
-def _inhabitants(run: Run) -> list[tree.Process]:
-    """Give who lives in the leaf of a run."""
-    pids = cgroup.members(run.leaves[MAIN]) if MAIN in run.leaves else []
-    found = [tree.find(pid) for pid in pids]
-    return [process for process in found if process is not None and not process.is_dead]
-
-
-def _waitable() -> os.waitid_result | None:
-    """Give a child that has exited, and leave it there to be collected."""
-    try:
-        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return None

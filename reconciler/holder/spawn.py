@@ -80,13 +80,13 @@ class Standing:
 def spawn(order: Message, standing: Standing, within: Within | None = None) -> int:
     """Execute a program and give its pid; Refused tells at which step that failed, and why.
 
-    With an identity of its own the program is executed by fork; else by vfork, which is faster,
-    and as fast however much memory we have.
+    With an identity of its own, or a need to know its pid, the program is executed by fork; else
+    by vfork, which is faster, and as fast however much memory we have.
     """
     start = _Start(order)
     within = within or Within({})
     try:
-        if not order.get("identity"):
+        if not (order.get("identity") or order.get("own_pid")):
             with contextlib.suppress(vfork.Unable):
                 return start.by_vfork(standing, within)
         return start.by_fork(standing, within)
@@ -109,6 +109,10 @@ class _Start:
         self._root: str = order.get("root", "/")
         self._input: str = order.get("stdin") or os.devnull
         self._outputs: list[str] = [order["stdout"], order["stderr"] or order["stdout"]]
+        self._passed: list[int] = order.get("pass", [])
+        """Descriptors that the program gets from 3 on."""
+        self._own_pid: list[str] = order.get("own_pid", [])
+        """Variables that shall hold the program's own pid."""
         self._identity = order.get("identity") or {}
         self._open: dict[tuple[str, str], int] = {}
         """What was opened: `stdin` or `log`, and its path."""
@@ -181,12 +185,19 @@ class _Start:
             yield "log", f"open {path}", have
         have = functools.partial(self._have, "stdin", self._input, streams.open_input)
         yield "stdin", f"open {self._input}", have
-        yield "streams", "have its streams", lambda: fork.place_streams(self._streams())
+        yield "streams", "have its streams", self._place
         yield "cwd", f"enter {self._cwd}", functools.partial(os.chdir, self._cwd)
         yield from identity.last_steps()
         programs = _candidates(self._argv[0], self._search())
-        become = functools.partial(fork.exec_first, programs, self._argv, self._env)
+        become = functools.partial(self._become, programs)
         yield "exec", f"run {self._name()}", become
+
+    def _place(self) -> None:
+        fork.place_streams(self._streams() + self._passed)
+
+    def _become(self, programs: list[str]) -> None:
+        own = dict.fromkeys(self._own_pid, str(os.getpid()))
+        fork.exec_first(programs, self._argv, own | self._env)
 
     def _at(self, step: str, thing: str) -> None:
         self.step, self.thing = step, thing

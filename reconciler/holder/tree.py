@@ -96,6 +96,34 @@ def survey(runs: Collection[Run]) -> dict[str, list[Process]]:
     return found
 
 
+def has_group(run: Run) -> bool:
+    """Tell whether anybody is left in the group that a run's first process led."""
+    try:
+        os.killpg(run.pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def pin_of(run: Run, pid: int) -> tuple[int, int] | None:
+    """Open a pidfd of a living process of a run, and give its birth tick; None if it is none."""
+    process = find(pid)
+    pidfd = pin(pid, process.born) if process is not None and is_of(run, process) else None
+    return None if process is None or pidfd is None else (pidfd, process.born)
+
+
+def is_of(run: Run, process: Process) -> bool:
+    """Tell whether a process, dead or alive, belongs to a run."""
+    if process.session == run.pid:
+        leader = find(process.session)
+        if leader is not None and leader.born == run.born:
+            return True
+        return any(member.pid == process.pid for member in survey([run])[run.id])
+    return mark(process.pid) == run.id
+
+
 def mark(pid: int) -> str:
     """Give the run that a process carries as its mark; empty when it has none that we may see."""
     try:

@@ -66,7 +66,7 @@ def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
     """
     room = socket.CMSG_SPACE(MESSAGE_FDS * array.array("i").itemsize)
     packet, ancillary, flags, _ = sock.recvmsg(INLINE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
-    fds = _descriptors(ancillary)
+    fds = descriptors(ancillary)
     try:
         message = _unpacked(packet, flags, fds)
     except WireError:
@@ -90,7 +90,7 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, list[int]]] = deque()
 
     @property
     def is_behind(self) -> bool:
@@ -106,9 +106,12 @@ class Channel:
         """Give the descriptor to wait on."""
         return self._sock.fileno()
 
-    def post(self, message: Message) -> None:
-        """Send a message, or queue it behind those that the peer has not taken yet."""
-        self._waiting.append(_encoded(message))
+    def post(self, message: Message, fds: Iterable[int] = ()) -> None:
+        """Send a message, or queue it behind those that the peer has not taken yet.
+
+        The descriptors beside it are duplicated, so that they may be closed meanwhile.
+        """
+        self._waiting.append((_encoded(message), [os.dup(fd) for fd in fds]))
         self.flush()
 
     def flush(self) -> None:
@@ -119,12 +122,12 @@ class Channel:
         """
         try:
             while self._waiting:
-                _send_text(self._sock, self._waiting[0], [])
-                self._waiting.popleft()
+                _send_text(self._sock, *self._waiting[0])
+                close_all(self._waiting.popleft()[1])
         except BlockingIOError:
             return
         except OSError:
-            self._waiting.clear()
+            self._drop_waiting()
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
 
@@ -134,7 +137,13 @@ class Channel:
 
     def close(self) -> None:
         """Leave the peer."""
+        self._drop_waiting()
         self._sock.close()
+
+    def _drop_waiting(self) -> None:
+        for _, fds in self._waiting:
+            close_all(fds)
+        self._waiting.clear()
 
 
 def _credentials(sock: socket.socket) -> tuple[int, int, int]:
@@ -166,7 +175,8 @@ def _send_packet(sock: socket.socket, packet: bytes, fds: list[int]) -> None:
     sock.sendmsg([packet], rights, socket.MSG_NOSIGNAL)
 
 
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+def descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    """Give the descriptors beside a packet."""
     fds = array.array("i")
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

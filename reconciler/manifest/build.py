@@ -57,7 +57,11 @@ _TEXTS = {
     "stopSignal": "stop_signal",
 }
 """Keys whose value is taken as it is."""
-_SPANS = {"startTimeout": "start_timeout", "stopTimeout": "stop_timeout"}
+_SPANS = {
+    "startTimeout": "start_timeout",
+    "stopTimeout": "stop_timeout",
+    "watchdogTimeout": "watchdog_timeout",
+}
 _CHOICES: Mapping[str, tuple[str, type[StrEnum]]] = {
     "state": ("state", DesiredState),
     "type": ("type", ServiceType),

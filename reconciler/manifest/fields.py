@@ -26,7 +26,7 @@ from reconciler.model.units import Nanos
 _RENAMED = {"needs": "dependsOn"}
 _NOT_WRITTEN = frozenset({"digest", "loads"})
 _WORDS = frozenset({"command", "args", "interpreter"})
-_SPANS = frozenset({"start_timeout", "stop_timeout"})
+_SPANS = frozenset({"start_timeout", "stop_timeout", "watchdog_timeout"})
 
 
 def describe(spec: ServiceSpec) -> dict[str, str]:

@@ -60,6 +60,7 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
         yield Fault(("restart",), Code.BESIDE, message, mend)
     if isinstance(document.get("schedule"), dict):
         yield from _schedule_faults(document, document["schedule"])
+    yield from _words_of_its_own(document)
     backoff = document.get("backoff") or {}
     first, longest = _span(backoff, "initial", "1s"), _span(backoff, "max", "60s")
     if first is not None and longest is not None and first > longest:
@@ -90,6 +91,20 @@ def _schedule_faults(document: Document, schedule: Document) -> Iterator[Fault]:
             message = f"`{'.'.join(path)}: restart` does nothing with a `schedule`"
             mend = "remove it: the next run begins at its time"
             yield Fault(path, Code.NO_EFFECT, message, mend, at_key=True)
+
+
+def _words_of_its_own(document: Document) -> Iterator[Fault]:
+    """Give what keeps a service from being heard by sd_notify."""
+    kind, ready = document.get("type", "simple"), document.get("ready") or {}
+    if ready.get("type") == "notify" and kind == "simple":
+        message = "`ready.type: notify` needs a service that says so itself"
+        mend = "add `type: notify`, and remove `ready`, which then says the same"
+        yield Fault(("ready", "type"), Code.BESIDE, message, mend)
+    is_heard = kind == "notify" or document.get("watchdogTimeout") is not None
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
+        if is_heard and name in (document.get("env") or {}):
+            message = f"`env.{name}` hides from the service where it is heard"
+            yield Fault(("env", name), Code.BESIDE, message, "remove it", at_key=True)
 
 
 def _span(mapping: Document, key: str, default: str) -> int | None:

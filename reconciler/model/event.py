@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.desired import ManifestSet
-from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
+from reconciler.model.observed import Exit, Look, Notice, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
 from reconciler.model.spec import Hook, Readiness, Schedule, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
@@ -85,6 +85,17 @@ class TreeEmptied:
     slot: Slot
     run: RunId
     role: Role = Role.MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified:
+    """A run said something of itself; told whole each time, so that none can be missed."""
+
+    slot: Slot
+    run: RunId
+    id: ProcessId
+    """Its main process, which it may have changed."""
+    notice: Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +191,7 @@ Event = (
     | SpawnFailed
     | Exited
     | TreeEmptied
+    | Notified
     | SignalAnswered
     | ProbeAnswered
     | TimeTold
@@ -238,6 +250,8 @@ class Signal:
     signal: str
     scope: Scope
     because: str
+    releases: bool = False
+    """No successor is wanted: what the run has stored with the host is of no more use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,32 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a run said of itself by sd_notify: of everything the last word."""
+
+    at: Nanos = Nanos(0)
+    """When it said anything last; 0: never."""
+    ready: bool = False
+    reloading: Nanos = Nanos(0)
+    """When the reload began that it has not ended yet; 0: it reloads nothing."""
+    stopping: bool = False
+    status: str = ""
+    """In its own words, as they came: to be shown, never to be trusted."""
+    errno: int = 0
+    watchdog: Nanos = Nanos(0)
+    """How often it has to say that it is well; 0: it need not."""
+    pinged: Nanos = Nanos(0)
+    """When it said so last."""
+    failed: bool = False
+    """It said itself that its watchdog is to act."""
+    extended: Nanos = Nanos(0)
+    """Until when it asked for time to start or to stop, whichever it does."""
+
+
+NOTHING_SAID = Notice()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
     """A process found for a slot: the main one of its tree."""
 
@@ -96,6 +122,7 @@ class Process:
     role: Role = Role.MAIN
     place: int = 0
     """Of several commands of its role, which one it is; counted from 0."""
+    notice: Notice = NOTHING_SAID
 
     @property
     def is_live(self) -> bool:

@@ -43,6 +43,8 @@ class Stop:
     after: tuple[Wait, ...] = ()
     start_failed: bool = False
     """It was not ready (a oneshot: not done) in time, which is a failure of its start."""
+    aborts: bool = False
+    """Its watchdog was not fed: it is asked by SIGABRT, and this is a failure too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

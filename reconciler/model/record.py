@@ -97,6 +97,8 @@ class SlotRecord:
     """Why the present or coming process is started: start, crash, change, manual, dependency."""
     deadline: Nanos | None = None
     """Of the state: start timeout while starting, stop timeout while stopping."""
+    watchdog_at: Nanos | None = None
+    """When the watchdog acts unless it is fed before."""
     next_probe: Nanos | None = None
     """When to ask a starting process whether it is ready."""
     probing: Serial | None = None
@@ -107,6 +109,8 @@ class SlotRecord:
     """Whether what outlived the main process was asked to end as well."""
     killed: bool = False
     """Whether the tree was sent SIGKILL."""
+    aborted: bool = False
+    """Whether its watchdog was not fed, so that it is asked to end by SIGABRT."""
     after_stop: State = State.STOPPED
     """What a stopping slot becomes: stopped, or crashed after a start that timed out."""
     is_untold: bool = False

@@ -24,6 +24,8 @@ class ServiceType(StrEnum):
     """How a service lives: it serves until stopped, or it does its work and exits."""
 
     SIMPLE = "simple"
+    NOTIFY = "notify"
+    """It says itself when it is ready, by the sd_notify protocol."""
     ONESHOT = "oneshot"
 
 
@@ -72,6 +74,7 @@ class ReadyType(StrEnum):
     TCP = "tcp"
     HTTP = "http"
     COMMAND = "command"
+    NOTIFY = "notify"
 
 
 class MemoryAction(StrEnum):
@@ -269,6 +272,18 @@ class ServiceSpec:
     loads: Mapping[str, str] = field(default_factory=dict)
     """The hash of each of these files as it is now; no part of the manifest's text. A file that
     is not there, or is being written, is left out: nobody is told to load that."""
+    watchdog_timeout: Nanos | None = None
+    """How often the service has to say WATCHDOG=1; None: it need not."""
+
+    @property
+    def readiness(self) -> Readiness:
+        """Give how to tell that a process is ready, where the manifest says nothing of it too."""
+        return self.ready or (_BY_NOTICE if self.type is ServiceType.NOTIFY else _BY_DELAY)
+
+    @property
+    def has_notify(self) -> bool:
+        """Tell whether its processes are given a notify socket."""
+        return self.type is ServiceType.NOTIFY or self.watchdog_timeout is not None
 
     @property
     def has_account(self) -> bool:
@@ -295,3 +310,5 @@ class ServiceSpec:
 
 
 DEFAULT_START_TIMEOUT = seconds(60)
+_BY_DELAY = Readiness()
+_BY_NOTICE = Readiness(type=ReadyType.NOTIFY)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from reconciler.model.desired import Revision
 from reconciler.model.diagnostic import Diagnostic, Source
-from reconciler.model.observed import Exit, Process, Slot, State
+from reconciler.model.observed import NOTHING_SAID, Exit, Notice, Process, Slot, State
 from reconciler.model.plan import Hold, NextRun, Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.spec import DesiredState, ServiceSpec
@@ -64,6 +64,8 @@ class SlotStatus:
     reloaded_at: Nanos | None = None
     """When the process was last told to load its configuration anew."""
     reload_failed: str = ""
+    notice: Notice = NOTHING_SAID
+    """What the live process said of itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

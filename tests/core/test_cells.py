@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.core.answers import probe_answered, signal_answered, spawn_failed, spawned
 from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.ledger import Ledger
+from reconciler.core.noticing import notified
 from reconciler.model.event import (
     Event,
     Exited,
+    Notified,
     ProbeAnswered,
     SignalAnswered,
     Spawned,
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Exit, State
+from reconciler.model.observed import Exit, Notice, State
 from reconciler.model.record import Memory, Pending, SlotMemory, SlotRecord
 from reconciler.model.units import RunId, Serial, seconds
 from tests.core.building import name, probed, slot
@@ -82,6 +85,11 @@ def probe(*, passed: bool) -> ProbeAnswered:
     return ProbeAnswered(serial=SERIAL, slot=SLOT, run=PROCESS.run, passed=passed)
 
 
+def says(**words: Any) -> Notified:
+    notice = replace(Notice(at=NOW), **words)
+    return Notified(slot=SLOT, run=PROCESS.run, id=PROCESS.id, notice=notice)
+
+
 EVENTS: dict[str, Event] = {
     "spawned": Spawned(serial=SERIAL, process=PROCESS),
     "spawned, unasked": Spawned(serial=Serial(3), process=OTHER),
@@ -91,6 +99,9 @@ EVENTS: dict[str, Event] = {
     "not signalled": SignalAnswered(serial=SERIAL, slot=SLOT, problem="the holder has left"),
     "probe passed": probe(passed=True),
     "probe failed": probe(passed=False),
+    "says it is ready": says(ready=True),
+    "says it failed": says(failed=True),
+    "says it stops": says(stopping=True),
     "exited with 0": exit_with(0),
     "exited with 1": exit_with(1),
     "another exited": exit_with(1, OTHER.run),
@@ -105,6 +116,8 @@ def take(ledger: Ledger, event: Event) -> None:
             spawned(ledger, event)
         case SpawnFailed():
             spawn_failed(ledger, event)
+        case Notified():
+            notified(ledger, event)
         case SignalAnswered():
             signal_answered(ledger, event)
         case ProbeAnswered():
@@ -130,7 +143,9 @@ def cell(record: SlotRecord, event: Event) -> str:
             "counted": after.memory.trouble.failures > record.memory.trouble.failures,
             "empty": record.process is not None and after.process is None,
             "waits no more": record.pending is not None and after.pending is None,
-            "kept for later": bool(ledger.early),
+            "kept for later": bool(ledger.early or ledger.early_notices),
+            "watched": after.watchdog_at is not None,
+            "has to end": after.deadline is not None and record.deadline is None,
             "looks": ledger.look_again,
         }.items()
         if is_so

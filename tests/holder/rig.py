@@ -58,6 +58,8 @@ class Rig:
             os.chown(folder, root.stat().st_uid, root.stat().st_gid)
         self.state = self.directory / ".weaver"
         self.events: list[Message] = []
+        self.fds: list[tuple[Message, int]] = []
+        """What the holder gave us to keep, each with the event that it came with."""
         self.holder_pid = 0
         self.sock: Any = None
         self._serial = 0
@@ -88,7 +90,7 @@ class Rig:
         if self.sock is not None:
             self.sock.close()
         self.sock = self.open_socket()
-        hello = self.ask("hello", proto=wire.PROTO, version="test")
+        hello = self.ask("hello", proto=wire.PROTO, version="test", can=["notify"])
         self.holder_pid = hello["pid"]
         return hello
 
@@ -111,6 +113,11 @@ class Rig:
         until(lambda: not self.is_held, message="the end of the holder")
         self.sock.close()
 
+    def close_kept(self) -> None:
+        """Let go of what the holder gave us to keep."""
+        kept, self.fds = self.fds, []
+        wire.close_all(fd for _, fd in kept)
+
     def restart_holder(self) -> None:
         """Kill the holder without warning, and start another."""
         self.kill_holder()
@@ -128,17 +135,18 @@ class Rig:
         until(lambda: all(run["empty"] for run in self.runs().values()), message="empty trees")
         assert "error" not in self.ask("shutdown")
         self.sock.close()
+        self.close_kept()
 
     # --- messages ---
 
-    def ask(self, do: str, **fields: Any) -> Message:
+    def ask(self, do: str, *, fds: Any = (), **fields: Any) -> Message:
         """Send a request and give its answer; events on the way are kept."""
-        return self.answer(self.post(do, **fields))
+        return self.answer(self.post(do, fds=fds, **fields))
 
-    def post(self, do: str, **fields: Any) -> int:
+    def post(self, do: str, *, fds: Any = (), **fields: Any) -> int:
         """Send a request, and give its number."""
         self._serial += 1
-        wire.send(self.sock, {"do": do, "serial": self._serial, **fields})
+        wire.send(self.sock, {"do": do, "serial": self._serial, **fields}, fds)
         return self._serial
 
     def answer(self, serial: int) -> Message:
@@ -196,6 +204,20 @@ class Rig:
         until(lambda: started.output.count("up\n") == ups, message=f"{slot} to be up")
         return started
 
+    def notice(self, started: Started) -> Message:
+        """Give what a run has said of itself."""
+        found: Message = self.runs()[started.run]["notice"]
+        return found
+
+    def says(self, started: Started, **words: Any) -> Message:
+        """Wait until a run has said this of itself, and give all that it said."""
+        return self.wait_until(
+            lambda event: (
+                (event["event"], event.get("run")) == ("notified", started.run)
+                and words.items() <= event["notice"].items()
+            )
+        )
+
     def signal(self, started: Started, number: int, scope: str = "main") -> Message:
         """Send a signal."""
         identity = {"run": started.run, "pid": started.pid, "born": started.born}
@@ -204,4 +226,6 @@ class Rig:
     def _receive(self) -> Message:
         received = wire.receive(self.sock)
         assert received is not None, "the holder has left"
-        return received[0]
+        message, fds = received
+        self.fds += [(message, fd) for fd in fds]
+        return message

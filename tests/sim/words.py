@@ -18,6 +18,7 @@ from reconciler.model.event import (
     ManifestsRead,
     Measured,
     NextTime,
+    Notified,
     Probe,
     ProbeAnswered,
     Signal,
@@ -28,9 +29,11 @@ from reconciler.model.event import (
     TimeTold,
     TreeEmptied,
 )
-from reconciler.model.observed import Process
-from reconciler.model.units import Nanos, amount, in_seconds
+from reconciler.model.observed import Notice, Process
+from reconciler.model.units import Nanos, amount, in_seconds, seconds
 
+ZERO = seconds(100)
+"""When the small worlds begin."""
 _SILENT = {
     "service.reloading",
     "service.starting",
@@ -81,6 +84,8 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"{slot} ({run}) {end}"
         case TreeEmptied(run=run, slot=slot):
             return f"{slot} ({run}) is gone"
+        case Notified(slot=slot, run=run, notice=notice):
+            return f"{slot} ({run}) says {_said(notice)}"
         case SignalAnswered(slot=slot, problem=problem):
             return f"signalled {slot}" + (f": {problem}" if problem else "")
         case ProbeAnswered(slot=slot, passed=passed, detail=detail):
@@ -96,6 +101,20 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"asked: {operation.kind} {' '.join(operation.services)}".rstrip()
         case _:
             assert_never(event)
+
+
+def _said(notice: Notice) -> str:
+    """Tell the whole state that a run gives of itself."""
+    parts = [
+        *(["ready"] if notice.ready else []),
+        *(["reloading"] if notice.reloading else []),
+        *(["stopping"] if notice.stopping else []),
+        *(["failed"] if notice.failed else []),
+        *([f"alive at {in_seconds(Nanos(notice.pinged - ZERO)):g}"] if notice.pinged else []),
+        *([f"until {in_seconds(Nanos(notice.extended - ZERO)):g}"] if notice.extended else []),
+        *([f'"{notice.status}"'] if notice.status else []),
+    ]
+    return ", ".join(parts) or "nothing"
 
 
 def _process(process: Process) -> str:

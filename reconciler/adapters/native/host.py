@@ -38,7 +38,7 @@ from reconciler.model.event import (
     Spawned,
     SpawnFailed,
 )
-from reconciler.model.observed import Look, Slot
+from reconciler.model.observed import Look, Role, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Way
 from reconciler.model.units import RunId
@@ -188,8 +188,9 @@ class NativeHost:
         try:
             number = signal_number(command.signal)
             async with self._turn:
+                release = {"release": True} if command.releases else {}
                 answer = self._session.ask(
-                    "signal", **whom, signal=number, scope=command.scope.value
+                    "signal", **whom, signal=number, scope=command.scope.value, **release
                 )
                 if number not in NEEDS_NO_WAKING:
                     # A stopped process would not even hear that it shall end.
@@ -234,7 +235,10 @@ async def _refused(failed: SpawnFailed, order: Message) -> SpawnFailed:
 
 def _order(launch: Launch, command: Spawn, run: RunId) -> Message:
     place = command.errand.place if command.errand is not None else 0
-    return {
+    spec = command.spec
+    is_heard = spec.has_notify and command.role is Role.MAIN
+    notify = {"notify": {"watchdog": spec.watchdog_timeout or 0}} if is_heard else {}
+    return notify | {
         "resources": resources(command.spec) if command.errand is None else {},
         "slot": holder_slot(command.slot, command.role),
         "run": run,

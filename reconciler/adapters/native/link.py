@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from reconciler.holder import wire
@@ -30,7 +30,7 @@ class Link:
     def __init__(
         self,
         sock: socket.socket,
-        told: Callable[[Message], None],
+        told: Callable[[Message, list[int]], None],
         lost: Callable[[str], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -43,15 +43,15 @@ class Link:
         self._is_up = True
         self._loop.add_reader(self._fd, self._read)
 
-    def ask(self, do: str, **fields: Any) -> asyncio.Future[Message]:
-        """Send a request at once, and give the future of its answer.
+    def ask(self, do: str, fds: Iterable[int] = (), **fields: Any) -> asyncio.Future[Message]:
+        """Send a request at once, descriptors beside it, and give the future of its answer.
 
         Raises LinkLost when the holder has left, and WireError when the request is too large.
         """
         if not self._is_up:
             raise LinkLost
         serial = next(self._serials)
-        self._channel.post({"do": do, "serial": serial, **fields})
+        self._channel.post({"do": do, "serial": serial, **fields}, fds)
         answer: asyncio.Future[Message] = self._loop.create_future()
         # Some answers are of no interest; their failure must not be reported as forgotten.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -94,16 +94,16 @@ class Link:
                 self._end("the holder has left")
                 return
             message, fds = received
-            wire.close_all(fds)
-            self._take(message)
+            self._take(message, fds)
             if not self._is_up:
                 return
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message, fds: list[int]) -> None:
         if "answer" not in message:
             # Not at once: the answers before it only wake their tasks.
-            self._loop.call_soon(self._told, message)
+            self._loop.call_soon(self._told, message, fds)
             return
+        wire.close_all(fds)
         answer = self._open.pop(message["answer"], None)
         if answer is not None and not answer.done():
             answer.set_result(message)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler import __version__
+from reconciler.adapters.native.keeping import NEWS, Keeping
 from reconciler.adapters.native.link import Link, LinkLost, Message
 from reconciler.adapters.native.start import (
     PROGRAM,
@@ -25,13 +26,15 @@ from reconciler.adapters.native.start import (
 from reconciler.adapters.native.translate import (
     exit_of,
     holder_slot,
+    notice_of,
+    noticed,
     process_of,
     tag_of,
     ways_of,
 )
 from reconciler.adapters.native.witness import Witness
 from reconciler.holder import wire
-from reconciler.model.event import Event, Exited, HostLost, TreeEmptied
+from reconciler.model.event import Event, Exited, HostLost, Notified, TreeEmptied
 from reconciler.model.observed import Process
 from reconciler.model.status import Way
 from reconciler.model.units import RunId, is_older
@@ -39,6 +42,8 @@ from reconciler.ports import HostError
 
 log = logging.getLogger(__name__)
 
+CAN = ("notify",)
+"""What of a holder's news we understand beyond the first version's."""
 RECONNECT_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """The pauses before each attempt to reach a holder again; the last one repeats."""
 LEAVE_TIMEOUT_S = 5.0
@@ -76,6 +81,7 @@ class Session:
         self._told_seq: int | None = None
         """The last event told; None until a look on this connection showed those before it."""
         self._acked_seq = 0
+        self._keeping = Keeping()
 
     async def open(self, tell: Tell) -> None:
         """Connect, and tell from now on what happens. Raises HostError when there is no way."""
@@ -134,6 +140,7 @@ class Session:
         if self._reconnecting is not None:
             self._reconnecting.cancel()
         self._stop_watching()
+        self._keeping.close()
         link, self._link = self._link, None
         if link is None:
             await asyncio.to_thread(say_goodbye, self._directory)
@@ -164,11 +171,18 @@ class Session:
 
     # --- what the holder tells unasked ---
 
-    def _told(self, event: Message) -> None:
+    def _told(self, event: Message, fds: list[int]) -> None:
+        if event["event"] in NEWS:
+            self._keeping.hear(event, fds)
+            return
+        wire.close_all(fds)
         if event["event"] == "trouble":
             self._note_trouble(event["text"])
             return
         process = self._known.get(event["run"])
+        if event["event"] == "notified":
+            self._told_notice(event, process)
+            return
         if process is None:
             # A look shows it sooner or later, and until then nothing may be acknowledged.
             self._told_seq = None
@@ -194,6 +208,18 @@ class Session:
         assert self._witness is not None
         if (exit_ := self._witness.exit_of(run)) is not None:
             self._tell_end(replace(process, exit=exit_))
+
+    def _told_notice(self, event: Message, process: Process | None) -> None:
+        """Tell what a run says of itself; of an unknown one a look shows it."""
+        if process is None:
+            return
+        who = replace(process.id, pid=event["pid"], born=event["born"])
+        heard = replace(process, id=who, notice=notice_of(event["notice"]))
+        self._known[process.run] = heard
+        if who != process.id and self._witness is not None:
+            self._witness.move(heard)
+        slot, run = process.slot, process.run
+        self._tell(Notified(slot=slot, run=run, id=who, notice=heard.notice))
 
     def _note_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:
@@ -225,8 +251,24 @@ class Session:
         self._linked.set()
 
     async def _greet(self, link: Link) -> None:
+        former, self._keeping = self._keeping, Keeping()
+        try:
+            holder = await self._introduce(link)
+            await former.hand_over(link, holder)
+        except BaseException:
+            # The next one may need what this one could not be given.
+            self._keeping.close()
+            self._keeping = former
+            raise
+        self._keeping.holder = holder
+
+    async def _introduce(self, link: Link) -> int:
         hello = await link.ask(
-            "hello", proto=wire.PROTO, version=__version__, comeback=self._comeback
+            "hello",
+            proto=wire.PROTO,
+            version=__version__,
+            comeback=self._comeback,
+            can=CAN,
         )
         if "error" in hello:
             why = hello["error"]["text"]
@@ -239,6 +281,8 @@ class Session:
             await self._renew(link)
         listed = (await link.ask("list"))["runs"]
         await self._hand_over(link, [self.seen(process_of(run, self.boot)) for run in listed])
+        holder: int = hello["pid"]
+        return holder
 
     async def renew(self) -> str:
         """Have the holder replace itself by our version of it; say why that cannot be."""
@@ -283,6 +327,7 @@ class Session:
                 born=process.id.born or None,
                 at=process.started,
                 tag=tag_of(process.slot, process.digest, process.role, process.place),
+                **noticed(process.notice),
             )
             log.warning("the holder did not know %s: %s", process.slot, answer.get("error", "told"))
         self._know([*listed, *missing])

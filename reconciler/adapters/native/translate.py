@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import asdict
 from typing import Any
 
 from reconciler.core.launch import Identity
 from reconciler.model.event import SpawnFailed
-from reconciler.model.observed import Exit, Process, ProcessId, Role, Slot
+from reconciler.model.observed import NOTHING_SAID, Exit, Notice, Process, ProcessId, Role, Slot
 from reconciler.model.spec import DEFAULT_UMASK
 from reconciler.model.status import Way
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
@@ -44,6 +45,7 @@ def process_of(run: Message, boot: str) -> Process:
         tree_empty=run["empty"],
         role=Role(tag.get("role", Role.MAIN)),
         place=tag.get("place", 0),
+        notice=notice_of(run["notice"]) if run.get("notice") else NOTHING_SAID,
     )
 
 
@@ -51,6 +53,29 @@ def ways_of(hello: Message) -> dict[str, Way]:
     """Give what control groups serve for; a holder of an earlier version says nothing of them."""
     told = hello.get("cgroups", {})
     return {purpose: Way(version=way["version"], text=way["text"]) for purpose, way in told.items()}
+
+
+def notice_of(said: Message) -> Notice:
+    """Give what a run said of itself; what it wrote is made fit to be shown."""
+    text = str(said.get("status", ""))
+    return Notice(
+        at=Nanos(said.get("at", 0)),
+        ready=bool(said.get("ready")),
+        reloading=Nanos(said.get("reloading", 0)),
+        stopping=bool(said.get("stopping")),
+        status="".join(one if one.isprintable() else "\ufffd" for one in text),
+        errno=said.get("errno", 0),
+        watchdog=Nanos(said.get("watchdog", 0)),
+        pinged=Nanos(said.get("pinged", 0)),
+        failed=bool(said.get("failed")),
+        extended=Nanos(said.get("extended", 0)),
+    )
+
+
+def noticed(notice: Notice) -> Message:
+    """Give what a holder should know of a notice, as a field of a request; none if none is due."""
+    known = {name: value for name, value in asdict(notice).items() if value}
+    return {"notice": known} if known else {}
 
 
 def exit_of(verdict: Message) -> Exit:

@@ -47,6 +47,13 @@ class Witness:
             self._epoll.register(pidfd, select.EPOLLIN)
             self._fds[run], self._watched[pidfd] = pidfd, (run, process.id)
 
+    def move(self, process: Process) -> None:
+        """Hold on to the process that has taken the place of a run's main one."""
+        if (pidfd := self._fds.get(process.run)) is not None:
+            self._let_go(pidfd)
+        self._exits.pop(process.run, None)
+        self.watch(process)
+
     def exit_of(self, run: RunId) -> Exit | None:
         """Give how a run's main process ended; None while it lives, and where it was not seen."""
         pidfd = self._fds.get(run)

@@ -75,6 +75,8 @@ class Probes:
             case ReadyType.COMMAND:
                 async with self._turns:
                     return await ask_command(_given(readiness.command), place)
+            case ReadyType.NOTIFY:
+                raise ProbeError("it has to say READY=1 itself")
             case unreachable:
                 assert_never(unreachable)
 

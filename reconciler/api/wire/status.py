@@ -57,6 +57,8 @@ class InstanceKeys(Wire, frozen=True, kw_only=True):
     health_status: str | None
     last_health_check: str | None
     last_exit: ExitKeys | None
+    status_text: str
+    """What the process says of itself (STATUS= of sd_notify); empty where it says nothing."""
 
 
 class WaitKeys(Wire, frozen=True, kw_only=True):
@@ -231,6 +233,7 @@ def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
         health_status=_health(status),
         last_health_check=None,
         last_exit=_exit(last, scene) if last else None,
+        status_text=standing.own_words(status),
     )
 
 

@@ -113,8 +113,8 @@ REASON = (
     Mutant(
         name="restart-loses-its-reason",
         module="reconciler/core/issuing.py",
-        before="_stop(ledger, action.slot, action.because, start_failed=False)",
-        after="_stop(ledger, action.slot, record.cause, start_failed=False)",
+        before="Stop(slot=action.slot, target=action.target, because=action.because))",
+        after="Stop(slot=action.slot, target=action.target, because=record.cause))",
         story="Every restart says only that it happened: the reason is read from a record that was"
         " not given it yet.",
     ),
