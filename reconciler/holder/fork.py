@@ -34,6 +34,12 @@ ABOVE = 140
 """Descriptors from here on are never passed on: the standard ones and 128 more are."""
 TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
 """What exec says of a folder of PATH that does not have the program."""
+RESET_SIGNALS = [
+    int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+]
+SIG_SETMASK = int(signal.SIG_SETMASK)
+SIGCHLD = int(signal.SIGCHLD)
+EVERY_SIGNAL, NO_SIGNAL = b"\xff" * 128, b"\0" * 128  # a sigset_t
 _python = ctypes.PyDLL(None, use_errno=True)
 _python.syscall.restype = ctypes.c_long
 
@@ -115,21 +121,21 @@ def known_cause(error: OSError) -> str:
 def _fork(steps: Iterable[Step], cgroup: int, its_end: int) -> int:
     """Fork with all signals blocked, so that no handler of ours runs in the child."""
     parent = os.getpid()
-    mask = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    mask = _mask(EVERY_SIGNAL)
     try:
         pid, is_inside = _born_in(cgroup) if cgroup >= 0 else (os.fork(), True)
         if pid == 0:
             join = [] if is_inside else [_joining(cgroup)]
             _be_child([*join, *steps], its_end, parent)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _mask(mask)
     return pid
 
 
 def _born_in(cgroup: int) -> tuple[int, bool]:
     """Fork into a cgroup; give the pid, and whether the child is there."""
     size = struct.calcsize("11Q")
-    terms = struct.pack("11Q", CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, *(0,) * 5, cgroup)
+    terms = struct.pack("11Q", CLONE_INTO_CGROUP, 0, 0, 0, SIGCHLD, *(0,) * 5, cgroup)
     ctypes.pythonapi.PyOS_BeforeFork()
     pid: int = _python.syscall(ctypes.c_long(CLONE3), terms, ctypes.c_size_t(size))
     number = ctypes.get_errno()
@@ -193,10 +199,17 @@ def _read_all(fd: int) -> bytes:
 
 def reset_signals() -> None:
     """Give every signal back the meaning it has for a new process, and let all through."""
-    for number in signal.valid_signals():
-        if signal.getsignal(number) not in (signal.SIG_DFL, None):
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in RESET_SIGNALS:
+        _python.signal(number, None)
+    _mask(NO_SIGNAL)
+
+
+def _mask(signals: bytes) -> bytes:
+    """Block these signals and no others, and give those that were."""
+    # The signal module makes an enum of each, which takes longer than the fork.
+    before = ctypes.create_string_buffer(len(signals))
+    _python.pthread_sigmask(SIG_SETMASK, signals, before)
+    return before.raw
 
 
 def place_streams(fds: Sequence[int]) -> None:
