@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.api.human import count
+from reconciler.cli import units
 from reconciler.cli.author import author
 from reconciler.cli.gitcli import git, top_level
 from reconciler.runtime.control import Finding, Grade
@@ -25,6 +26,7 @@ def local_findings(root: Path, state: Path) -> Iterator[Finding]:
     yield from _git(root)
     yield _services(root)
     yield _disk(state)
+    yield from _units(root)
 
 
 def _python() -> Finding:
@@ -128,6 +130,18 @@ def _services(root: Path) -> Finding:
         )
     files = [path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml", ".json"}]
     return Finding(check="services.d", grade=Grade.OK, text=count(len(files), "manifest file"))
+
+
+def _units(root: Path) -> Iterator[Finding]:
+    """Look at the units of systemd that run this repository, if there are any."""
+    for unit in units.find(root.resolve(), (units.SYSTEM_FOLDER, units.user_folder())):
+        faults = [*units.faults(unit)]
+        check = "systemd"
+        for text, mend in faults:
+            said = f"{unit.path.name}: {text}"
+            yield Finding(check=check, grade=Grade.WARNING, text=said, mend=mend)
+        if not faults:
+            yield Finding(check=check, grade=Grade.OK, text=f"{unit.path.name} is as it should be")
 
 
 def _disk(state: Path) -> Finding:

@@ -45,6 +45,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         _row("graph", "graph", "show who needs whom"),
         _row("wait", "wait", "wait until services are ready, stopped, ..."),
         _row("config", "config", "show, check or change weaver.yaml"),
+        _row("startup", "startup", "have systemd start it with the host"),
         _row("doctor report", "doctor", "find what is wrong, and bundle it for a bug report"),
     ),
     "Advanced": (

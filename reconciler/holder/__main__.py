@@ -3,12 +3,15 @@
 Besides, `--resume FD` goes on in the place of a program that replaced itself by this one, and
 `--check FD` only tells whether that could be done: see reexec.py.
 
+With `--stay DIRECTORY STATE` it stays in front, as a unit of systemd, and says when it is ready.
+
 It returns as soon as the holder answers, which goes on in the background, detached from the
 caller. Exit status 3: the directory has a holder already.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -24,12 +27,16 @@ from reconciler.holder.journal import Journal
 from reconciler.holder.log import Log
 from reconciler.holder.loop import Loop
 
+TYPE_CHECKING = False  # see wire.py
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HELD = 3
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def main(directory: str, state: str, files: str = "") -> int:
+def main(directory: str, state: str, files: str = "", *, stays: bool = False) -> int:
     """Take the directory's lock, and become its holder in the background.
 
     `files` is how many descriptors a service may open, where our caller allowed itself more.
@@ -46,16 +53,25 @@ def main(directory: str, state: str, files: str = "") -> int:
         why = "it has a holder already" if is_held else error.strerror
         sys.stderr.write(f"cannot hold {directory}: {why}\n")
         return HELD if is_held else 1
+    if stays:
+        serve(listener, os.path.abspath(state), group_name(directory), announce)
+        return 0
     answers, ready = os.pipe()
     if os.fork():
         os.close(ready)
         return 0 if os.read(answers, 1) else 1
     os.close(answers)
-    serve(listener, os.path.abspath(state), group_name(directory), ready)
+
+    def tell() -> None:
+        become_silent()
+        os.write(ready, b"1")
+        os.close(ready)
+
+    serve(listener, os.path.abspath(state), group_name(directory), tell)
     return 0
 
 
-def serve(listener: socket.socket, state: str, group: str, ready: int) -> None:
+def serve(listener: socket.socket, state: str, group: str, tell: Callable[[], None]) -> None:
     """Be the holder until it is time to leave."""
     detach()
     log = Log(state)
@@ -67,9 +83,7 @@ def serve(listener: socket.socket, state: str, group: str, ready: int) -> None:
     loop = Loop(listener, journal, log, group)
     loop.open()
     log.write(f"holder {os.getpid()} has {len(journal.ledger.unfinished())} runs")
-    become_silent()
-    os.write(ready, b"1")
-    os.close(ready)
+    tell()
     loop.run()
 
 
@@ -116,7 +130,8 @@ def check_state(state: str) -> None:
 
 def detach() -> None:
     """Leave the caller's session and folder, and become the parent of every orphan below us."""
-    os.setsid()
+    with contextlib.suppress(PermissionError):  # a unit is in one of its own already
+        os.setsid()
     os.chdir("/")
     os.umask(0o022)
     libc = name_process()
@@ -129,6 +144,13 @@ def name_process() -> ctypes.CDLL:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_NAME, b"weaver-holder", 0, 0, 0)
     return libc
+
+
+def announce() -> None:
+    """Say to systemd that we are ready, if it asked for that."""
+    path = os.environ.pop("NOTIFY_SOCKET", "")
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"READY=1", "\0" + path[1:] if path.startswith("@") else path)
 
 
 def become_silent() -> None:
@@ -144,5 +166,7 @@ if __name__ == "__main__":
         resume(int(sys.argv[2]))
     elif sys.argv[1] == "--check":
         reexec.read(int(sys.argv[2]))
+    elif sys.argv[1] == "--stay":
+        sys.exit(main(*sys.argv[2:], stays=True))
     else:
         sys.exit(main(*sys.argv[1:]))
