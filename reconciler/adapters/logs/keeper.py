@@ -25,6 +25,7 @@ from reconciler.model.units import in_seconds
 
 SLOW_S = 10.0
 FAST_S = 0.25
+SOON_S = 1.0
 RETRY_S = 30.0
 """After a rotation that failed."""
 LEAST_PIECE = 64 * 1024
@@ -128,7 +129,8 @@ class Keeper:
         before, was_at = watched.extent, watched.looked_at
         found = watched.stream.extent()
         watched.extent, watched.looked_at = found, now
-        watched.next_at = now + SLOW_S
+        # How fast it grows is known after the second look.
+        watched.next_at = now + (SLOW_S if before is not None else SOON_S)
         self._look_for_strays(watched, found, before)
         if found is None:
             self._make_folder(watched)
