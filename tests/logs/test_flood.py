@@ -25,7 +25,7 @@ from tests.logs.test_rotation import all_of, by_hand, leavings, rotate
 from tests.logs.writing import WallClock
 from tests.waiting import until
 
-LINES = int(os.environ.get("FLOOD_LINES", "100000"))
+LINES = int(os.environ.get("FLOOD_LINES", "30000"))
 """1000000 for the whole thing."""
 LINE = "%09d INFO something that a service has to say about request 0123456789abcdef, and why\n"
 WRITER = f"""
@@ -56,7 +56,7 @@ def test_of_a_flood_no_line_is_lost_or_doubled_though_rotation_is_killed_again_a
         service = flood(log)
         kills = 0
         while service.poll() is None:
-            command = [sys.executable, rotating.__file__, str(log), "262144", "9999", "yes", "9999"]
+            command = [sys.executable, rotating.__file__, str(log), "65536", "9999", "yes", "9999"]
             keeper = subprocess.Popen(command)
             with suppress(subprocess.TimeoutExpired):
                 keeper.wait(timeout=0.2 + luck.random() * 0.2)
@@ -78,7 +78,7 @@ def test_followers_see_each_line_once_while_it_is_rotated(tmp_path: Path) -> Non
     log = tmp_path / "web.log"
     log.touch()
     files = LogFiles(tmp_path, tmp_path / "daemon.log", WallClock())
-    source = rotating.source_of(log, LogRotation(max_size=262144, max_files=9999))
+    source = rotating.source_of(log, LogRotation(max_size=65536, max_files=9999))
     seen: list[LogLine] = []
 
     async def follow() -> None:
