@@ -189,7 +189,7 @@ def _wait_for_room(ledger: Ledger, record: SlotRecord, because: str) -> None:
 def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
     """Try again later to start what may use more memory than the host has."""
     retry_at = Nanos(ledger.now + SHORT_RETRY)
-    trouble = replace(record.memory.trouble, retry_at=retry_at)
+    trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
     memory = replace(record.memory, trouble=trouble)
     ledger.move(replace(record, memory=memory, short=because), Signal.REFUSED, because)
 

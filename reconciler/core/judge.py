@@ -197,8 +197,8 @@ class _Court:
         if spec is None or process is None:
             return
         is_old = process.started < self.restart_asked(spec.name)
-        is_outdated = process.digest != spec.digest
-        if not (is_outdated or is_old or self._a_need_renews(spec, process.started)):
+        is_due = is_old or process.digest != spec.digest or record.outgrown
+        if not (is_due or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"
         for need in spec.needs:
             if not self.is_met(need):

@@ -23,7 +23,9 @@ def measured(ledger: Ledger, event: Measured) -> None:
     """Tell once of a process that uses more than it may; one to be replaced is marked."""
     record = ledger.record(event.slot)
     process, spec = record.process, ledger.spec(event.slot.service)
-    if process is None or process.run != event.run or process.exit is not None or spec is None:
+    if process is None or process.exit is not None or spec is None:
+        return
+    if process.run != event.run:
         return
     if process.digest != spec.digest or record.state not in _UP or record.outgrown:
         return

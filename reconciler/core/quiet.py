@@ -72,7 +72,7 @@ def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> b
             or (spec.loads and record.memory.loaded != spec.loads)
         ):
             return False
-        if record.deadline is not None and record.deadline <= now:
+        if record.outgrown or (record.deadline is not None and record.deadline <= now):
             return False
         if record.watchdog_at is not None and record.watchdog_at <= now:
             return False

@@ -45,6 +45,7 @@ _TELLING = (
 """Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
 _RANK = {code: place for place, code in enumerate(_TELLING)}
 _AS_WANTED = (HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED)
+_COMING = (HoldCode.BACKING_OFF, HoldCode.MEMORY_SHORT, HoldCode.STOPPING)
 _AT_REST = (
     HoldCode.COMPLETED,
     HoldCode.SCHEDULED,
@@ -277,7 +278,7 @@ def _health(
         return Health.DEGRADED
     if hold is not None and hold.code in _AS_WANTED:
         return Health.DEGRADED if state is State.CRASHED else Health.HEALTHY
-    if hold is not None and hold.code in (HoldCode.BACKING_OFF, HoldCode.STOPPING):
+    if hold is not None and hold.code in _COMING:
         gave_up = any(record.memory.trouble.gave_up for record in records)
         return Health.DEGRADED if gave_up else Health.PROGRESSING
     match state:

@@ -48,6 +48,8 @@ FIELDS: dict[str, Sequence[Any]] = {
     "stopTimeout": ("1s", "4s"),
     "startTimeout": ("3s", "20s"),
     "stopSignal": ("SIGTERM", "SIGINT"),
+    "maxMemory": ("64M", "512M"),
+    "memoryAction": ("alert", "restart"),
     "reload": ({"signal": "SIGHUP"}, {"signal": "SIGUSR1"}),
     "backoff": (
         {"initial": "1s", "jitter": "0s"},
@@ -83,10 +85,17 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
     if made.get("type") != "oneshot" and luck.random() < 0.3:
         made["reload"] = {"signal": luck.choice(("SIGHUP", "SIGUSR2"))}
         made["reloadOn"] = luck.choice(([LOADED[0]], list(LOADED)))
+    if luck.random() < 0.3:
+        made |= _limits(luck)
     if made.get("restart") == "never":
         for field in ("backoff", "maxRestarts"):
             made.pop(field, None)
     return made
+
+
+def _limits(luck: Random) -> dict[str, Any]:
+    alert = {"memoryAction": "alert"} if luck.random() < 0.5 else {}
+    return {"maxMemory": luck.choice(FIELDS["maxMemory"]), **alert}
 
 
 def _make_oneshot(made: dict[str, Any], luck: Random) -> None:

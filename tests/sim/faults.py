@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
-from reconciler.model.event import OperationKind
+from reconciler.model.event import Measured, OperationKind
 from reconciler.model.units import Digest, Nanos, ServiceName, seconds
 from tests.core.building import slot
 from tests.sim import documents as made_up
@@ -28,6 +28,8 @@ UNKILLABLE = next(one for one in made_up.PROGRAMS if one.unkillable)
 SPANS = (0.0, 0.001, 0.05, 0.5, 3.0, 15.0)
 LONG_SPANS = (59.9, 70.0, 130.0, 310.0)
 """Over the times of schedules."""
+MUCH = 64
+"""More than the least that services may use, in MiB."""
 JUMPS = (60.0, 3600.0, 30_000.0)
 
 
@@ -118,6 +120,30 @@ def end(world: World, which: int, code: int | None) -> None:
     if run is not None:
         world.host.end(run, code=code, signal="SIGKILL" if code is None else None)
         _count(world, "process ended" if code == 0 else "process crashed")
+
+
+def starve(world: World, which: int) -> None:
+    """Let the kernel kill a process for want of memory."""
+    run = _pick(world, which)
+    if run is not None:
+        world.host.starve(run)
+        _count(world, "killed for its memory")
+
+
+def measure(world: World, which: int, size: int) -> None:
+    """Let a process be measured, and tell what it used only after it may have been replaced."""
+    run = _pick(world, which)
+    if run is not None:
+        news = Measured(slot=run.slot, run=run.id, memory=size << 20)
+        world.tell(news)
+        world.tell_later(seconds(2), news)
+        _count(world, "memory grown", size >= MUCH)
+
+
+def shorten_memory(world: World, size: int | None) -> None:
+    """Let the host have so much memory left for what is started."""
+    world.host.machine.available = None if size is None else size << 20
+    _count(world, "memory short", size is not None)
 
 
 def change(world: World, which: int, program: int) -> None:
@@ -445,6 +471,9 @@ KINDS: Mapping[str, Kind] = {
     "behave": Kind(lambda luck: (a_name(luck), luck.choice(_ANY_PROGRAM)), behave, 4),
     "end": Kind(_which(None, None, 0, 1), end, 6),
     "change": Kind(_which(*_ANY_PROGRAM), change, 2),
+    "starve": Kind(lambda luck: (luck.randrange(100),), starve),
+    "measure": Kind(_which(1, 60, 65, 400, 600), measure, 3),
+    "shorten-memory": Kind(choose(0, 100, None), shorten_memory),
     "by-hand": Kind(_named, start_by_hand),
     "defy": Kind(_named, defy),
     "stale-look": Kind(_named, stale_look, 2),

@@ -24,7 +24,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Process, Slot
-from reconciler.model.units import RunId
+from reconciler.model.units import RunId, amount
 from tests.sim.machine import Machine, Run
 
 Entry = dict[str, Any]
@@ -60,6 +60,10 @@ class Holder:
         if self.ledger.holding(str(slot)) is not None:
             text = "a process of its former run is still there"
             return _refusal(command, "slot", errno.EBUSY, text, is_busy=True)
+        has, needs = self._machine.available, spec.max_memory
+        if has is not None and needs is not None and has < needs:
+            text = f"needs {amount(needs)}, {amount(has)} available"
+            return _refusal(command, "memory", errno.ENOMEM, text, is_short=True)
         run_id = self._machine.next_run()
         entry = {"run": run_id, "slot": str(slot), "tag": tag_of(slot, spec.digest)}
         self._record({"is": "spawning", "at": self._machine.now()} | entry)
@@ -119,7 +123,8 @@ class Holder:
             return
         is_unseen = run.id in self._adopted
         end = run.exit
-        self._note_exit(run.slot, run.id, None if is_unseen else end.code, end.signal, is_unseen)
+        code = None if is_unseen else end.code
+        self._note_exit(run.slot, run.id, code, end.signal, is_unseen, oom=end.oom)
 
     def saw_empty(self, run: Run) -> None:
         """Note that nothing is left of a run."""
@@ -149,7 +154,14 @@ class Holder:
         return process_of(self.ledger.runs[run.id].shown(), self._machine.boot)
 
     def _note_exit(
-        self, slot: Slot, run: RunId, code: int | None, name: str | None, is_unseen: bool
+        self,
+        slot: Slot,
+        run: RunId,
+        code: int | None,
+        name: str | None,
+        is_unseen: bool,
+        *,
+        oom: bool = False,
     ) -> None:
         verdict = {
             "seq": self.ledger.seq + 1,
@@ -159,6 +171,8 @@ class Holder:
             "core": False,
             "unknown": is_unseen,
         }
+        if oom and not is_unseen:
+            verdict["oom"] = True
         self._record({"is": "exited", "run": run} | verdict)
         self._tell(self.ledger.seq, Exited(slot=slot, run=run, exit=exit_of(verdict)))
 
@@ -172,7 +186,13 @@ class Holder:
 
 
 def _refusal(
-    command: Spawn, step: str, number: int, text: str, *, is_busy: bool = False
+    command: Spawn,
+    step: str,
+    number: int,
+    text: str,
+    *,
+    is_busy: bool = False,
+    is_short: bool = False,
 ) -> SpawnFailed:
     return SpawnFailed(
         serial=command.serial,
@@ -181,4 +201,5 @@ def _refusal(
         errno=number,
         because=text,
         is_busy=is_busy,
+        is_short=is_short,
     )

@@ -130,6 +130,10 @@ class Host:
         """End a process from outside."""
         self.machine.end(run, code=code, signal=signal)
 
+    def starve(self, run: Run) -> None:
+        """Let the kernel kill a process that uses more memory than its group may."""
+        self.machine.end(run, signal="SIGKILL", oom=True)
+
     def start(self, slot: Slot, digest: Digest, program: Program) -> Run:
         """Start a process in a slot without the daemon, as somebody might by hand."""
         run = self.machine.start(slot, digest, program, is_by_hand=True)

@@ -112,6 +112,8 @@ class Machine:
     """Those of which something lives."""
     contents: dict[str, str] = field(default_factory=dict)
     """What the files hold now that services load."""
+    available: int | None = None
+    """The bytes of memory that new processes may have; None: enough for any."""
     witness: Witness | None = None
     boot: str = BOOT
     _ticks: int = 0
@@ -191,13 +193,14 @@ class Machine:
         code: int | None = None,
         signal: str | None = None,
         leaves_child: bool | None = None,
+        oom: bool = False,
     ) -> None:
         """End a main process, and with it its tree unless a child outlives it."""
         if run.is_empty:
             return
         leaves_child = run.program.leaves_child if leaves_child is None else leaves_child
         if run.exit is None:
-            run.exit = Exit(at=self.now(), code=code, signal=signal)
+            run.exit = Exit(at=self.now(), code=code, signal=signal, oom=oom)
             if self.witness is not None:
                 self.witness.saw_exit(run)
         if not leaves_child:

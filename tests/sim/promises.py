@@ -108,7 +108,7 @@ class Promises:
                         self._told_to_end[run_id] = (self._awake, patience)
                 case SignalAnswered(serial=serial, problem=""):
                     self._note_delivered(serial)
-                case SpawnFailed(slot=slot, is_busy=False) | Exited(slot=slot):
+                case SpawnFailed(slot=slot, is_busy=False, is_short=False) | Exited(slot=slot):
                     self._may_fail[slot] += 1
                 case ProbeAnswered(run=run):
                     self._probed[run] = now

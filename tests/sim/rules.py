@@ -46,6 +46,7 @@ from reconciler.model.spec import (
     ServiceSpec,
 )
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
+from tests.sim.appetites import AppetiteRules
 from tests.sim.holder import RELOADS
 from tests.sim.host import Host, Run
 from tests.sim.reloads import ReloadRules
@@ -79,6 +80,7 @@ class Rules:
         """When a service was put on a schedule that had none before."""
         self.wall = WallTime(0)
         self.reloads = ReloadRules()
+        self.appetites = AppetiteRules()
         self._steps = 0
         # What the present daemon was told.
         self._live: set[RunId] = set()
@@ -123,6 +125,7 @@ class Rules:
             self._is_carried_out = True
         self._asked.update(_to_end(memory.slots.values()))
         self.reloads.begin()
+        self.appetites.begin()
         self._asked_here.clear()
         self._serial = self._blind_until = 0
         self._live, self._ended, self._starts = set(), {}, {}
@@ -186,6 +189,7 @@ class Rules:
         self.timetables.read_clock(wall)
         self._is_carried_out = False
         self.reloads.before(events, now)
+        self.appetites.before(events, self._host.runs, self.wanted.in_force)
         self._before_step = self._counted()
         for event in events:
             match event:
@@ -211,7 +215,7 @@ class Rules:
                 self._live.discard(run)
             case Spawned(process=process):
                 self._see(process, now)
-            case SpawnFailed(serial=serial, is_busy=False):
+            case SpawnFailed(serial=serial, is_busy=False, is_short=False):
                 self._note_failed_start(serial)
             case ProbeAnswered(run=run, passed=True):
                 self._ready.add(run)
@@ -324,6 +328,7 @@ class Rules:
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
         self.wanted.told(decision.happenings)
+        self.appetites.told(decision.happenings)
         refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for command in decision.commands:
@@ -516,6 +521,8 @@ class Rules:
             yield "changed"
         if run.started < self._restart_asked.get(spec.name, Nanos(-1)):
             yield "restart asked"
+        if self.appetites.has_outgrown(run):
+            yield "uses too much"
         if self._is_late(run, spec, now):
             yield "start timeout"
         if any(self._is_renewed(need, run) for need in spec.needs):
@@ -630,8 +637,9 @@ class Rules:
             end, truth = memory.last_exit, run.exit
             assert end is not None, f"the end of {run.id} is not on record"
             if not end.unknown and truth is not None:
-                said = (end.code, end.signal)
-                assert said == (truth.code, truth.signal), f"{run.id} did not end like that"
+                said = (end.code, end.signal, end.oom)
+                known = (truth.code, truth.signal, truth.oom)
+                assert said == known, f"{run.id} did not end like that"
         for told in decision.happenings:
             if told.kind in ENDS and "run" in told.data:
                 self._count_end(RunId(str(told.data["run"])))

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.model.event import OperationKind
+from reconciler.manifest import sizes
+from reconciler.model.event import Measured, OperationKind
 from reconciler.model.units import Nanos, in_seconds
 from tests.sim.files import Files
 from tests.sim.host import Program, Run
@@ -195,6 +196,24 @@ class Player:
     def _kill(self, service: str, index: str = "0") -> None:
         """Let somebody else kill a process."""
         self.world.host.end(self._run(service, index), signal="SIGKILL")
+
+    @_says("the kernel kills SLOT for its memory")
+    def _starve(self, service: str, index: str = "0") -> None:
+        self.world.host.starve(self._run(service, index))
+
+    @_says("SLOT uses SIZE")
+    def _use(self, service: str, size: str, index: str = "0") -> None:
+        """Let a process be measured, as those are whose limits no control group keeps."""
+        run = self._run(service, index)
+        self.world.tell(Measured(slot=run.slot, run=run.id, memory=sizes.read(size)))
+
+    @_says("the host has SIZE of memory left")
+    def _run_short(self, size: str) -> None:
+        self.world.host.machine.available = sizes.read(size)
+
+    @_says("the host has memory again")
+    def _recover(self) -> None:
+        self.world.host.machine.available = None
 
     @_says("daemon dies for SPAN")
     @_says("daemon dies")

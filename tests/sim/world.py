@@ -243,6 +243,7 @@ class World:
         """Let every answer arrive; programs go on as they are."""
         host, self.doom = self.host, None
         host.is_lost = False
+        host.machine.available = None
         host.weather, host.dies_in_spawn = None, ""
         host.begin_holder()
         self.store.free()
@@ -541,6 +542,10 @@ class World:
     def tell(self, event: Event) -> None:
         """Put an event into the daemon's inbox."""
         self._inbox.append(event)
+
+    def tell_later(self, span: Nanos, event: Event) -> None:
+        """Tell the daemon of something later; another one does not hear of it."""
+        self._reply(span, event)
 
     def _reply(self, span: Nanos, answer: Event) -> None:
         """Give an answer to the daemon that asked; it may be dead by then."""
