@@ -201,8 +201,8 @@ class Weaver(Supervisor):
 
     def managers(self) -> list[int]:
         """List the daemon, its worker processes and the holder."""
-        root = os.fsencode(self.folder)
-        own = [pid for pid in all_pids() if self._is_ours(pid, root)]
+        roots = {os.fsencode(self.folder), os.fsencode(self.folder / ".weaver")}
+        own = [pid for pid in all_pids() if self._is_ours(pid, roots)]
         # The holder starts a daemon again that died: then one of them is a child of the other.
         return sorted({*own, *(c for pid in own for c in children(pid) if self._works(c))})
 
@@ -233,9 +233,9 @@ class Weaver(Supervisor):
         subprocess.run(self.command("down"), check=False, capture_output=True, timeout=STOP_S)
 
     @staticmethod
-    def _is_ours(pid: int, root: bytes) -> bool:
+    def _is_ours(pid: int, roots: set[bytes]) -> bool:
         words = _words(pid)
-        return b"reconciler" in words and root in words.split(b"\0")
+        return b"reconciler" in words and not roots.isdisjoint(words.split(b"\0"))
 
     @staticmethod
     def _works(pid: int) -> bool:

@@ -45,7 +45,9 @@ def replace(words: list[str], belongings: Message, fds: Collection[int]) -> None
             raise Refused("reexec", errno.ENOEXEC, f"{words[3]} cannot take over: {why}")
         for fd in fds:
             os.set_inheritable(fd, True)
-        os.execve(words[0], [*words, "--resume", str(memfd)], os.environ)  # noqa: S606 - no shell is wanted
+        # The folder is for people who read `ps`: it says whose holder this is.
+        resume = [*words, "--resume", str(memfd), belongings["state"]]
+        os.execve(words[0], resume, os.environ)  # noqa: S606 - no shell is wanted
     except OSError as error:
         text = f"cannot run {words[0]}: {error.strerror}"
         raise Refused("reexec", error.errno or errno.EIO, text) from error
