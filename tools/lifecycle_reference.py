@@ -79,6 +79,7 @@ EVENTS = {
     "service.reloading": "it is told to load its configuration anew, and why",
     "service.reloaded": "the signal was delivered",
     "service.reload-failed": "that did not work out; it goes on as it was",
+    "watch.held": "it changes the files it is watched for itself, and is left alone for them",
     "service.stopping": "it is asked to end, and why",
     "service.over-limit": (
         "it was measured to use more than `maxMemory` or `maxCpu`, which no control group limits"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from reconciler.adapters.accounts import account_of, own_variables, wanted
 from reconciler.adapters.clock import HostClock
+from reconciler.adapters.codewatch import CodeWatch
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.repository import GitRepository
 from reconciler.adapters.logs.files import LogFiles
@@ -42,6 +43,7 @@ from reconciler.ports import ManifestError
 from reconciler.runtime import detach
 from reconciler.runtime.changes import Tools
 from reconciler.runtime.checkup import Vitals, examine
+from reconciler.runtime.code import follower
 from reconciler.runtime.control import Setting
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.inquest import Inquest
@@ -68,6 +70,7 @@ class Assembly:
     repository: GitRepository
     reader: FileReader
     watch: Watch
+    code: CodeWatch
     worktree: Worktree
     logbook: Logbook
     clock: HostClock
@@ -107,6 +110,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     worktree = open_worktree(paths.root, reader, watch, options.only)
     logbook = Logbook(LogFiles(paths.logs, paths.daemon_log, clock), paths)
     inquest = Inquest(_owner, logbook.last_words)
+    code = CodeWatch(paths.root, clock.now)
     counts = Counts()
 
     async def stranger(slot: Slot, run: RunId, port: int) -> str:
@@ -123,13 +127,14 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             manifests=worktree,
             timetable=WallTimetable(clock),
             before_start=logbook.mark_start,
+            after_reading=follower(code, logbook.files, str(paths.state)),
             through=inquest.through,
             is_holding=lambda: inquest.is_holding,
         ),
     )
     inquest.lookup = daemon.slot
     repository = GitRepository(paths.root)
-    troubles: list[Callable[[], str]] = []
+    troubles: list[Callable[[], str]] = [lambda: code.problem]
     listening: list[str] = []
 
     async def tail(name: ServiceName) -> tuple[str, ...]:
@@ -181,6 +186,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         repository=repository,
         reader=reader,
         watch=watch,
+        code=code,
         worktree=worktree,
         logbook=logbook,
         clock=clock,

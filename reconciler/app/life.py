@@ -131,6 +131,7 @@ class Life:
         self._begin(self._caretaker.run(), self._endless)
         self._begin(parts.logbook.keep(parts.daemon), self._endless)
         self._begin(self._follow_settings(), self._endless)
+        self._begin(parts.code.run(parts.daemon.tell), self._endless)
         self._begin(keep_small(), self._endless)
         self._begin(parts.measuring.run(), self._endless)
         self._begin(self._tell_of_return(), self._endless)

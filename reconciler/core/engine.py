@@ -26,12 +26,14 @@ from reconciler.core.status import Sight, picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
 from reconciler.core.timing import follow_schedules, next_runs, time_told
 from reconciler.core.wants import asked, guard_removals, manifests_held, manifests_read
+from reconciler.core.watching import files_changed
 from reconciler.core.wishes import Layout, arrange, lay_out
 from reconciler.model.event import (
     Asked,
     Decision,
     Event,
     Exited,
+    FilesChanged,
     HostLooked,
     HostLost,
     LookAtHost,
@@ -87,6 +89,7 @@ class Engine:
             self._present(now),
             services=dict(ledger.services),
             slots=slots,
+            noisy=dict(ledger.noisy),
             condemned=tuple(ledger.condemned),
         )
 
@@ -114,6 +117,7 @@ class Engine:
             hurry=ledger.hurry,
             strays=ledger.strays,
             next_runs=next_runs(ledger),
+            noisy=ledger.noisy,
             condemned=ledger.condemned,
         )
 
@@ -153,6 +157,8 @@ class Engine:
                 measured(ledger, event)
             case TimeTold():
                 time_told(ledger, event)
+            case FilesChanged():
+                files_changed(ledger, event)
             case Asked():
                 asked(ledger, event)
             case _:

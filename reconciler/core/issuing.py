@@ -10,6 +10,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.reloads import at_start, begin_reload
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
+from reconciler.core.watching import trust_again
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
@@ -103,13 +104,17 @@ def _restart(ledger: Ledger, action: Restart) -> None:
     if memory is not None and process.digest != memory.spec.digest:
         cause = "change"
     elif process.started < asked:
-        cause = "manual"
+        cause = _why_asked(memory)
     else:
         cause = "memory" if record.outgrown else "dependency"
     if memory is not None and memory.spec.schedule is not None and _is_owed(memory):
         cause = "schedule"
     ledger.put(replace(record, cause=cause))
     _stop(ledger, Stop(slot=action.slot, target=action.target, because=action.because))
+
+
+def _why_asked(memory: ServiceMemory | None) -> str:
+    return memory.restart_cause if memory is not None else "manual"
 
 
 def _stop(ledger: Ledger, action: Stop) -> None:
@@ -266,6 +271,8 @@ def _update(ledger: Ledger, action: Update) -> None:
     ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source, timing=timing))
     for record in list(ledger.slots.get(action.service, {}).values()):
         _follow_limits(ledger, record, memory.spec, wanted.spec)
+    if action.fields != ("loads",):
+        trust_again(ledger, action.service)
     if told := [name for name in action.fields if name != "loads"]:
         ledger.tell(
             "config.changed",

@@ -17,6 +17,7 @@ from reconciler.model.event import Command, Happening, Notified, Remembered, Tra
 from reconciler.model.observed import Exit, Look, Process, Slot, State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import (
+    Echoes,
     Memory,
     Pending,
     PruneHold,
@@ -147,6 +148,10 @@ class Ledger:
     """Services that run on a schedule, or did until now."""
     dials: dict[ServiceName, Dial] = field(default_factory=dict)
     """What the wall clock said of their times."""
+    echoes: dict[ServiceName, Echoes] = field(default_factory=dict)
+    """What changes of their watched files led services to."""
+    noisy: dict[ServiceName, str] = field(default_factory=dict)
+    """Those that change these files themselves, each in a sentence."""
     to_reload: set[ServiceName] = field(default_factory=set)
     """Services with a reload that somebody asked for."""
 
@@ -293,6 +298,8 @@ class Ledger:
         self.changed_services[name] = None
         self.had.pop(name, None)
         self.missing.pop(name, None)
+        self.echoes.pop(name, None)
+        self.noisy.pop(name, None)
         self.scheduled.pop(name, None)
         self.dials.pop(name, None)
         for names in (self.released, self.to_restart, self.to_reload):

@@ -103,6 +103,9 @@ def _service_holds(board: Board, wish: Wish) -> Iterator[Hold]:
         yield Hold(service=wish.name, code=HoldCode.INVALID_MANIFEST, because=f"{text} ({kept})")
     elif wish.spared:
         yield Hold(service=wish.name, code=HoldCode.INVALID_MANIFEST, because=wish.spared)
+    if wish.runs and wish.name in board.situation.noisy:
+        because = board.situation.noisy[wish.name]
+        yield Hold(service=wish.name, code=HoldCode.WATCH_HELD, because=because)
     if wish.prune_held:
         prune = board.situation.prune
         yes = f"weaver prune approve {prune.id}" if prune else ""

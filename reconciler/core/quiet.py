@@ -26,7 +26,9 @@ def restless(situation: Situation) -> set[ServiceName]:
     if situation.shutting_down:
         return {*desired, *services, *slots}
     now = situation.now
-    found = (services.keys() - desired.keys()) | (slots.keys() - desired.keys())
+    found = (
+        {*situation.noisy} | (services.keys() - desired.keys()) | (slots.keys() - desired.keys())
+    )
     for name, wanted in desired.items():
         memory = services.get(name)
         if memory is None or not _is_quiet(wanted, memory, slots.get(name, _NO_SLOTS), now):

@@ -37,6 +37,7 @@ _TELLING = (
     HoldCode.MEMORY_SHORT,
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.RELOAD_FAILED,
+    HoldCode.WATCH_HELD,
     HoldCode.STOPPING,
     HoldCode.COMPLETED,
     HoldCode.SCHEDULED,
@@ -56,6 +57,7 @@ _AT_REST = (
     HoldCode.UNKILLABLE,
     HoldCode.JUDGE_REFUSED,
     HoldCode.RELOAD_FAILED,
+    HoldCode.WATCH_HELD,
 )
 
 

@@ -232,7 +232,13 @@ def _begin(ledger: Ledger, memory: ServiceMemory, timing: Timing, why: str) -> N
     """Let a run begin as soon as its needs are there: whatever is older gives way to it."""
     reason = f"its schedule: {why}"
     ledger.put_service(
-        replace(memory, timing=timing, restart_before=ledger.now, restart_reason=reason)
+        replace(
+            memory,
+            timing=timing,
+            restart_before=ledger.now,
+            restart_reason=reason,
+            restart_cause="schedule",
+        )
     )
     for record in _records(ledger, memory.spec.name):
         fresh = replace(record.memory, trouble=Trouble())

@@ -8,6 +8,7 @@ from dataclasses import replace
 from reconciler.core.ledger import Ledger
 from reconciler.core.prune import guard
 from reconciler.core.settle import settle
+from reconciler.core.watching import trust_again
 from reconciler.core.wishes import is_live
 from reconciler.model.event import Asked, ManifestsHeld, ManifestsRead, Operation, OperationKind
 from reconciler.model.record import ServiceMemory, Trouble
@@ -102,7 +103,10 @@ def _restart(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
     if memory is None:
         return
     reason = operation.reason or "a restart was asked for"
-    ledger.put_service(replace(memory, restart_before=ledger.now, restart_reason=reason))
+    ledger.put_service(
+        replace(memory, restart_before=ledger.now, restart_reason=reason, restart_cause="manual")
+    )
+    trust_again(ledger, name)
     _clear_trouble(ledger, name, also_done=False)
 
 

@@ -28,6 +28,8 @@ from reconciler.model.spec import (
     ServiceSpec,
     ServiceType,
     TcpTarget,
+    Watch,
+    WatchAction,
 )
 from reconciler.model.units import Digest, Nanos, ServiceName
 
@@ -174,6 +176,18 @@ def _readiness(value: Document) -> Readiness:
     return Readiness(type=kind, **fields)
 
 
+def _watch(value: Document) -> Watch:
+    fields: dict[str, Any] = {"paths": tuple(sorted(_listed(value["paths"])))}
+    if "ignore" in value:
+        # The order counts: the last pattern that fits decides.
+        fields["ignore"] = _listed(value["ignore"])
+    if "delay" in value:
+        fields["delay"] = durations.read(value["delay"])
+    if "action" in value:
+        fields["action"] = WatchAction(value["action"])
+    return Watch(**fields)
+
+
 def _limits(value: Document) -> dict[str, Any]:
     return {name: rlimits.limit(name, value[name]) for name in sorted(value)}
 
@@ -190,6 +204,7 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "schedule": ("schedule", _schedule),
     "ready": ("ready", _readiness),
     "reload": ("reload", lambda way: ReloadWay(signal=way["signal"])),
+    "watch": ("watch", _watch),
     "reloadOn": ("reload_on", lambda paths: tuple(sorted(_listed(paths)))),
 }
 """Keys whose value is made into something else, each by itself."""

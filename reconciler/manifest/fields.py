@@ -20,6 +20,7 @@ from reconciler.model.spec import (
     ReloadWay,
     Schedule,
     ServiceSpec,
+    Watch,
 )
 from reconciler.model.units import Nanos
 
@@ -182,11 +183,22 @@ def _reload(value: ReloadWay) -> Iterator[tuple[str, str]]:
     yield "reload.signal", value.signal
 
 
+def _watch(value: Watch) -> Iterator[tuple[str, str]]:
+    yield "watch.paths", ", ".join(value.paths)
+    if value.ignore:
+        yield "watch.ignore", ", ".join(value.ignore)
+    if value.delay != Watch(paths=()).delay:
+        yield "watch.delay", durations.write(value.delay)
+    if value.action is not Watch(paths=()).action:
+        yield "watch.action", value.action.value
+
+
 _PARTS: Mapping[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
     Backoff: _backoff,
     LogRotation: _rotation,
     Readiness: _readiness,
     ReloadWay: _reload,
     Schedule: _schedule,
+    Watch: _watch,
 }
 """Values that are described part by part."""

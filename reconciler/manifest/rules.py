@@ -61,6 +61,7 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
     if isinstance(document.get("schedule"), dict):
         yield from _schedule_faults(document, document["schedule"])
     yield from _words_of_its_own(document)
+    yield from _watch_contradictions(document)
     backoff = document.get("backoff") or {}
     first, longest = _span(backoff, "initial", "1s"), _span(backoff, "max", "60s")
     if first is not None and longest is not None and first > longest:
@@ -105,6 +106,17 @@ def _words_of_its_own(document: Document) -> Iterator[Fault]:
         if is_heard and name in (document.get("env") or {}):
             message = f"`env.{name}` hides from the service where it is heard"
             yield Fault(("env", name), Code.BESIDE, message, "remove it", at_key=True)
+
+
+def _watch_contradictions(document: Document) -> Iterator[Fault]:
+    watch = document.get("watch") or {}
+    if watch.get("action") == "reload" and "reload" not in document:
+        message = "`watch.action: reload` says nothing of how to reload"
+        mend = "add `reload: {signal: SIGHUP}`, or write `action: restart`"
+        yield Fault(("watch", "action"), Code.BESIDE, message, mend)
+    if watch and "schedule" in document:
+        message = "`watch` does nothing beside `schedule`: each run has the code of its time"
+        yield Fault(("watch",), Code.NO_EFFECT, message, "remove it", at_key=True)
 
 
 def _span(mapping: Document, key: str, default: str) -> int | None:

@@ -151,6 +151,18 @@ class Measured:
     """Cores."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesChanged:
+    """Files that a service is watched for (`watch`) changed, and came to rest."""
+
+    service: ServiceName
+    files: tuple[str, ...]
+    """The first few, as people would name them."""
+    count: int
+    at: Nanos
+    """When the first of these changes was seen."""
+
+
 class OperationKind(StrEnum):
     """What people ask of the engine that is no change of a manifest."""
 
@@ -183,7 +195,8 @@ class Asked:
 
 
 Event = (
-    ManifestsRead
+    FilesChanged
+    | ManifestsRead
     | ManifestsHeld
     | HostLooked
     | HostLost

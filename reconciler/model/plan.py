@@ -117,6 +117,7 @@ class HoldCode(StrEnum):
     UNKILLABLE = "Unkillable"
     AWAITING_ANSWER = "AwaitingAnswer"
     RELOAD_FAILED = "ReloadFailed"
+    WATCH_HELD = "WatchHeld"
     JUDGE_REFUSED = "JudgeRefused"
 
 
@@ -173,5 +174,7 @@ class Situation:
     """Live processes of ours in a slot that another live process has; they must go."""
     next_runs: Mapping[ServiceName, NextRun] = field(default_factory=dict)
     """Of services that run on a schedule."""
+    noisy: Mapping[ServiceName, str] = field(default_factory=dict)
+    """Services that change the files they are watched for, each in a sentence."""
     condemned: Collection[RunId] = ()
     """Those of them that were killed already, and were not seen gone yet."""

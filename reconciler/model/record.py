@@ -82,6 +82,21 @@ class Reloading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Echoes:
+    """What the changes of a service's watched files led to."""
+
+    acted_at: Nanos
+    """When a change was last acted upon."""
+    seen_at: Nanos
+    files: tuple[str, ...] = ()
+    """What had changed then."""
+    count: int = 0
+    """Changes of these in a row, each just after the start that the one before led to."""
+    own: frozenset[str] = frozenset()
+    """Files that the service changes itself, as far as can be told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotRecord:
     """One slot as the engine sees it now."""
 
@@ -155,6 +170,8 @@ class ServiceMemory:
     restart_before: Nanos | None = None
     """Replace every process started before this: a restart somebody asked for."""
     restart_reason: str = ""
+    restart_cause: str = "manual"
+    """In a word, as `service_restarts_total` has it."""
     timing: Timing | None = None
     """Of one that runs on a schedule."""
     reload_before: Nanos | None = None

@@ -208,6 +208,26 @@ class ReloadWay:
     """Sent to the main process."""
 
 
+class WatchAction(StrEnum):
+    """What a change of watched files does."""
+
+    RESTART = "restart"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Files under development, whose changes take effect at once."""
+
+    paths: tuple[str, ...]
+    """Files, and folders with all that is in them."""
+    ignore: tuple[str, ...] = ()
+    """Patterns as in a .gitignore, besides those that are always left out."""
+    delay: Nanos = seconds(0.5)
+    """How long nothing must have changed; changes before that are one."""
+    action: WatchAction = WatchAction.RESTART
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     """One service as wanted."""
@@ -267,6 +287,7 @@ class ServiceSpec:
     schedule: Schedule | None = None
     """When a oneshot runs, and then only; None: once."""
     reload: ReloadWay | None = None
+    watch: Watch | None = None
     reload_on: tuple[str, ...] = ()
     """Files whose content the process loads: another content reloads it."""
     loads: Mapping[str, str] = field(default_factory=dict)

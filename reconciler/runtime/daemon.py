@@ -20,6 +20,7 @@ from reconciler.model.event import (
     Exited,
     Happening,
     HostLooked,
+    ManifestsRead,
     Operation,
     OperationKind,
     TreeEmptied,
@@ -59,6 +60,7 @@ class Daemon:
         self._clock = world.clock
         self._host = world.host
         self._is_holding = world.is_holding
+        self._after_reading = world.after_reading
         self._inbox: list[Event] = []
         self._answers: list[tuple[int, str]] = []
         self._something_came = asyncio.Event()
@@ -201,6 +203,8 @@ class Daemon:
             self._look_for_credit()
             began = self._clock.now()
             decision = self._decide(events)
+            if any(isinstance(event, ManifestsRead) for event in events):
+                self._after_reading(self.situation())
             spent_s = in_seconds(Nanos(self._clock.now() - began))
             await self._settle_accounts(events, decision)
             for command in decision.commands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,6 +117,15 @@ class Logbook:
                 return log.read(WORDS_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
+
+    def files(self, specs: Iterable[ServiceSpec]) -> frozenset[str]:
+        """Give every file that these services write their output to."""
+        return frozenset(
+            source.path
+            for spec in specs
+            for index in range(spec.instances)
+            for source in self._files(spec, Slot(service=spec.name, index=index), None)
+        )
 
     def _written(self, situation: Situation) -> list[LogSource]:
         """Give the logs that are being written: those of slots in which something lives."""

@@ -36,6 +36,10 @@ def ignore(_: Spawn) -> None:
     """Do nothing before a start."""
 
 
+def read_on(_: Situation) -> None:
+    """Do nothing after a reading of the manifests."""
+
+
 def identity(tell: Tell) -> Tell:
     """Let everything through."""
     return tell
@@ -58,6 +62,8 @@ class World:
     timetable: Timetable
     before_start: Callable[[Spawn], None] = ignore
     """Told of each start just before it is asked for."""
+    after_reading: Callable[[Situation], None] = read_on
+    """Told how things stand each time that the manifests were read and decided on."""
     through: Callable[[Tell], Tell] = identity
     """What the host tells goes through this on its way to the engine."""
     is_holding: Callable[[], bool] = never

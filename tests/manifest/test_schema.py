@@ -83,6 +83,8 @@ def what_it_needs(path: str) -> dict[str, Any]:
     """Give the keys without which a field would do nothing."""
     if path.startswith("schedule"):
         return {"type": "oneshot"}
+    if path.startswith("watch.") and path != "watch.paths":
+        return {"watch": {"paths": ["app"]}}
     beside = SERVICE_FIELDS[path].get("x-only-beside")
     return {beside: SERVICE_FIELDS[beside]["examples"][0]} if beside else {}
 
@@ -115,7 +117,7 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
         mapping, _, name = above.partition(".")
         document[mapping] = {name: {key: value}}
     else:
-        document[above] = {key: value}
+        document[above] = {**document.get(above, {}), key: value}
     return document
 
 

@@ -103,3 +103,46 @@ def test_a_reload_keeps_every_process_and_is_done_once_for_each_change(here: Sta
     assert reasons == ["a reload was asked for", "site.conf changed", "site.conf changed"]
     assert {name: pid for name, pid in here.pids().items() if name != "late-0"} == pids
     assert here.instance("web")["lastReload"] is not None
+
+
+WRITER = """\
+import pathlib, sys, time
+import words
+
+print(words.GREETING, flush=True)
+if words.GREETING == "noisy":
+    pathlib.Path("app/rows.txt").write_text(str(time.time()))
+time.sleep(1000)
+"""
+
+
+def test_code_that_changes_runs_at_once_and_what_changes_its_own_is_named(here: Station) -> None:
+    app = here.root / "app"
+    app.mkdir()
+    (app / "main.py").write_text(WRITER)
+    (app / "words.py").write_text('GREETING = "one"\n')
+    watch = "watch: {paths: [app], delay: 100ms}\nlogFile: app/out-of-web\nenv: {X: '1'}\n"
+    here.define("web", "python3 -B app/main.py", watch)
+    here.define("api")
+    here.commit()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    pids, log = here.pids(), app / "out-of-web"
+    until(lambda: log.read_text().split() == ["one"])
+
+    (app / "words.py").write_text('GREETING = "two"\n')
+    until(lambda: log.read_text().split() == ["one", "two"])
+    reasons = [one["reason"] for one in events(here, "service.starting")]
+    assert reasons[-1] == "app/words.py changed"
+    assert here.pid("api") == pids["api-0"]
+
+    (app / "words.py").write_text('GREETING = "noisy"\n')
+    until(lambda: events(here, "watch.held"))
+    [held] = events(here, "watch.held")
+    assert held["reason"].startswith("watch: web changes its own files (app/rows.txt)")
+    until(lambda: here.service("web")["reason"] == held["reason"])
+    until(lambda: log.read_text().split() == ["one", "two", *["noisy"] * 4])
+
+    # What others change restarts it all the same.
+    (app / "words.py").write_text('GREETING = "three"\n')
+    until(lambda: log.read_text().split()[-1] == "three")

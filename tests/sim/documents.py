@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -35,6 +35,8 @@ PROGRAMS = (
     Program(ends_in=None, unkillable=True),
     Program(oneshot_takes=None),
     Program(oneshot_takes=None, ends_in=None),
+    Program(writes_code=True),
+    Program(writes_code=True, lives_for=milliseconds(600), code=1),
 )
 """Well-behaved; done at once; never ready; slow; not to be run; crashing; deaf; with children."""
 
@@ -82,11 +84,9 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
     elif luck.random() < 0.5:
         made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
         made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
-    if made.get("type") != "oneshot" and luck.random() < 0.3:
-        made["reload"] = {"signal": luck.choice(("SIGHUP", "SIGUSR2"))}
-        made["reloadOn"] = luck.choice(([LOADED[0]], list(LOADED)))
     if luck.random() < 0.3:
         made |= _limits(luck)
+    made |= eyes(luck, made)
     if made.get("restart") == "never":
         for field in ("backoff", "maxRestarts"):
             made.pop(field, None)
@@ -111,6 +111,18 @@ def _put_on_schedule(made: dict[str, Any], luck: Random) -> None:
     made["schedule"] = luck.choice(SCHEDULES)
     for wish in made.get("dependsOn", {}).values():
         wish["onRestart"] = "none"
+
+
+def eyes(luck: Random, made: Mapping[str, Any]) -> dict[str, Any]:
+    """Make up which files a service follows."""
+    found: dict[str, Any] = {}
+    if made.get("type") != "oneshot" and luck.random() < 0.3:
+        found["reload"] = {"signal": luck.choice(("SIGHUP", "SIGUSR2"))}
+        found["reloadOn"] = luck.choice(([LOADED[0]], list(LOADED)))
+    if "schedule" not in made and luck.random() < 0.3:
+        does_reload = "reload" in found and luck.random() < 0.3
+        found["watch"] = {"paths": ["app"], "action": "reload" if does_reload else "restart"}
+    return found
 
 
 def need(luck: Random) -> dict[str, str]:

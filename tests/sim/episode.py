@@ -17,7 +17,7 @@ import msgspec
 
 from reconciler.model.event import Spawn
 from reconciler.model.observed import Slot, State
-from reconciler.model.spec import OnRestart, ServiceSpec
+from reconciler.model.spec import OnRestart, ServiceSpec, WatchAction
 from reconciler.model.units import in_seconds
 from tests.sim.documents import LOADED, documents
 from tests.sim.faults import KINDS, SPANS, Deed
@@ -171,6 +171,27 @@ def _follows_what_is_loaded(world: World, seed: int) -> None:
     world.look_at_repository()
     world.pass_time(SETTLING)
     _is_as_wanted(world)
+    _follows_its_code(world)
+
+
+def _follows_its_code(world: World) -> None:
+    """See that what is watched restarts when its code changes."""
+    found = world.repository.read().definitions
+    watched = [
+        name
+        for name, one in found.items()
+        if one.spec.watch is not None
+        and one.spec.watch.action is WatchAction.RESTART
+        and all(need.service in found for need in one.spec.needs)
+        and all(found[need.service].spec.wants_to_run for need in one.spec.needs)
+    ]
+    since = world.now
+    for name in watched:
+        world.change_code(name)
+    world.pass_time(SETTLING)
+    for run in world.host.machine.all_live():
+        is_new = run.started >= since or run.slot.service not in watched
+        assert is_new, f"{run.slot} runs on with its old code"
 
 
 def _is_at_rest(world: World) -> bool:

@@ -443,6 +443,13 @@ def write_loaded(world: World, which: int, text: str) -> None:
     world.look_at_repository()
 
 
+def change_code(world: World, name: str) -> None:
+    """Let a file of a service's code be changed, be it watched or not."""
+    world.change_code(name)
+    spec = world.rules.wanted.defined(ServiceName(name))
+    _count(world, "code changed", spec is not None and spec.watch is not None)
+
+
 def _two_names(luck: Random) -> tuple[Any, ...]:
     return (a_name(luck), a_name(luck))
 
@@ -496,6 +503,7 @@ KINDS: Mapping[str, Kind] = {
         lambda luck: (luck.choice(("shutdown", "kill")), luck.choice((0.0, 5.0))), shut_down
     ),
     "write-loaded": Kind(_which("v1", "v2", "v3", ""), write_loaded, 3),
+    "change-code": Kind(_named, change_code, 3),
     "save-all": Kind(_seeded, save_all, 2),
     "edit": Kind(draw_edit, edit, 6),
     "add": Kind(_seeded, add, 2),

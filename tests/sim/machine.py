@@ -12,6 +12,7 @@ from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceNam
 BOOT = "boot-1"
 PROMPT = Nanos(MILLISECOND)
 """How long it takes what is quick: an answer, or to end when asked to."""
+WRITES_AFTER = Nanos(500 * MILLISECOND)
 PIDS = range(300, 348)
 """Few, so that they are soon used again."""
 
@@ -40,6 +41,8 @@ class Program:
     child_ignores: bool = False
     """Whether that child has to be killed."""
     unkillable: bool = False
+    writes_code: bool = False
+    """Whether it changes a file that it is watched for, half a second after each start."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -114,6 +117,7 @@ class Machine:
     """What the files hold now that services load."""
     available: int | None = None
     """The bytes of memory that new processes may have; None: enough for any."""
+    changes_code: Callable[[str], None] = lambda _: None
     witness: Witness | None = None
     boot: str = BOOT
     _ticks: int = 0
@@ -170,6 +174,8 @@ class Machine:
         if lives_for is None and is_oneshot:
             lives_for = program.oneshot_takes
         run.is_endless = is_oneshot and lives_for is None
+        if program.writes_code:
+            self.later(WRITES_AFTER, lambda: self.changes_code(slot.service))
         if lives_for is not None:
             self.later(lives_for, lambda: self.end(run, code=program.code))
         return run

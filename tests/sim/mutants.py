@@ -36,6 +36,7 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "what people ask for is done": liveness.REQUESTS,
     "a shutdown leaves nothing behind": liveness.SHUTDOWN,
     "a configuration is loaded once for each change": reloading.RELOADS,
+    "code that changes is run, and restarts nothing for ever": reloading.WATCHES,
 }
 MUTANTS: tuple[Mutant, ...] = tuple(one for planted in BY_RULE.values() for one in planted)
 

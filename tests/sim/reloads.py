@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from reconciler.model.event import Asked, Event, OperationKind, Signal, SignalAnswered, Spawn
+from reconciler.model.event import (
+    Asked,
+    Event,
+    FilesChanged,
+    OperationKind,
+    Signal,
+    SignalAnswered,
+    Spawn,
+)
 from reconciler.model.observed import Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, RunId, Serial, ServiceName
@@ -47,6 +55,8 @@ class ReloadRules:
                 case SignalAnswered(serial=serial, problem=""):
                     found = self._sent.pop(serial, None)
                     self._heard += [found] if found else []
+                case FilesChanged(service=name, at=at):
+                    self._asked_now[name] = at
                 case Asked(operation=asked) if asked.kind is OperationKind.RELOAD:
                     self._asked_now.update(dict.fromkeys(asked.services, now))
                 case _:

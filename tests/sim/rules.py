@@ -19,6 +19,7 @@ from reconciler.model.event import (
     Decision,
     Event,
     Exited,
+    FilesChanged,
     HostLooked,
     HostLost,
     LookAtHost,
@@ -44,6 +45,7 @@ from reconciler.model.spec import (
     Overlap,
     RestartPolicy,
     ServiceSpec,
+    WatchAction,
 )
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
 from tests.sim.appetites import AppetiteRules
@@ -55,6 +57,9 @@ from tests.sim.wanted import Wanted
 
 CLEAN = ("SIGHUP", "SIGINT", "SIGTERM", "SIGPIPE")
 ENDS = ("service.crashed", "service.completed", "service.stopped")
+MAY_BE_ITS_OWN = seconds(3)
+"""A change so soon after the end of a process may have been its last deed."""
+IN_A_ROW, MOST_IN_A_ROW = seconds(20), 8
 LOOKS_EVERY = 8
 """Steps between two looks at what costs the most: the next plan, and what is shown."""
 START_TIMEOUT = seconds(60)
@@ -102,6 +107,8 @@ class Rules:
         self._failed_at: dict[Slot, Nanos] = {}
         self._done: dict[Slot, str] = {}
         """The version of a oneshot that completed."""
+        self._for_code: dict[Slot, list[Nanos]] = {}
+        """When each slot was started since its code changed."""
         self._restart_asked: dict[ServiceName, Nanos] = {}
         self._patience: dict[RunId, Nanos] = {}
         self._stop_timeouts: dict[ServiceName, Nanos] = {}
@@ -197,6 +204,8 @@ class Rules:
                     self.wanted.read(found)
                 case Asked(operation=operation):
                     self._note(operation, now)
+                case FilesChanged():
+                    self._note_code(event)
                 case HostLost():
                     self._blind_until, self._has_looked = self._serial, False
                 case HostLooked(look=look) if look.serial > self._blind_until:
@@ -238,6 +247,19 @@ class Rules:
                     self.timetables.asked(name, now)
             case _:
                 pass
+
+    def _note_code(self, event: FilesChanged) -> None:
+        """Take a change of code for a request to restart, where it is one."""
+        spec = self.wanted.defined(event.service)
+        if spec is None or spec.watch is None or spec.watch.action is not WatchAction.RESTART:
+            return
+        name = event.service
+        self._restart_asked[name] = max(self._restart_asked.get(name, Nanos(0)), event.at)
+        for slot in [slot for slot in self._done if slot.service == name]:
+            del self._done[slot]
+        for slot in [slot for slot in self._failures if slot.service == name]:
+            if event.at - self._failed_at[slot] > MAY_BE_ITS_OWN:
+                del self._failures[slot]
 
     def _see(self, process: Process, now: Nanos) -> None:
         if process.exit is not None:
@@ -381,9 +403,21 @@ class Rules:
             assert self._holds(need), f"{slot} is started while {need.service} is not there"
         if spec.schedule is None or not self._is_its_time(start, now):
             self._may_try_again(slot, spec, now)
+        self._is_no_echo(slot, start, now)
         self._starts = {
             serial: known for serial, known in self._starts.items() if known[0] != slot
         } | {start.serial: (slot, now, spec.digest)}
+
+    def _is_no_echo(self, slot: Slot, start: Spawn, now: Nanos) -> None:
+        """See that what changes its own code is not restarted for that again and again."""
+        if (
+            not self._host.machine.program(slot.service).writes_code
+            or "app.py" not in start.because
+        ):
+            return
+        before = [at for at in self._for_code.get(slot, []) if now - at < IN_A_ROW]
+        self._for_code[slot] = [*before, now]
+        assert len(before) < MOST_IN_A_ROW, f"{slot} restarts for ever by what it writes itself"
 
     def _is_its_time(self, start: Spawn, now: Nanos) -> bool:
         """See that a run is scheduled or asked for; tell whether it is, not one more try."""

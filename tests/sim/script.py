@@ -110,6 +110,11 @@ class Player:
         """Let a file that services load be there no more; nobody looks yet."""
         self._files.contents.pop(file, None)
 
+    @_says("code of NAME changes")
+    def _code_changes(self, name: str) -> None:
+        """Let a file of its code be changed, which is seen at once."""
+        self.world.change_code(self._service(name))
+
     @_says("save")
     def _save(self) -> None:
         """Have all that was written and deleted be read, at once."""
@@ -344,6 +349,7 @@ TRAITS = Sentences(
         "hangs": lambda: {"oneshot_takes": None},
         "takes SPAN to stop": lambda span: {"ends_in": span_of(span)},
         "ignores signals": lambda: {"ends_in": None},
+        "changes its own code": lambda: {"writes_code": True},
         "leaves a child": lambda: {"leaves_child": True},
         "leaves a child that ignores signals": lambda: {
             "leaves_child": True,

@@ -88,6 +88,11 @@ class Wanted:
         memory = self._in_force.get(name)
         return memory.spec if memory is not None else None
 
+    def defined(self, name: ServiceName) -> ServiceSpec | None:
+        """Give the version of a service that its manifest defines, else the one in force."""
+        definition = self._manifests.definitions.get(name)
+        return definition.spec if definition is not None else self.in_force(name)
+
     def width(self, name: ServiceName) -> int:
         """Give how many processes a service should have."""
         definition, spec = self._manifests.definitions.get(name), self.in_force(name)

@@ -11,6 +11,7 @@ from reconciler.model.event import (
     Decision,
     Event,
     Exited,
+    FilesChanged,
     HostLooked,
     HostLost,
     LookAtHost,
@@ -97,6 +98,8 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             used = [f"{amount(memory)}"] if memory is not None else []
             used += [f"{cpu:g} cores"] if cpu is not None else []
             return f"{slot} uses {', '.join(used)}"
+        case FilesChanged(service=name, files=files):
+            return f"{', '.join(files)} of {name} changed"
         case Asked(operation=operation):
             return f"asked: {operation.kind} {' '.join(operation.services)}".rstrip()
         case _:

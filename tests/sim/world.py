@@ -21,6 +21,7 @@ from reconciler.model.event import (
     Decision,
     Event,
     Exited,
+    FilesChanged,
     HostLooked,
     LookAtHost,
     ManifestsHeld,
@@ -112,6 +113,7 @@ class World:
         self._to_acknowledge = False
         self.finished = False
         self.host.machine.contents = self.repository.contents
+        self.host.machine.changes_code = self.change_code
         self.become(**programs)
         self._begin()
         if specs:
@@ -157,6 +159,10 @@ class World:
     def hold(self, because: str) -> None:
         """Keep the manifests from being trusted."""
         self.tell(ManifestsHeld(because=because))
+
+    def change_code(self, service: str) -> None:
+        """Change a file of a service's code; where it is watched, that is seen at once."""
+        self.tell(FilesChanged(service=name(service), files=("app.py",), count=1, at=self.now))
 
     def ask(
         self, kind: OperationKind, *services: str, prune_id: str = "", reason: str = ""

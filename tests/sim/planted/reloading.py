@@ -29,3 +29,28 @@ RELOADS = (
         " told at once to read it again.",
     ),
 )
+
+WATCHES = (
+    Mutant(
+        name="its-own-changes-restart-it-for-ever",
+        module="reconciler/core/watching.py",
+        before="if not again or since < before.acted_at:",
+        after="if not again or since < ledger.now:",
+        story="A service writes its database into the folder that is watched for its code, and is"
+        " restarted twice a second, for days.",
+    ),
+    Mutant(
+        name="a-crash-is-mended-by-its-own-last-words",
+        module="reconciler/core/watching.py",
+        before="event.at - record.since > ECHO_WITHIN",
+        after="event.at - record.since >= 0",
+        story="A service writes a file and crashes. Its back-off never begins.",
+    ),
+    Mutant(
+        name="what-changed-does-not-restart-what-runs",
+        module="reconciler/core/watching.py",
+        before="replace(memory, restart_before=at, restart_reason=reason,",
+        after="replace(memory, restart_before=memory.restart_before, restart_reason=reason,",
+        story="Somebody saves a file and tries the old code, again and again.",
+    ),
+)
