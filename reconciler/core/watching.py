@@ -77,8 +77,11 @@ def _follow(ledger: Ledger, event: FilesChanged, files: tuple[str, ...], watch: 
     fresh = replace(fresh, own=before.own)
     again = tuple(file for file in files if file in before.files)
     since = max(map(_loaded_at, _records(ledger, event.service)), default=Nanos(0))
-    if not again or since < before.acted_at:
+    if not again:
         return fresh
+    if since < before.acted_at:
+        # What the last change led to is under way.
+        return replace(before, seen_at=event.at, files=again)
     if event.at - since > max(ECHO_WITHIN, 2 * watch.delay):
         return fresh
     return replace(fresh, files=again, count=before.count + 1)
