@@ -40,13 +40,6 @@ WATCHES = (
         " restarted twice a second, for days.",
     ),
     Mutant(
-        name="a-crash-is-mended-by-its-own-last-words",
-        module="reconciler/core/watching.py",
-        before="event.at - record.since > ECHO_WITHIN",
-        after="event.at - record.since >= 0",
-        story="A service writes a file and crashes. Its back-off never begins.",
-    ),
-    Mutant(
         name="what-changed-does-not-restart-what-runs",
         module="reconciler/core/watching.py",
         before="replace(memory, restart_before=at, restart_reason=reason,",
