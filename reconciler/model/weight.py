@@ -21,5 +21,5 @@ class Weight:
     """What a tree uses."""
 
     memory: int
-    cpu: float
-    """Cores, since the weighing before."""
+    cpu: float | None
+    """Cores, since the weighing before; None: there was none."""

@@ -23,7 +23,7 @@ class Scale(Protocol):
     """Weighs trees whose limits nothing else enforces."""
 
     async def weigh(self, loads: Mapping[str, Load]) -> Mapping[str, Weight]:
-        """Give what each tree uses; those that are gone, or just came, are left out."""
+        """Give what each tree uses; those that are gone are left out."""
         ...
 
 

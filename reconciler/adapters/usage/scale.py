@@ -22,7 +22,7 @@ class TreeScale:
         self._spent: dict[ProcessId, tuple[int, Nanos]] = {}
 
     async def weigh(self, loads: Mapping[str, Load]) -> Mapping[str, Weight]:
-        """Give what each tree uses; those that are gone, or just came, are left out."""
+        """Give what each tree uses; those that are gone are left out."""
         return await asyncio.to_thread(self._weigh, loads, self._clock.now())
 
     def _weigh(self, loads: Mapping[str, Load], now: Nanos) -> dict[str, Weight]:
@@ -34,12 +34,15 @@ class TreeScale:
             before = self._spent.get(load.process)
             if tree:
                 spent[load.process] = (ticks, now)
-            if tree and before is not None and now > before[1]:
-                cores = max(0, ticks - before[0]) / processes.TICKS_PER_SECOND
-                cpu = cores * SECOND / (now - before[1])
+                cpu = None if before is None else _cores(ticks - before[0], now - before[1])
                 weights[key] = Weight(memory=_memory(tree, load.limit), cpu=cpu)
         self._spent = spent
         return weights
+
+
+def _cores(ticks: int, span: int) -> float:
+    """Give the cores that were busy; who ended meanwhile may have taken its ticks along."""
+    return max(0, ticks) / processes.TICKS_PER_SECOND * SECOND / max(1, span)
 
 
 def _memory(tree: Sequence[Sighting], limit: int | None) -> int:
