@@ -55,7 +55,7 @@ def test_of_a_flood_no_line_is_lost_or_doubled_though_rotation_is_killed_again_a
         log = folder / "web.log"
         service = flood(log)
         kills = 0
-        while service.poll() is None:
+        while service.poll() is None or kills < 3:
             command = [sys.executable, rotating.__file__, str(log), "65536", "9999", "yes", "9999"]
             keeper = subprocess.Popen(command)
             with suppress(subprocess.TimeoutExpired):
@@ -63,9 +63,9 @@ def test_of_a_flood_no_line_is_lost_or_doubled_though_rotation_is_killed_again_a
             keeper.send_signal(signal.SIGKILL)
             assert keeper.wait() == -signal.SIGKILL
             kills += 1
-            whole = all_of(log).rpartition(b"\n")[0]
-            assert numbers(whole) == list(range(whole.count(b"\n") + bool(whole)))
-        assert kills > 1
+            if kills & (kills - 1) == 0:
+                whole = all_of(log).rpartition(b"\n")[0]
+                assert numbers(whole) == list(range(whole.count(b"\n") + bool(whole)))
         rotate(log, files=9999)
         assert numbers(all_of(log)) == list(range(LINES))
         assert by_hand(log) == all_of(log)

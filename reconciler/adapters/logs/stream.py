@@ -222,13 +222,12 @@ class Reading:
 
     def read(self, size: int, offset: int) -> bytes:
         """Give `size` bytes from an offset on: fewer at the end, or where some are gone."""
-        found = b""
-        while len(found) < size:
-            part = self._part(size - len(found), offset + len(found))
-            if not part:
-                break
-            found = found + part if found else part
-        return found
+        parts: list[bytes] = []
+        left = size
+        while left and (part := self._part(left, offset + size - left)):
+            parts.append(part)
+            left -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _part(self, size: int, offset: int) -> bytes:
         stream = self._stream
