@@ -14,16 +14,23 @@ _WORDS: Mapping[str, Level] = {
     "trace": Level.TRACE,
     "verbose": Level.TRACE,
     "silly": Level.TRACE,
+    "finest": Level.TRACE,
+    "trce": Level.TRACE,
+    "dbug": Level.DEBUG,
     "debug": Level.DEBUG,
     "fine": Level.DEBUG,
+    "finer": Level.DEBUG,
     "info": Level.INFO,
     "information": Level.INFO,
     "notice": Level.INFO,
+    "success": Level.INFO,
+    "default": Level.INFO,
     "log": Level.INFO,
     "warn": Level.WARN,
     "warning": Level.WARN,
     "error": Level.ERROR,
     "err": Level.ERROR,
+    "fail": Level.ERROR,
     "severe": Level.ERROR,
     "crit": Level.FATAL,
     "critical": Level.FATAL,
@@ -32,16 +39,28 @@ _WORDS: Mapping[str, Level] = {
     "emergency": Level.FATAL,
     "fatal": Level.FATAL,
     "panic": Level.FATAL,
+    "dpanic": Level.FATAL,
 }
+_DIGITS = frozenset("01234567")
+_LETTERS = dict(zip("VTDIWEF", (Level.TRACE, *Level), strict=True))
+_SYSLOG = (*[Level.FATAL] * 3, Level.ERROR, Level.WARN, Level.INFO, Level.INFO, Level.DEBUG)
+_REDIS = {".": Level.DEBUG, "-": Level.DEBUG, "*": Level.INFO, "#": Level.WARN}
+_PHP = {"Fatal": Level.FATAL, "Parse": Level.FATAL, "Warning": Level.WARN}
 
 # Upper case anywhere in the head; lower case only where it cannot be an ordinary word.
 _SHOUTED = re.compile(
     r"\b(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|ERR|SEVERE|CRITICAL|ALERT|EMERG|FATAL|PANIC)\b"
 )
 _MARKED = re.compile(
-    r"\[(trace|debug|info|notice|warn|warning|error|crit|alert|emerg|fatal)\]"
+    r"[\[<](?:\w+:)?(trace|debug|info|notice|warn|warning|error|crit|alert|emerg|fatal)[\]>]"
     r"|\b(?:level|lvl|severity)=\"?([A-Za-z]+)"
-    r"|^(trace|debug|info|warn|warning|error|fatal|panic): "
+    r"|^(trce|trace|dbug|debug|info|warn|warning|fail|error|crit|fatal|panic)(?: error)?: "
+)
+# klog, sd-daemon, single letters, redis, PHP: told by their first characters
+_SIGNED = re.compile(
+    r"([IWEF])\d{4} \d\d:\d\d:\d\d|<([0-7])>|\[([VTDIWEF])\]"
+    r"|\d+:[XCSM] \d\d \w{3} \d{4} [\d:.]+ ([.*#-]) "
+    r"|PHP (Fatal error|Parse error|Warning|Notice|Deprecated):"
 )
 _TRACEBACK = re.compile(
     r"Traceback \(most recent call last\):"
@@ -58,10 +77,20 @@ def level_value(value: object) -> Level | None:
     (<Level.WARN: 'warn'>, <Level.ERROR: 'error'>, None, None)
     """
     if isinstance(value, str):
-        return _WORDS.get(value.lower())
+        return _LETTERS[value] if value in _LETTERS else _WORDS.get(value.lower())
     if isinstance(value, bool) or not isinstance(value, int) or not 10 <= value < 70:
         return None
     return tuple(Level)[value // 10 - 1]
+
+
+def syslog_level(value: object) -> Level | None:
+    """Give the level of a severity as syslog numbers it, 0 the gravest.
+
+    >>> syslog_level(3), syslog_level("4"), syslog_level(17)
+    (<Level.ERROR: 'error'>, <Level.WARN: 'warn'>, None)
+    """
+    text = str(value)
+    return _SYSLOG[int(text)] if text in _DIGITS else None
 
 
 def level_of(text: str) -> Level | None:
@@ -76,10 +105,22 @@ def level_of(text: str) -> Level | None:
     found = _SHOUTED.search(head)
     if found:
         return _WORDS[found[1].lower()]
+    found = _SIGNED.match(head)
+    if found:
+        return _signed(found)
     found = _MARKED.search(head)
     if found:
         return _WORDS.get((found[1] or found[2] or found[3]).lower())
     return Level.ERROR if _TRACEBACK.match(text) else None
+
+
+def _signed(found: re.Match[str]) -> Level:
+    klog, syslog, letter, redis, php = found.groups()
+    if syslog:
+        return _SYSLOG[int(syslog)]
+    if redis:
+        return _REDIS[redis]
+    return _PHP.get(php.split()[0], Level.INFO) if php else _LETTERS[klog or letter]
 
 
 def continues(text: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from reconciler.adapters.logs.levels import level_of, level_value
+from reconciler.adapters.logs.levels import level_of, level_value, syslog_level
 from reconciler.adapters.logs.times import time_value
 from reconciler.model.log import Level
 
@@ -19,6 +19,32 @@ _TIMES = ("timestamp", "time", "ts", "@timestamp", "datetime", "asctime", "date"
 _LEVELS = ("level", "severity", "lvl", "levelname", "log.level", "loglevel")
 _MESSAGES = ("message", "msg", "event", "text")
 _ERRORS = ("error", "err", "exception", "exc_info")
+_SEVERITIES = ("severity", "priority", "PRIORITY")
+_RESPELT: Mapping[str, str] = {
+    "@t": "timestamp",
+    "@l": "level",
+    "@m": "message",
+    "@mt": "message",
+    "@x": "exception",
+    "@tr": "traceId",
+    "@sp": "spanId",
+    "Timestamp": "timestamp",
+    "Level": "level",
+    "LogLevel": "level",
+    "Severity": "severity",
+    "SeverityText": "level",
+    "RenderedMessage": "message",
+    "Message": "message",
+    "MessageTemplate": "message",
+    "MESSAGE": "message",
+    "short_message": "message",
+    "Exception": "exception",
+    "TraceId": "traceId",
+    "SpanId": "spanId",
+    "logging.googleapis.com/trace": "traceId",
+    "logging.googleapis.com/spanId": "spanId",
+}
+"""Keys of Serilog, .NET, Google, journald, GELF and OpenTelemetry."""
 _IDS: Mapping[str, tuple[str, ...]] = {
     "requestId": ("requestId", "request_id", "reqId", "req_id", "request-id", "x-request-id"),
     "userId": ("userId", "user_id"),
@@ -59,6 +85,7 @@ def parse(text: str) -> Parsed:
     found = _object(text)
     if found is None:
         return Parsed(message=text, level=level_of(text))
+    _respell(found)
     time, level = _take_time(found), _take_level(found)
     message = _take_message(found)
     lifted = _take_lifted(found)
@@ -78,6 +105,29 @@ def _object(text: str) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
+def _respell(found: dict[str, object]) -> None:
+    """Give keys their usual names, and lift what some programs nest."""
+    if "@t" in found:
+        found.setdefault("@l", "Information")  # what Serilog leaves out
+    for key, usual in _RESPELT.items():
+        if key in found and usual not in found:
+            found[usual] = found.pop(key)
+    if "message" in found or "msg" in found:
+        log = found.get("log")
+        if isinstance(log, dict) and "level" in log:  # ECS
+            found.setdefault("level", log.pop("level"))
+        return
+    inner = found.get("fields")
+    if isinstance(inner, dict) and "message" in inner:  # tracing of Rust
+        found["message"] = inner.pop("message")
+    record = found.get("record")
+    if isinstance(record, dict) and isinstance(record.get("level"), dict):  # loguru
+        time = record.get("time")
+        found["level"] = record["level"].get("name")
+        found["message"] = record.get("message")
+        found["time"] = time.get("timestamp") if isinstance(time, dict) else None
+
+
 def _take_time(found: dict[str, object]) -> float | None:
     for key in _TIMES:
         time = time_value(found.get(key))
@@ -90,6 +140,11 @@ def _take_time(found: dict[str, object]) -> float | None:
 def _take_level(found: dict[str, object]) -> Level | None:
     for key in _LEVELS:
         level = level_value(found.get(key))
+        if level is not None:
+            del found[key]
+            return level
+    for key in _SEVERITIES:
+        level = syslog_level(found.get(key))
         if level is not None:
             del found[key]
             return level

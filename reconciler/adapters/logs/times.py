@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
 EARLIEST = 946_684_800.0
@@ -64,6 +65,13 @@ def time_value(value: object) -> float | None:
     """
     if isinstance(value, str):
         return leading_time(value)
+    if isinstance(value, Mapping):  # Google's
+        seconds, nanos = value.get("seconds"), value.get("nanos", 0)
+        if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
+            seconds = int(seconds)
+        if isinstance(seconds, int) and isinstance(nanos, int):
+            return time_value(seconds + nanos / 1e9)
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     for scale in (1.0, 1e3, 1e6, 1e9):
