@@ -77,7 +77,7 @@ EVENTS = {
     "service.ready": "it is ready, and what said so",
     "service.adopted": "a process was found running that an earlier daemon started; it is kept",
     "service.reloading": "it is told to load its configuration anew, and why",
-    "service.reloaded": "the signal was delivered",
+    "service.reloaded": "it was told, and has said that it is done if it says such things",
     "service.reload-failed": "that did not work out; it goes on as it was",
     "watch.held": "it changes the files it is watched for itself, and is left alone for them",
     "service.stopping": "it is asked to end, and why",

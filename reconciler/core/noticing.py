@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.answers import became_ready
 from reconciler.core.ends import found_again
 from reconciler.core.ledger import EARLY_ENDS_KEPT, Ledger
+from reconciler.core.reloads import hear_of_reload
 from reconciler.core.watchdog import fed, leaving
 from reconciler.model.event import Notified
 from reconciler.model.observed import Notice, ProcessId, State
@@ -42,6 +43,7 @@ def heed(ledger: Ledger, record: SlotRecord, who: ProcessId, notice: Notice) -> 
         heard = _given_time(heard, notice.extended)
     heard = replace(heard, watchdog_at=fed(heard, record, ledger.now))
     heard = ledger.put(leaving(heard, ledger.spec(process.slot.service), ledger.now))
+    hear_of_reload(ledger, heard)
     if notice.ready and heard.state is State.STARTING and _waits_for_word(ledger, heard):
         became_ready(ledger, heard)
 

@@ -10,6 +10,7 @@ from reconciler.core.issuing import sweep
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.looking import LOOK_EVERY, put_off
+from reconciler.core.reloads import end_reload
 from reconciler.core.strays import moments_of_strays
 from reconciler.core.timing import moments_of_schedules
 from reconciler.model.event import Probe
@@ -34,7 +35,8 @@ def let_time_pass(ledger: Ledger) -> None:
         if record.state is State.STARTING:
             _look_for_readiness(ledger, record)
         elif record.process is not None:
-            _see_it_end(ledger, record)
+            end_reload(ledger, record)
+            _see_it_end(ledger, ledger.record(record.memory.slot))
 
 
 def make_up_for_sleep(ledger: Ledger) -> None:

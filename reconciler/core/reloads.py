@@ -9,13 +9,15 @@ from reconciler.core.reloading import has_loaded_since
 from reconciler.model.event import Scope, Signal, SignalAnswered
 from reconciler.model.plan import Reload
 from reconciler.model.record import Reloading, ServiceMemory, SlotRecord
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec, ServiceType
 from reconciler.model.units import Nanos, seconds
 
 MOST_TRIES = 3
 """After which a reload counts as failed, though it is tried on."""
 UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before it is sent again."""
+ANNOUNCED_WITHIN = seconds(2)
+"""A service that speaks sd_notify and has not said by then that it reloads does not tell."""
 FAILED_RETRY = seconds(30)
 """... and after so many of them that it was told."""
 
@@ -68,7 +70,7 @@ def reload_answered(ledger: Ledger, record: SlotRecord, event: SignalAnswered) -
     if under_way is None or under_way.serial != event.serial:
         return False
     if not event.problem:
-        _reloaded(ledger, record, under_way)
+        _delivered(ledger, record, under_way)
         return True
     has_failed = under_way.tries >= MOST_TRIES
     if has_failed:
@@ -77,6 +79,50 @@ def reload_answered(ledger: Ledger, record: SlotRecord, event: SignalAnswered) -
     again = replace(under_way, until=Nanos(ledger.now + pause))
     ledger.put(replace(record, reloading=again))
     return True
+
+
+def _delivered(ledger: Ledger, record: SlotRecord, under_way: Reloading) -> None:
+    """Take a reload as done, but for one whose end the process may tell itself."""
+    spec = ledger.spec(record.memory.slot.service)
+    if spec is None or spec.type is not ServiceType.NOTIFY:
+        _reloaded(ledger, record, under_way)
+        return
+    waiting = replace(under_way, is_delivered=True)
+    if not under_way.is_announced:
+        waiting = replace(waiting, until=Nanos(ledger.now + ANNOUNCED_WITHIN))
+    ledger.put(replace(record, reloading=waiting))
+
+
+def hear_of_reload(ledger: Ledger, record: SlotRecord) -> None:
+    """Take in what a process says of its reload: it began (RELOADING=1), it is over (READY=1)."""
+    under_way, process = record.reloading, record.process
+    if under_way is None or process is None:
+        return
+    if process.notice.reloading >= under_way.since:
+        spec = ledger.spec(record.memory.slot.service)
+        limit = (spec.start_timeout if spec else None) or DEFAULT_START_TIMEOUT
+        until = under_way.until if under_way.is_announced else Nanos(ledger.now + limit)
+        known = replace(under_way, is_delivered=True, is_announced=True, until=until)
+        ledger.put(replace(record, reloading=known))
+    elif under_way.is_announced and not process.notice.reloading:
+        _reloaded(ledger, record, under_way)
+
+
+def end_reload(ledger: Ledger, record: SlotRecord) -> None:
+    """End a reload whose time is over: one never announced is done, one never finished failed."""
+    under_way = record.reloading
+    if under_way is None or not under_way.is_delivered or under_way.until > ledger.now:
+        return
+    if not under_way.is_announced:
+        _reloaded(ledger, record, under_way)
+        return
+    failed = _failed(ledger, record, under_way, "it did not end within its startTimeout")
+    memory = replace(
+        failed.memory,
+        loaded={**failed.memory.loaded, **under_way.loads},
+        reloaded_at=under_way.since,
+    )
+    ledger.put(replace(failed, memory=memory, reloading=None))
 
 
 def _reloaded(ledger: Ledger, record: SlotRecord, under_way: Reloading) -> None:

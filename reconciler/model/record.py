@@ -79,6 +79,10 @@ class Reloading:
     """What the process has once this is over."""
     because: str
     tries: int = 1
+    is_delivered: bool = False
+    """Whether the process was told, and may say itself when it is done (`type: notify`)."""
+    is_announced: bool = False
+    """Whether it has said that it began (RELOADING=1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
