@@ -24,6 +24,7 @@ MODULES = (
     "cli/__init__",
     "core/__init__",
     "core/planner",
+    "failpoints",
     "holder/__init__",
     "holder/spawn",
     "holder/wire",
