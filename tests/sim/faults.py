@@ -198,6 +198,16 @@ def kill_holder(world: World, down_for: float) -> None:
         _count(world, "holder killed")
 
 
+def renew_holder(world: World) -> None:
+    """Let the holder replace its program in place."""
+    _count(world, "holder replaced", world.host.renew_holder())
+
+
+def see_ends(world: World, tells: bool) -> None:
+    """Let the daemon hold on to processes itself, on a kernel that tells their codes or not."""
+    world.host.sees_ends, world.host.machine.tells = True, tells
+
+
 def kill_holder_in_spawn(world: World, point: str) -> None:
     world.host.dies_in_spawn = point
 
@@ -486,6 +496,8 @@ KINDS: Mapping[str, Kind] = {
     "stale-look": Kind(_named, stale_look, 2),
     "lose-holder": Kind(choose(0.1, 3.0, 20.0), lose_holder, 2),
     "kill-holder": Kind(choose(0.0, 0.1, 3.0, 20.0), kill_holder, 2),
+    "renew-holder": Kind(nothing, renew_holder),
+    "see-ends": Kind(choose(True, True, False), see_ends, 2),
     "kill-holder-in-spawn": Kind(choose("before the fork", "after it"), kill_holder_in_spawn),
     "slow-holder": Kind(choose(0.05, 2.0, 12.0), slow_holder),
     "weather": Kind(draw_weather, change_weather, 2),

@@ -39,7 +39,14 @@ RELOADS = ("SIGHUP", "SIGUSR1", "SIGUSR2")
 class Holder:
     """The parent of all services."""
 
-    def __init__(self, machine: Machine, journal: list[Entry], tell: Tell) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        journal: list[Entry],
+        tell: Tell,
+        former: Holder | None = None,
+    ) -> None:
+        """Begin after a holder that died, or in the place of `former`, whose children stay ours."""
         self._machine = machine
         self._tell = tell
         self.ledger = Ledger()
@@ -48,9 +55,10 @@ class Holder:
         self.ledger.begin_boot(machine.boot)
         self._journal = journal
         self._journal[:] = list(self.ledger.entries())
-        self._adopted: set[str] = set()
+        self.adopted: set[str] = set() if former is None else former.adopted
         machine.witness = self
-        self._recover()
+        if former is None:
+            self._recover()
 
     # --- requests --------------------------------------------------------------------------
 
@@ -121,7 +129,7 @@ class Holder:
         """Note how a main process ended, if it was our child."""
         if run.id not in self.ledger.runs or run.exit is None:
             return
-        is_unseen = run.id in self._adopted
+        is_unseen = run.id in self.adopted and not self._machine.tells
         end = run.exit
         code = None if is_unseen else end.code
         self._note_exit(run.slot, run.id, code, end.signal, is_unseen, oom=end.oom)
@@ -138,7 +146,7 @@ class Holder:
             slot = process_of(known.shown(), self._machine.boot).slot
             is_alive = run is not None and run.exit is None and not run.is_empty
             if run is not None and is_alive:
-                self._adopted.add(known.id)
+                self.adopted.add(known.id)
                 self._charge(run)
                 continue
             if known.exit is None:

@@ -22,10 +22,11 @@ from reconciler.model.event import (
     Signal,
     SignalAnswered,
     Spawn,
+    Spawned,
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Look, Slot
+from reconciler.model.observed import Exit, Look, Process, Slot
 from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName, seconds
 from tests.sim.holder import Entry, Holder
 from tests.sim.machine import BOOT, PROMPT, Later, Machine, Program, Run
@@ -108,6 +109,13 @@ class Host:
         """What the present daemon asked and was not answered, by serial."""
         self._told_seq: int | None = None
         self._held = 0
+        self.sees_ends = False
+        """Whether the daemon holds on to processes itself."""
+        self._known: set[RunId] = set()
+        """Of which the present daemon knows, to hold on to them."""
+        self._seen: dict[RunId, Exit] = {}
+        """How those ended that it saw end."""
+        self.machine.onlooker = self._look_on
         self.begin_holder()
 
     # --- what runs -------------------------------------------------------------------------
@@ -153,6 +161,13 @@ class Host:
         if self.holder is None:
             self.holder = Holder(self.machine, self.journal, self._told)
 
+    def renew_holder(self) -> bool:
+        """Let another program go on in the holder's place; tell whether there was one."""
+        if self.holder is None:
+            return False
+        self.holder = Holder(self.machine, self.journal, self._told, self.holder)
+        return True
+
     def kill_holder(self) -> None:
         """Kill the holder; what it held runs on."""
         if self.holder is not None:
@@ -182,6 +197,8 @@ class Host:
         self._told_seq = None
         self._held = 0
         self._waiting.clear()
+        self._known.clear()
+        self._seen.clear()
         self.is_lost = False
         self.begin_holder()
 
@@ -204,6 +221,24 @@ class Host:
             self.loses_next.discard("acknowledge")
             return set()
         return self.holder.acknowledge(self._told_seq)
+
+    def _look_on(self, run: Run) -> None:
+        """Let the daemon see an end itself, and take it in where no holder can tell of it."""
+        if not self.sees_ends or run.id not in self._known or run.exit is None:
+            return
+        end = run.exit
+        if not self.machine.tells:
+            end = Exit(at=end.at, unknown=True)
+        self._seen[run.id] = end
+        if self.is_cut:
+            self.faults["end seen without a holder"] += 1
+            self._tell_daemon(Exited(slot=run.slot, run=run.id, exit=end))
+
+    def _as_seen(self, process: Process) -> Process:
+        """Put in how a process ended that nobody but the daemon saw."""
+        if process.exit is None or not process.exit.unknown or process.run not in self._seen:
+            return process
+        return replace(process, exit=self._seen[process.run])
 
     def _told(self, seq: int, event: Event) -> None:
         """Pass on what the holder tells unasked."""
@@ -292,6 +327,9 @@ class Host:
                 return
             if isinstance(answer, HostLooked):
                 self._told_seq = looked_at
+                self._known.update(process.run for process in answer.look.processes)
+            elif isinstance(answer, Spawned):
+                self._known.add(answer.process.run)
             self._waiting.pop(getattr(answer, "serial", 0), None)
             self._reply(Nanos(0), answer)
 
@@ -351,7 +389,8 @@ class Host:
         match command:
             case LookAtHost():
                 _, processes = holder.listed()
-                look = Look(serial=command.serial, boot=self.machine.boot, processes=processes)
+                shown = tuple(self._as_seen(process) for process in processes)
+                look = Look(serial=command.serial, boot=self.machine.boot, processes=shown)
                 return HostLooked(look=look)
             case Signal():
                 return holder.signal(command)

@@ -119,6 +119,10 @@ class Machine:
     """The bytes of memory that new processes may have; None: enough for any."""
     changes_code: Callable[[str], None] = lambda _: None
     witness: Witness | None = None
+    onlooker: Callable[[Run], None] | None = None
+    """Told of every end of a main process, whoever its parent is: the daemon, by pidfd."""
+    tells: bool = False
+    """Whether the kernel keeps how a process ended for those who are not its parent."""
     boot: str = BOOT
     _ticks: int = 0
     _named: int = 0
@@ -209,6 +213,8 @@ class Machine:
             run.exit = Exit(at=self.now(), code=code, signal=signal, oom=oom)
             if self.witness is not None:
                 self.witness.saw_exit(run)
+            if self.onlooker is not None:
+                self.onlooker(run)
         if not leaves_child:
             self.empty(run)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.sim.planted import appetites, belief, liveness, reloading, schedules, timing
+from tests.sim.planted import appetites, belief, deaths, liveness, reloading, schedules, timing
 from tests.sim.planting import CannotPlantError, Mutant, plant, planted_text
 
 __all__ = ["BY_RULE", "MUTANTS", "CannotPlantError", "Mutant", "named", "plant", "planted_text"]
@@ -35,6 +35,7 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "it comes to rest": liveness.REST,
     "what people ask for is done": liveness.REQUESTS,
     "a shutdown leaves nothing behind": liveness.SHUTDOWN,
+    "what is seen without the holder counts": deaths.DEATHS,
     "a configuration is loaded once for each change": reloading.RELOADS,
     "code that changes is run, and restarts nothing for ever": reloading.WATCHES,
 }

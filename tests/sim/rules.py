@@ -90,6 +90,8 @@ class Rules:
         # What the present daemon was told.
         self._live: set[RunId] = set()
         self._ended: dict[RunId, Exit] = {}
+        self._told_as: dict[RunId, Exit] = {}
+        """How each run ended as it was told first; unknown where only its tree was told empty."""
         self._has_looked = False
         self._blind_until = 0
         """A look that was asked for before the host was lost counts no more."""
@@ -136,6 +138,7 @@ class Rules:
         self._asked_here.clear()
         self._serial = self._blind_until = 0
         self._live, self._ended, self._starts = set(), {}, {}
+        self._told_as = {}
         self._has_looked = False
         if self._unwritten:
             self._lost.update(self._host.runs)
@@ -222,6 +225,7 @@ class Rules:
                 self._hear(run, end, now)
             case TreeEmptied(run=run):
                 self._live.discard(run)
+                self._told_as.setdefault(run, Exit(at=now, unknown=True))
             case Spawned(process=process):
                 self._see(process, now)
             case SpawnFailed(serial=serial, is_busy=False, is_short=False):
@@ -275,6 +279,7 @@ class Rules:
 
     def _hear(self, run_id: RunId, end: Exit, now: Nanos) -> None:
         self._ended.setdefault(run_id, end)
+        self._told_as.setdefault(run_id, end)
         run = self._host.runs.get(run_id)
         if run is None:
             return  # a start that the holder did not live to make
@@ -670,6 +675,9 @@ class Rules:
             self._exits[run.id] += 1
             end, truth = memory.last_exit, run.exit
             assert end is not None, f"the end of {run.id} is not on record"
+            heard = self._told_as.get(run.id)
+            is_known = heard is not None and not heard.unknown
+            assert not (end.unknown and is_known), f"{run.id} {heard}, which is not on record"
             if not end.unknown and truth is not None:
                 said = (end.code, end.signal, end.oom)
                 known = (truth.code, truth.signal, truth.oom)

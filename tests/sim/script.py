@@ -241,6 +241,16 @@ class Player:
         """Keep the daemon from reaching the holder, and from hearing of ends."""
         self.world.lose_holder(seconds_long=_seconds(span))
 
+    @_says("daemon sees ends itself")
+    def _sees_ends(self) -> None:
+        """Let the daemon hold on to processes by pidfd, on a kernel that keeps their codes."""
+        self.world.host.sees_ends = self.world.host.machine.tells = True
+
+    @_says("holder replaces itself")
+    def _renew_holder(self) -> None:
+        """Let another program go on in the holder's place, with its children."""
+        self.world.host.renew_holder()
+
     @_says("host reboots")
     def _reboot(self) -> None:
         """Let everything end; seconds are counted anew."""
