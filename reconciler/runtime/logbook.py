@@ -25,6 +25,7 @@ from reconciler.runtime.paths import StatePaths
 TAIL_LINES = 10
 TAIL_WITHIN_S = 1.0
 INDEX_EVERY_S = 10.0
+FIRST_LOOK_S = 2.0
 WORDS_BYTES = 8192
 TROUBLES_TOLD = 3
 
@@ -46,8 +47,8 @@ class Logbook:
 
     async def keep(self, daemon: Daemon) -> None:
         """Note now and then how long each log is, and rotate it; the task of a daemon's life."""
-        pause = INDEX_EVERY_S
-        looked_at = time.monotonic()
+        pause = FIRST_LOOK_S  # what a killed daemon left half-done is not left for long
+        looked_at = -INDEX_EVERY_S
         try:
             while True:
                 await asyncio.sleep(pause)

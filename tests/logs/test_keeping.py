@@ -21,6 +21,7 @@ from reconciler.model.units import Nanos, seconds
 from tests.logs.disks import disk, mounted
 from tests.logs.rotating import source_of
 from tests.logs.test_rotation import all_of, append, leavings, lines
+from tests.logs.writing import START, Folder
 from tests.small_disk import fill
 from tests.waiting import until
 
@@ -198,6 +199,30 @@ def test_offsets_go_on_when_the_record_is_lost(desk: Desk) -> None:
     record_path(log).unlink()
     append(log, lines(3000, 4000))
     assert all_of(log) == lines(0, 4000)
+
+
+def test_runs_and_times_are_found_in_rotated_files(tmp_path: Path) -> None:
+    """The index counts in bytes ever written, so that rotation moves none of its marks."""
+    logs = Folder(tmp_path)
+    web = replace(logs.source(), rotation=replace(FULL, max_files=9, compress=True))
+    logs.sources = [web]
+    for run in range(4):
+        logs.start(web, run * 100)
+        logs.write(web, f"run {run} begins\n", at=run * 100 + 1)
+        logs.write(web, lines(run * 2000, run * 2000 + 2000), at=run * 100 + 50)
+        logs.files.keep()
+        web = replace(web, pid=run)  # a new run is looked at at once
+        logs.sources = [web]
+    logs.look(400)
+    until(lambda: logs.files.keep().pause_s and len(list(tmp_path.rglob("*.gz"))) >= 5)
+    previous = logs.texts(previous=True, lines=None)
+    assert previous[0] == "run 2 begins"
+    assert previous[1:] == lines(4000, 6000).decode().splitlines()
+    then = logs.texts(since=START + 105, until=START + 149, lines=None)
+    assert then == lines(2000, 4000).decode().splitlines()
+    found = logs.texts(grep="^000(0007|7999) ", lines=5)
+    assert [text[:7] for text in found] == ["0000007", "0007999"]
+    logs.files.close()
 
 
 # --- disks that are full ---------------------------------------------------------------------

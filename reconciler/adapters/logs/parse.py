@@ -119,7 +119,8 @@ def _respell(found: dict[str, object]) -> None:
         return
     inner = found.get("fields")
     if isinstance(inner, dict) and "message" in inner:  # tracing of Rust
-        found["message"] = inner.pop("message")
+        del found["fields"]
+        found.update({**inner, **found})
     record = found.get("record")
     if isinstance(record, dict) and isinstance(record.get("level"), dict):  # loguru
         time = record.get("time")

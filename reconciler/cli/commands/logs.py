@@ -26,7 +26,7 @@ LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
     type=click.IntRange(0),
     default=100,
     show_default=True,
-    help="The last so many lines of each service.",
+    help="The last so many lines, of all services together.",
 )
 @click.option("--since", type=Moment(), metavar="TIME", help="Not before: 10m, 14:30, a date.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Not after.")

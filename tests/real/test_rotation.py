@@ -1,0 +1,48 @@
+"""Rotation by a real daemon, of real services."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.logs.test_rotation import all_of
+from tests.real.station import Station
+from tests.waiting import until
+
+pytestmark = pytest.mark.real
+
+PROGRAM = """
+import os, time
+n = 0
+while True:
+    os.write(1, b"".join(b"%09d a line of the service\\n" % k for k in range(n, n + 100)))
+    n += 100
+    time.sleep(0.01)
+"""
+
+
+def numbers(log: Path) -> list[int]:
+    whole = all_of(log).rpartition(b"\n")[0]
+    return [int(line[:9]) for line in whole.splitlines()]
+
+
+def test_logs_are_rotated_while_the_daemon_dies_and_comes_back(here: Station) -> None:
+    """T1, R15: no line is lost, and the service is the same process all the time."""
+    (here.root / "say.py").write_text(PROGRAM)
+    here.define("web", f"{sys.executable} say.py", "logRotation: {maxSize: 64K, maxFiles: 999}\n")
+    here.commit()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    before = here.status()["services"][0]["instances"][0]
+    folder = here.paths.logs / "web"
+    until(lambda: list(folder.glob("0.log.0*")), 30, "a rotated file")
+    here.kill_daemon()
+    here.up()
+    rotated = len(list(folder.glob("0.log.0*")))
+    until(lambda: len(list(folder.glob("0.log.0*"))) > rotated, 30, "another one")
+    after = here.status()["services"][0]["instances"][0]
+    assert (after["pid"], after["restartCount"]) == (before["pid"], 0)
+    found = numbers(folder / "0.log")
+    assert found == list(range(len(found)))
