@@ -16,8 +16,10 @@ import pytest
 from reconciler.holder import cgroup, tree
 from reconciler.holder.cgroup import MAIN, Cgroups
 from reconciler.holder.hierarchy import UNIFIED, folders, own_groups
+from tests import settings
+from tests.holder.rig import MAIN as MAIN_PROGRAM
 from tests.holder.rig import Rig, Started
-from tests.settings import AS_IT_IS, has_v2, in_every_setting, with_a_leaf
+from tests.settings import AS_IT_IS, NOBODY, has_v2, in_every_setting, with_a_leaf
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -381,3 +383,37 @@ def test_controllers_of_version_2_are_handed_on_to_leaves(tmp_path: Path) -> Non
     assert written == ["1048576", "150000 100000", "7"]
     (base / "web-0.r" / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
     assert cgroup.oom_kills(leaves) == 2
+
+
+@pytest.fixture
+def delegated() -> Iterator[Path]:
+    """Give a control group that belongs to an unprivileged user, as systemd delegates one."""
+    if not has_v2() or os.geteuid() != 0:
+        pytest.skip("only root can hand a control group of version 2 to somebody")
+    group = Path(own_groups()[UNIFIED], f"test-{secrets.token_hex(4)}")
+    group.mkdir()
+    for path in (group, *(group / f"cgroup.{name}" for name in ("procs", "subtree_control"))):
+        os.chown(path, NOBODY, NOBODY)
+    yield group
+    cgroup.kill(str(group))
+    until(lambda: not cgroup.is_populated(str(group)))
+    for inner in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+        inner.rmdir()
+    group.rmdir()
+
+
+def test_an_unprivileged_user_has_leaves_in_a_group_of_its_own(
+    tmp_path: Path, delegated: Path
+) -> None:
+    with settings.place("user", tmp_path) as root:
+        rig = Rig(root, "user")
+        holder = [sys.executable, "-I", "-S", str(MAIN_PROGRAM), str(rig.directory), str(rig.state)]
+        enter = ["/bin/sh", "-ec", 'echo 0 > "$0"; exec "$@"', f"{delegated}/cgroup.procs"]
+        subprocess.run([*enter, *settings.command("user", holder)], env={}, check=True, timeout=20)
+        assert rig.connect()["cgroups"]["main"] == {"version": 2, "text": "cgroup v2"}
+        hidden = "env -i setsid sh -c 'echo up; exec sleep 1000'"
+        started = rig.spawn_shell("web-0", f"({hidden} &); echo up; exec sleep 1000", ups=2)
+        assert Path(leaf_of(started)).parent.parent == delegated
+        rig.signal(started, signal.SIGKILL, "tree")
+        rig.wait_for("empty", started)
+        rig.close()
