@@ -20,14 +20,6 @@ RELOADS = (
         after="loaded=record.memory.loaded,",
         story="A service whose file changed is sent SIGHUP without end, a thousand times a second.",
     ),
-    Mutant(
-        name="a-new-process-has-what-the-old-one-loaded",
-        module="reconciler/core/issuing.py",
-        before="memory = replace(memory, loaded=at_start(spec))\n",
-        after="memory = replace(memory, loaded=memory.loaded)\n",
-        story="A file changes while its service is stopped. Started, it has read the file, and is"
-        " told at once to read it again.",
-    ),
 )
 
 WATCHES = (
