@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.backoff import after_failure, end_in_words, ended_well, wants_restart
 from reconciler.core.ledger import EARLY_ENDS_KEPT, NOTHING, Data, EarlyEnd, Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.watchdog import grace
 from reconciler.model.event import Exited, TreeEmptied
 from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.record import SlotRecord, Trouble
@@ -81,7 +82,8 @@ def found_again(ledger: Ledger, record: SlotRecord) -> SlotRecord:
         return record
     found = replace(record, lost_in=None)
     moved = ledger.move(found, _FOUND_AGAIN[record.lost_in], "seen again")
-    return ledger.put(replace(moved, reason=record.reason))
+    watchdog_at = grace(moved, ledger.now)
+    return ledger.put(replace(moved, reason=record.reason, watchdog_at=watchdog_at))
 
 
 def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:

@@ -34,6 +34,7 @@ PROGRAMS = (
     Program(leaves_child=True, child_ignores=True, lives_for=seconds(4)),
     Program(ends_in=None, unkillable=True),
     Program(oneshot_takes=None),
+    Program(silent_after=seconds(10)),
     Program(oneshot_takes=None, ends_in=None),
     Program(writes_code=True),
     Program(writes_code=True, lives_for=milliseconds(600), code=1),
@@ -84,6 +85,8 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
     elif luck.random() < 0.5:
         made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
         made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
+    elif luck.random() < 0.6:
+        _make_speak(made, luck)
     if luck.random() < 0.3:
         made |= _limits(luck)
     made |= eyes(luck, made)
@@ -96,6 +99,12 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
 def _limits(luck: Random) -> dict[str, Any]:
     alert = {"memoryAction": "alert"} if luck.random() < 0.5 else {}
     return {"maxMemory": luck.choice(FIELDS["maxMemory"]), **alert}
+
+
+def _make_speak(made: dict[str, Any], luck: Random) -> None:
+    made |= {"type": "notify", "startTimeout": luck.choice(FIELDS["startTimeout"])}
+    if luck.random() < 0.7:
+        made["watchdogTimeout"] = luck.choice(("4s", "20s"))
 
 
 def _make_oneshot(made: dict[str, Any], luck: Random) -> None:

@@ -154,6 +154,33 @@ def change(world: World, which: int, program: int) -> None:
         _count(world, "process changed its ways", program)
 
 
+SAYINGS = (
+    "READY=1",
+    "RELOADING=1",
+    "STOPPING=1",
+    "STATUS=busy",
+    "WATCHDOG=trigger",
+    "EXTEND_TIMEOUT_USEC=30000000",
+    "WATCHDOG=1",
+)
+
+
+def say(world: World, which: int, words: str) -> None:
+    """Let a process say something of itself."""
+    run = _pick(world, which)
+    if run is not None and run.speaks:
+        world.host.machine.say(run, words)
+        _count(world, f"said {words.partition('=')[0]}")
+
+
+def fall_silent(world: World, which: int) -> None:
+    """Let a process go on, and say no more that it is well."""
+    run = _pick(world, which)
+    if run is not None and run.watchdog:
+        run.is_silent = True
+        _count(world, "watchdog not fed")
+
+
 def defy(world: World, name: str) -> None:
     """Let a process end not even by SIGKILL, and ask for its restart."""
     for run in world.host.live(slot(name)):
@@ -491,6 +518,8 @@ KINDS: Mapping[str, Kind] = {
     "starve": Kind(lambda luck: (luck.randrange(100),), starve),
     "measure": Kind(_which(1, 60, 65, 400, 600), measure, 3),
     "shorten-memory": Kind(choose(0, 100, None), shorten_memory),
+    "say": Kind(_which(*SAYINGS), say, 3),
+    "fall-silent": Kind(lambda luck: (luck.randrange(100),), fall_silent, 2),
     "by-hand": Kind(_named, start_by_hand),
     "defy": Kind(_named, defy),
     "stale-look": Kind(_named, stale_look, 2),

@@ -10,11 +10,19 @@ import errno
 from collections.abc import Callable
 from typing import Any
 
-from reconciler.adapters.native.translate import exit_of, process_of, signal_number, tag_of
+from reconciler.adapters.native.translate import (
+    exit_of,
+    notice_of,
+    process_of,
+    signal_number,
+    tag_of,
+)
+from reconciler.holder import notice
 from reconciler.holder.ledger import Ledger
 from reconciler.model.event import (
     Event,
     Exited,
+    Notified,
     Scope,
     Signal,
     SignalAnswered,
@@ -24,7 +32,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Process, Slot
-from reconciler.model.units import RunId, amount
+from reconciler.model.units import Nanos, RunId, amount
 from tests.sim.machine import Machine, Run
 
 Entry = dict[str, Any]
@@ -73,7 +81,10 @@ class Holder:
             text = f"needs {amount(needs)}, {amount(has)} available"
             return _refusal(command, "memory", errno.ENOMEM, text, is_short=True)
         run_id = self._machine.next_run()
-        entry = {"run": run_id, "slot": str(slot), "tag": tag_of(slot, spec.digest)}
+        entry: Entry = {"run": run_id, "slot": str(slot), "tag": tag_of(slot, spec.digest)}
+        watchdog = spec.watchdog_timeout or Nanos(0)
+        if spec.has_notify:
+            entry["notice"] = {"watchdog": watchdog}
         self._record({"is": "spawning", "at": self._machine.now()} | entry)
         if dies == "before the fork":
             return None
@@ -82,7 +93,13 @@ class Holder:
             self._record({"is": "failed", "run": run_id})
             return _refusal(command, "exec", errno.ENOENT, program.cannot_run)
         run = self._machine.start(
-            slot, spec.digest, program, run_id=run_id, is_oneshot=spec.is_oneshot
+            slot,
+            spec.digest,
+            program,
+            run_id=run_id,
+            is_oneshot=spec.is_oneshot,
+            speaks=spec.has_notify,
+            watchdog=watchdog,
         )
         if dies:
             return None
@@ -140,6 +157,18 @@ class Holder:
         if known is not None and known.empty is None:
             self._note_empty(run.slot, run.id)
 
+    def heard(self, run: Run, words: bytes) -> None:
+        """Keep what a run says of itself, and tell it whole."""
+        known = self.ledger.runs.get(run.id)
+        if known is None or known.exit is not None or known.pid is None:
+            return
+        now = self._machine.now()
+        fresh = notice.said(known.notice or {}, notice.parse(words), now)
+        self._record({"is": "noticed", "run": run.id, "notice": fresh})
+        told = Notified(slot=run.slot, run=run.id, id=run.identity, notice=notice_of(fresh))
+        # It has no number of its own.
+        self._tell(0, told)
+
     def _recover(self) -> None:
         for known in self.ledger.unfinished():
             run = self._machine.runs.get(RunId(known.id))
@@ -148,6 +177,9 @@ class Holder:
             if run is not None and is_alive:
                 self.adopted.add(known.id)
                 self._charge(run)
+                unheard, run.unheard = run.unheard, []
+                for words in unheard:
+                    self.heard(run, words)
                 continue
             if known.exit is None:
                 self._note_exit(slot, RunId(known.id), None, None, is_unseen=True)

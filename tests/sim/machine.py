@@ -13,6 +13,10 @@ BOOT = "boot-1"
 PROMPT = Nanos(MILLISECOND)
 """How long it takes what is quick: an answer, or to end when asked to."""
 WRITES_AFTER = Nanos(500 * MILLISECOND)
+NEVER = Nanos(0)
+QUEUE = 10
+"""Datagrams that wait in a socket; who says more has to wait itself, or is not heard."""
+SAYINGS = ("READY=1", "STOPPING=1", "WATCHDOG=trigger")
 PIDS = range(300, 348)
 """Few, so that they are soon used again."""
 
@@ -43,6 +47,8 @@ class Program:
     unkillable: bool = False
     writes_code: bool = False
     """Whether it changes a file that it is watched for, half a second after each start."""
+    silent_after: Nanos | None = None
+    """When it stops to say that it is well; None: never."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +75,20 @@ class Run:
     """How often it was told to load its configuration anew."""
     loaded: dict[str, str] = field(default_factory=dict)
     """What the files held that it loads, when it last did."""
+    speaks: bool = False
+    """Whether it was given a notify socket."""
+    watchdog: Nanos = Nanos(0)
+    """How often it has to say that it is well; 0: it need not."""
+    is_silent: bool = False
+    """Whether it says so no more."""
+    well_at: Nanos = Nanos(0)
+    """When it last said so; in the beginning, when it was started."""
+    has_said: set[str] = field(default_factory=set)
+    """What it has said at least once: `READY`, `STOPPING`, `trigger`."""
+    extended: Nanos = Nanos(0)
+    """Until when it asked for time to start."""
+    unheard: list[bytes] = field(default_factory=list)
+    """What waits in its socket since no holder reads."""
     is_endless: bool = False
     """Whether it is work that never comes to its end by itself."""
 
@@ -99,6 +119,8 @@ class Witness(Protocol):
     def saw_exit(self, run: Run) -> None: ...
 
     def saw_empty(self, run: Run) -> None: ...
+
+    def heard(self, run: Run, words: bytes) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,6 +180,8 @@ class Machine:
         run_id: RunId | None = None,
         is_oneshot: bool = False,
         is_by_hand: bool = False,
+        speaks: bool = False,
+        watchdog: Nanos = NEVER,
     ) -> Run:
         """Start a process, whoever wants it."""
         self._ticks += 1
@@ -169,6 +193,9 @@ class Machine:
             started=self.now(),
             program=program,
             is_by_hand=is_by_hand,
+            speaks=speaks,
+            watchdog=watchdog,
+            well_at=self.now(),
             loaded=dict(self.contents),
         )
         self.runs[run.id] = run
@@ -182,7 +209,40 @@ class Machine:
             self.later(WRITES_AFTER, lambda: self.changes_code(slot.service))
         if lives_for is not None:
             self.later(lives_for, lambda: self.end(run, code=program.code))
+        if speaks:
+            self.later(program.ready_after or PROMPT, lambda: self._talk(run))
         return run
+
+    def say(self, run: Run, words: str) -> None:
+        """Let a process say something of itself, as it would to systemd."""
+        if not run.speaks or run.exit is not None:
+            return
+        run.has_said.update(word for word in SAYINGS if word in words)
+        if "WATCHDOG=1" in words:
+            run.well_at = self.now()
+        if "READY=1" in words:
+            run.extended = Nanos(0)
+        if "EXTEND_TIMEOUT_USEC=" in words:
+            micros = int(words.partition("EXTEND_TIMEOUT_USEC=")[2].split("\n")[0])
+            run.extended = Nanos(self.now() + micros * 1000)
+        if self.witness is not None:
+            self.witness.heard(run, words.encode())
+        else:
+            run.unheard = [*run.unheard, words.encode()][-QUEUE:]
+
+    def _talk(self, run: Run) -> None:
+        """Say what is to be said just now, and again when it is time."""
+        if run.exit is not None:
+            return
+        if "READY=1" not in run.has_said and run.is_ready(self.now()):
+            self.say(run, "READY=1")
+        silent_after = run.program.silent_after
+        is_silent = silent_after is not None and self.now() >= run.started + silent_after
+        if run.watchdog and not (run.is_silent or is_silent):
+            self.say(run, "WATCHDOG=1")
+        if run.watchdog or "READY=1" not in run.has_said:
+            span = Nanos(run.watchdog // 2) if run.watchdog else seconds(1)
+            self.later(span, lambda: self._talk(run))
 
     def next_run(self) -> RunId:
         """Give a name for a run that none ever had."""
@@ -255,7 +315,7 @@ class Machine:
         """Let every process be like this from now on; what was killed in vain dies at last."""
         self.programs = dict.fromkeys(self.programs, program)
         for run in self.all_live():
-            run.program = program
+            run.program, run.is_silent = program, False
             if run.is_endless and program.oneshot_takes is not None:
                 self._end_later(run, program.oneshot_takes)
             if run.is_killed:

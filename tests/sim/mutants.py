@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.sim.planted import appetites, belief, deaths, liveness, reloading, schedules, timing
+from tests.sim.planted import (
+    appetites,
+    belief,
+    deaths,
+    liveness,
+    noticing,
+    reloading,
+    schedules,
+    timing,
+)
 from tests.sim.planting import CannotPlantError, Mutant, plant, planted_text
 
 __all__ = ["BY_RULE", "MUTANTS", "CannotPlantError", "Mutant", "named", "plant", "planted_text"]
@@ -29,6 +38,7 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "a oneshot that did its work is not run again": belief.ONESHOTS,
     "a scheduled time is served once, and no other time": schedules.SCHEDULE,
     "what uses too much is replaced or told of, and nothing else": appetites.APPETITE,
+    "words and silence are heeded, and no more is made of them": noticing.NOTICES,
     "it arrives": liveness.ARRIVAL,
     "no moment is slept through": liveness.WAKING,
     "it gives up, and only then": liveness.GIVING_UP,

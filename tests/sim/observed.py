@@ -38,4 +38,5 @@ class ObservedEngine(Engine):
             (ledger.host_seen, ledger.unclaimed, ledger.strays),
             (ledger.shutting_down, ledger.hurry, frozenset(ledger.released)),
             {run: (early.exit, early.is_empty) for run, early in ledger.early.items()},
+            dict(ledger.early_notices),
         )

@@ -41,6 +41,8 @@ PROBE_AGAIN = seconds(6)
 """A probe has five seconds, and the next one comes a quarter of one later."""
 STOP_SLACK = seconds(15)
 """Answers may have to be waited for, and asked for again."""
+WATCHDOG_SLACK = seconds(45)
+"""A watchdog may begin anew when the host was out of sight, and the look that says so is slow."""
 MAY_ASK_AGAIN = 2
 OVERSLEPT = seconds(2)
 """A daemon that wakes so late cannot know whether its services stood still as well."""
@@ -67,6 +69,8 @@ class Promises:
         self._told_to_end: dict[RunId, tuple[Nanos, Nanos]] = {}
         """When, by `_awake`, a process was told to end, and how long it may take."""
         self._timed_out: set[RunId] = set()
+        self._unheeded: dict[RunId, tuple[Nanos, Nanos]] = {}
+        """When each process last said that it is well, and since when, by `_awake`, no more."""
         self._may_fail: Counter[Slot] = Counter()
         """What a slot may count as failures, since it counted the last time."""
         self._failures: dict[Slot, int] = {}
@@ -84,6 +88,7 @@ class Promises:
         self._again.clear()
         self._told_to_end.clear()
         self._timed_out.clear()
+        self._unheeded.clear()
         self._failures.clear()
         self._restarts_heard.clear()
 
@@ -158,6 +163,7 @@ class Promises:
             self._is_really_finished()
         if self._steps % SAMPLED_EVERY == 0:
             self._keeps_probing(engine, now)
+            self._heeds_words(engine, now)
             self._keeps_its_times(engine, now)
 
     def _wakes_by(self, at: Nanos, what: str) -> None:
@@ -174,7 +180,7 @@ class Promises:
         is_new = self._again[order.run] <= MAY_ASK_AGAIN
         assert is_new, f"{order.slot} is asked again and again, and never killed"
         self._signals[order.run] = order.serial
-        if "startTimeout" in order.because:
+        if order.signal == "SIGABRT" or "imeout" in order.because:
             self._timed_out.add(order.run)
 
     def _kills_in_time(self) -> None:
@@ -201,6 +207,24 @@ class Promises:
                 asked = self._probed.get(process.run)
                 if spec is not None and spec.ready is not None and asked is not None:
                     self._wakes_by(Nanos(asked + PROBE_AGAIN), f"probe {process.slot}")
+
+    def _heeds_words(self, engine: Engine, now: Nanos) -> None:
+        """See that silence is noticed in time, and that readiness is."""
+        if not self._rules.sees_host:
+            return
+        for records in engine.situation(now).slots.values():
+            for record in records.values():
+                run = self._host.runs.get(record.process.run) if record.process else None
+                if run is None or run.exit is not None or run.id in self._rules.lost:
+                    continue
+                since = self._unheeded.setdefault(run.id, (run.well_at, self._awake))
+                if since[0] != run.well_at or record.state is not State.RUNNING:
+                    self._unheeded[run.id] = (run.well_at, self._awake)
+                    continue
+                limit = run.watchdog + WATCHDOG_SLACK
+                is_over = run.watchdog and self._awake - since[1] > limit
+                may_be = "STOPPING=1" in run.has_said or run.is_by_hand
+                assert not is_over or may_be, f"{run.slot} is silent, and nobody cares"
 
     def _keeps_its_times(self, engine: Engine, now: Nanos) -> None:
         """See that it wakes by the time that it gives for going on."""

@@ -25,6 +25,7 @@ from reconciler.model.event import (
     LookAtHost,
     ManifestsRead,
     NextTime,
+    Notified,
     Operation,
     OperationKind,
     Probe,
@@ -45,6 +46,7 @@ from reconciler.model.spec import (
     Overlap,
     RestartPolicy,
     ServiceSpec,
+    ServiceType,
     WatchAction,
 )
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
@@ -232,6 +234,8 @@ class Rules:
                 self._note_failed_start(serial)
             case ProbeAnswered(run=run, passed=True):
                 self._ready.add(run)
+            case Notified(run=run, notice=notice) if notice.ready:
+                self._ready.add(run)
             case _:
                 pass
 
@@ -268,6 +272,8 @@ class Rules:
     def _see(self, process: Process, now: Nanos) -> None:
         if process.exit is not None:
             self._hear(process.run, process.exit, now)
+        if process.notice.ready:
+            self._ready.add(process.run)
         run = self._host.runs.get(process.run)
         if run is not None and run.is_by_hand:
             # Whoever starts a process by hand has taken the matter into theirs.
@@ -314,7 +320,7 @@ class Rules:
 
     def _was_up(self, run: Run, spec: ServiceSpec, end: Exit) -> bool:
         is_proved = run.id in self._ready
-        is_spared = spec.ready is None and end.at - run.started >= READY_AFTER
+        is_spared = _is_taken_on_trust(spec) and end.at - run.started >= READY_AFTER
         return spec.is_oneshot or is_proved or is_spared
 
     def _note_failed_start(self, serial: int) -> None:
@@ -346,7 +352,7 @@ class Rules:
             before = self.wanted.in_force(name)
             if before is not None:
                 self._stop_timeouts[name] = before.stop_timeout
-                if before.ready is None:
+                if _is_taken_on_trust(before):
                     self._ready.update(self._spared(name, now))
             is_new = memory is not None and memory.spec.schedule is not None
             if is_new and before is not None and before.schedule is None:
@@ -515,6 +521,8 @@ class Rules:
             is_known = not run.is_by_hand and run.id not in self._lost
             self.reloads.may_reload(order, run, spec, now, is_known=is_known)
             return
+        if order.signal == "SIGABRT":
+            self._may_abort(run, now)
         if spec is not None:
             # Asked again by a later daemon, it has the time that the manifest then gives.
             may_take = min(spec.stop_timeout, self._stop_timeouts.get(spec.name, spec.stop_timeout))
@@ -524,11 +532,17 @@ class Rules:
         if reasons == ["unwanted"] and not self.wanted.width(run.slot.service):
             self._ends_in_order(run.slot.service)
 
+    def _may_abort(self, run: Run, now: Nanos) -> None:
+        """See that a watchdog acts only where a process was silent, or said so itself."""
+        is_silent = 0 < run.watchdog <= now - run.well_at
+        has_said = "WATCHDOG=trigger" in run.has_said
+        assert is_silent or has_said, f"{run.slot} is aborted, and said in time that it is well"
+
     def _is_up(self, run: Run, spec: ServiceSpec | None, now: Nanos) -> bool:
         """Tell whether a process may have proved ready."""
         if run.id in self._ready or run.id in self._lost or spec is None:
             return True
-        return spec.ready is None and now - run.started >= READY_AFTER
+        return _is_taken_on_trust(spec) and now - run.started >= READY_AFTER
 
     def _may_kill(self, run: Run, now: Nanos) -> None:
         is_stray = len(self._host.live(run.slot)) > 1
@@ -538,7 +552,7 @@ class Rules:
         patience = self._patience.get(run.id, Nanos(0))
         assert now - run.asked_at >= patience, f"{run.slot} is killed before its time"
 
-    def _reasons_to_end(  # noqa: C901 - one arm for each reason
+    def _reasons_to_end(  # noqa: C901, PLR0912 - one arm for each reason
         self, run: Run, spec: ServiceSpec | None, now: Nanos
     ) -> Iterator[str]:
         """Give every reason there is to end a process."""
@@ -564,6 +578,10 @@ class Rules:
             yield "uses too much"
         if self._is_late(run, spec, now):
             yield "start timeout"
+        if "WATCHDOG=trigger" in run.has_said or 0 < run.watchdog <= now - run.well_at:
+            yield "watchdog"
+        if "STOPPING=1" in run.has_said:
+            yield "said that it stops"
         if any(self._is_renewed(need, run) for need in spec.needs):
             yield "need restarted"
 
@@ -571,9 +589,9 @@ class Rules:
         limit = spec.start_timeout
         if not spec.is_oneshot:
             limit = limit or START_TIMEOUT
-            if spec.ready is None or run.id in self._ready:
+            if _is_taken_on_trust(spec) or run.id in self._ready:
                 return False
-        return limit is not None and now - run.started >= limit
+        return limit is not None and now >= max(run.started + limit, run.extended)
 
     def _is_renewed(self, need: Need, run: Run) -> bool:
         """Tell whether a need that takes its dependents along was restarted, or is about to be."""
@@ -708,6 +726,11 @@ class Rules:
 def _to_end(memories: Iterable[SlotMemory | None]) -> Iterator[RunId]:
     """Give the runs of which it was decided that they have to end."""
     return (one.asked for one in memories if one is not None and one.asked is not None)
+
+
+def _is_taken_on_trust(spec: ServiceSpec) -> bool:
+    """Tell whether a service need not prove that it is ready."""
+    return spec.ready is None and spec.type is not ServiceType.NOTIFY
 
 
 def _id(run: Run) -> RunId:

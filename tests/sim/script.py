@@ -197,6 +197,16 @@ class Player:
         """Let a process end by itself."""
         self.world.host.end(self._run(service, index), code=int(code))
 
+    @_says("SLOT says WORDS")
+    def _say(self, service: str, words: str, index: str = "0") -> None:
+        """Let a process say something of itself by sd_notify; ` and ` begins another line."""
+        self.world.host.machine.say(self._run(service, index), words.replace(" and ", "\n"))
+
+    @_says("SLOT falls silent")
+    def _fall_silent(self, service: str, index: str = "0") -> None:
+        """Let a process say no more that it is well."""
+        self._run(service, index).is_silent = True
+
     @_says("kill SLOT")
     def _kill(self, service: str, index: str = "0") -> None:
         """Let somebody else kill a process."""
@@ -358,6 +368,7 @@ TRAITS = Sentences(
         "takes SPAN": lambda span: {"oneshot_takes": span_of(span)},
         "hangs": lambda: {"oneshot_takes": None},
         "takes SPAN to stop": lambda span: {"ends_in": span_of(span)},
+        "is silent after SPAN": lambda span: {"silent_after": span_of(span)},
         "ignores signals": lambda: {"ends_in": None},
         "changes its own code": lambda: {"writes_code": True},
         "leaves a child": lambda: {"leaves_child": True},

@@ -20,6 +20,7 @@ _WORDS = {
     "FILE": r"(?P<file>[a-z][a-z0-9-]*)",
     "FIELDS": r"(?P<fields>\{.*)",
     "TRAITS": r"(?P<traits>.+)",
+    "WORDS": r"(?P<words>[A-Z][A-Z_]+=.*)",
     "WHY": r"(?P<why>.+)",
     "STATE": r"(?P<state>[a-z]+)",
     "KIND": r"(?P<kind>start|signal|probe|look)",

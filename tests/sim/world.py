@@ -206,6 +206,7 @@ class World:
         for run in self.host.machine.all_live():
             # Who sleeps has no time to end in.
             run.asked_at = None if run.asked_at is None else Nanos(run.asked_at + later)
+            run.well_at = Nanos(run.well_at + later)
         self.host.busy_until = Nanos(self.host.busy_until + later)
 
     def reboot(self) -> None:
@@ -379,7 +380,8 @@ class World:
         for _ in range(MANY_STEPS):
             self._idle(until)
             if self._next_moment() > until:
-                self.now = until
+                # A daemon that died in a step may have been away for longer than that.
+                self.now = max(self.now, until)
                 return
             self.step()
         raise AssertionError(f"still busy after {MANY_STEPS} steps in {span} s\n{self.told()}")
