@@ -202,6 +202,9 @@ class Life:
         # A terminal that closes takes a daemon in its foreground with it, and no other.
         hang_up = interrupts.terminate if self._show else lambda: None
         loop.add_signal_handler(signal.SIGHUP, hang_up)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            # They mean nothing here, and would end us all the same.
+            loop.add_signal_handler(number, lambda: None)
 
 
 def _complain(task: asyncio.Task[None]) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -282,20 +285,79 @@ def test_a_second_ctrl_c_kills(here: Station) -> None:
     assert not is_alive(pid)
 
 
-def test_many_sigterms_at_once_are_one_orderly_end(here: Station) -> None:
+def test_many_signals_at_once_are_one_orderly_end(here: Station) -> None:
     here.define("web")
     here.up()
     assert here.settle()["exitCode"] == 0
     pid, service = here.daemon_pid, here.pid("web")
-    for _ in range(2000):
+    harmless = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE)
+    for number in harmless * 100:
+        os.kill(pid or 0, number)
+    assert here.is_running("web")
+    for number in (signal.SIGTERM, *harmless) * 2000:
         try:
-            os.kill(pid or 0, signal.SIGTERM)
+            os.kill(pid or 0, number)
         except ProcessLookupError:
             break
     until(lambda: owner_of(here.paths.daemon_lock) is None)
     assert not is_alive(service)
     until(lambda: owner_of(here.paths.holder_lock) is None)
     assert "Traceback" not in here.paths.daemon_log.read_text()
+
+
+def reboot(here: Station) -> None:
+    """End everything without a warning, and let its records be of another boot of the host."""
+    pids = [*here.pids().values(), here.status()["daemon"]["holderPid"], here.daemon_pid]
+    for pid in reversed(pids):
+        os.kill(pid or 0, signal.SIGKILL)
+    until(lambda: not any(map(is_alive, pids)))
+    with closing(sqlite3.connect(here.paths.database)) as record:
+        record.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    for file in (here.paths.database, here.paths.journal):
+        text = file.read_bytes()
+        assert boot in text
+        file.write_bytes(text.replace(boot, boot[::-1]))
+
+
+def test_after_a_reboot_everything_starts_again_in_order_and_nothing_crashed(
+    here: Station,
+) -> None:
+    here.define("db")
+    here.define("api", more="dependsOn: [db]\n")
+    here.define("web", more="dependsOn: [api]\n")
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    before, last = here.pids(), here.events()[-1]["seq"]
+    reboot(here)
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    assert not set(here.pids().values()) & set(before.values())
+    since = [event for event in here.events() if event["seq"] > last]
+    told = [(e["service"], e["kind"]) for e in since if e["kind"].startswith("service.")]
+    order = [told.index((name, "service.starting")) for name in ("db", "api", "web")]
+    ready = [told.index((name, "service.ready")) for name in ("db", "api")]
+    assert order[0] < ready[0] < order[1] < ready[1] < order[2]
+    assert not [kind for _, kind in told if "crash" in kind]
+    assert all(here.instance(name)["restartCount"] == 0 for name in ("db", "api", "web"))
+
+
+def test_a_pid_file_and_a_socket_that_a_dead_daemon_left_harm_no_stranger(here: Station) -> None:
+    here.define("web")
+    here.paths.state.mkdir(mode=0o700)
+    with (
+        subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stale,
+    ):
+        stale.bind(str(here.paths.socket))
+        here.paths.lock_file.write_text(f"{stranger.pid}\n0.0.1\n")
+        assert here.daemon_pid is None
+        here.up()
+        assert here.settle()["exitCode"] == 0
+        assert here.daemon_pid != stranger.pid
+        here.down()
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_only_the_services_that_are_named_and_their_needs_run(tmp_path: Path) -> None:
