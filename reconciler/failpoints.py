@@ -5,6 +5,7 @@ two variables are set: `WEAVER_FAILPOINT=NAME:ACTION`, or several with commas be
 `WEAVER_FAILPOINT_DIR`, a folder in which each point leaves a file of its name as it strikes. That
 folder is the explicit switch, and it makes a point strike once only, whichever process of those
 that inherit the variables is the first: a daemon that is started again is not killed again.
+`NAME@3:ACTION` strikes at the third time that a process passes the point.
 
 Actions: `kill` (SIGKILL), `stop` (SIGSTOP), `raise` (EIO), `sleep:SECONDS`.
 """
@@ -16,6 +17,8 @@ import os
 import signal
 
 _armed: dict[str, str] = {}
+_passes: dict[str, int] = {}
+"""How often each point that is switched on is still passed before it strikes."""
 
 
 def arm(text: str, folder: str) -> None:
@@ -23,8 +26,11 @@ def arm(text: str, folder: str) -> None:
     global _folder  # noqa: PLW0603 - a process is armed once, as it begins
     _folder = folder
     _armed.clear()
-    if folder:
-        _armed.update(part.partition(":")[::2] for part in text.split(",") if part)
+    for part in text.split(",") if folder else ():
+        place, _, action = part.partition(":")
+        name, _, count = place.partition("@")
+        if name:
+            _armed[name], _passes[name] = action, int(count or 1) - 1
 
 
 _folder = ""
@@ -34,7 +40,9 @@ arm(os.environ.get("WEAVER_FAILPOINT", ""), os.environ.get("WEAVER_FAILPOINT_DIR
 def failpoint(name: str) -> None:
     """Go on, unless a test has switched this point on."""
     if _armed and name in _armed:
-        _strike(name, *_armed[name].split(":"))
+        _passes[name] -= 1
+        if _passes[name] < 0:
+            _strike(name, *_armed[name].split(":"))
 
 
 def _strike(name: str, action: str, seconds: str = "0") -> None:

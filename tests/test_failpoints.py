@@ -40,6 +40,14 @@ def test_a_point_strikes_once_whichever_process_passes_it(tmp_path: Path) -> Non
     assert run(str(tmp_path), "b:kill").stdout == "end\n"
 
 
+def test_a_point_can_strike_at_a_later_pass(tmp_path: Path) -> None:
+    arm("a@3:raise", str(tmp_path))
+    failpoint("a")
+    failpoint("a")
+    with pytest.raises(OSError, match="failpoint a"):
+        failpoint("a")
+
+
 def test_a_point_can_fail_and_wait(tmp_path: Path) -> None:
     arm("rotate.copied:raise,rotate.punched:sleep:0.01", str(tmp_path))
     with pytest.raises(OSError, match="failpoint"):

@@ -25,7 +25,7 @@ from tests.logs.test_rotation import all_of, by_hand, leavings, rotate
 from tests.logs.writing import WallClock
 from tests.waiting import until
 
-LINES = int(os.environ.get("FLOOD_LINES", "30000"))
+LINES = int(os.environ.get("FLOOD_LINES", "20000"))
 """1000000 for the whole thing."""
 LINE = "%09d INFO something that a service has to say about request 0123456789abcdef, and why\n"
 WRITER = f"""
