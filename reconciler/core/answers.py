@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.core.ends import catch_up, one_more_failure, tell_if_given_up
-from reconciler.core.ledger import Ledger
+from reconciler.core.ledger import Data, Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.occasions import due, without_occasion
 from reconciler.core.reloads import reload_answered
 from reconciler.core.strays import kill_answered
 from reconciler.core.watchdog import grace, leaving
@@ -30,8 +31,6 @@ AUTOMATIC = ("crash", "memory", "watchdog")
 
 def spawned(ledger: Ledger, event: Spawned) -> None:
     """Take a new process into its slot, unless nobody waits for it: then look at the host."""
-    if event.process.role is not Role.MAIN:
-        return
     slot, run = event.process.slot, event.process.run
     record = ledger.record(slot)
     if record.process is not None and record.process.run == run:
@@ -65,12 +64,20 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
         )
     )
     # Its time begins when we hear of it: the host may have slept since it was started.
-    await_ready(ledger, record, ledger.now)
+    await_ready(ledger, record, _since(ledger, record))
+
+
+def _since(ledger: Ledger, record: SlotRecord) -> Nanos:
+    """Give when the time of a start began: with its first hook, where it has any."""
+    spec = ledger.spec(record.memory.slot.service)
+    if spec is None or spec.is_oneshot or record.deadline is None:
+        return ledger.now
+    return Nanos(record.deadline - (spec.start_timeout or DEFAULT_START_TIMEOUT))
 
 
 def begun(record: SlotRecord, process: Process) -> SlotMemory:
     """Give the memory of a slot in which a new process has started."""
-    memory = record.memory
+    memory = without_occasion(record, Role.PRE_START).memory
     is_first = record.cause == "start" or (not record.cause and memory.newest == 0)
     return replace(
         memory,
@@ -138,6 +145,7 @@ def became_ready(ledger: Ledger, record: SlotRecord) -> None:
         probe_said="",
         deadline=record.deadline if is_oneshot else None,
     )
+    record = due(ledger, record, Role.POST_START)
     reason = "at work" if is_oneshot else _ready_after(ledger, process)
     moved = ledger.move(record, Signal.READY, reason, data={"pid": process.id.pid})
     watched = replace(moved, watchdog_at=grace(moved, ledger.now))
@@ -164,17 +172,23 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     if event.is_short:
         _wait_for_memory(ledger, record, event.because)
         return
-    trouble = one_more_failure(ledger, record, event.because, uptime=Nanos(0))
+    data: Data = {"step": event.step, "errno": event.errno}
+    start_failed(ledger, record, event.because, result="exec-failed", data=data)
+
+
+def start_failed(
+    ledger: Ledger, record: SlotRecord, because: str, *, result: str, data: Data
+) -> None:
+    """Count a start that came to nothing before its main process was there."""
+    trouble = one_more_failure(ledger, record, because, uptime=Nanos(0))
     # The end of any process that was there before is old news by now.
     newest = max(record.memory.newest, record.since)
     memory = replace(record.memory, trouble=trouble, newest=newest)
-    moved = ledger.move(
-        replace(record, memory=memory, cause=""),
-        Signal.EXEC_FAILED,
-        event.because,
-        {"step": event.step, "errno": event.errno},
-    )
-    tell_if_given_up(ledger, moved)
+    failed = replace(record, memory=memory, cause="", deadline=None)
+    failed = without_occasion(failed, Role.PRE_START)
+    for role in (Role.POST_STOP, Role.ON_FAILURE):
+        failed = due(ledger, failed, role, result=result)
+    tell_if_given_up(ledger, ledger.move(failed, Signal.EXEC_FAILED, because, data))
 
 
 def _wait_for_room(ledger: Ledger, record: SlotRecord, because: str) -> None:

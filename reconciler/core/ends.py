@@ -7,7 +7,9 @@ from dataclasses import replace
 from reconciler.core.backoff import after_failure, end_in_words, ended_well, wants_restart
 from reconciler.core.ledger import EARLY_ENDS_KEPT, NOTHING, Data, EarlyEnd, Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.occasions import due, result_of
 from reconciler.core.watchdog import grace
+from reconciler.core.wishes import has_errands
 from reconciler.model.event import Exited, TreeEmptied
 from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.record import SlotRecord, Trouble
@@ -24,13 +26,11 @@ _FOUND_AGAIN = {
 
 def exited(ledger: Ledger, event: Exited) -> None:
     """Take in the end of a main process, or keep it until its start was heard of."""
-    if event.role is not Role.MAIN:
-        return
     record = ledger.record(event.slot)
     process = record.process
     if process is None or process.run != event.run:
         if event.run not in (record.memory.ended, record.memory.exited):
-            _keep_early(ledger, event.slot, event.run, event.exit, is_empty=False)
+            keep_early(ledger, event, event.exit, is_empty=False)
         return
     if process.exit is None:
         _end(ledger, found_again(ledger, record), event.exit)
@@ -38,13 +38,11 @@ def exited(ledger: Ledger, event: Exited) -> None:
 
 def tree_emptied(ledger: Ledger, event: TreeEmptied) -> None:
     """Take in that nothing of a run is left, or keep it until its start was heard of."""
-    if event.role is not Role.MAIN:
-        return
     record = ledger.record(event.slot)
     process = record.process
     if process is None or process.run != event.run:
         if event.run != record.memory.ended:
-            _keep_early(ledger, event.slot, event.run, None, is_empty=True)
+            keep_early(ledger, event, None, is_empty=True)
         return
     if process.exit is None:
         # That the tree is gone is certain; how its main process ended was never told.
@@ -53,18 +51,24 @@ def tree_emptied(ledger: Ledger, event: TreeEmptied) -> None:
     _empty(ledger, found_again(ledger, ledger.record(event.slot)), event.run)
 
 
-def _keep_early(
-    ledger: Ledger, slot: Slot, run: RunId, end: Exit | None, *, is_empty: bool
+def keep_early(
+    ledger: Ledger, event: Exited | TreeEmptied, end: Exit | None, *, is_empty: bool
 ) -> None:
+    """Keep an end until the start of its run was heard of."""
+    slot, run, role = event.slot, event.run, event.role
     known = ledger.early.get(run)
     end = end or (known.exit if known else None)
     is_empty = is_empty or (known is not None and known.is_empty)
-    ledger.early[run] = EarlyEnd(slot=slot, exit=end, is_empty=is_empty)
+    ledger.early[run] = EarlyEnd(slot=slot, exit=end, is_empty=is_empty, role=role)
     while len(ledger.early) > EARLY_ENDS_KEPT:
         del ledger.early[next(iter(ledger.early))]
     record = ledger.record(slot)
-    if record.process is not None or record.pending is None:
-        ledger.look_again = True
+    if role is Role.MAIN:
+        is_awaited = record.process is None and record.pending is not None
+    else:
+        side = record.side(role)
+        is_awaited = side is not None and side.process is None
+    ledger.look_again |= not is_awaited
 
 
 def catch_up(ledger: Ledger, slot: Slot, run: RunId) -> None:
@@ -125,6 +129,9 @@ def _died(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     uptime = Nanos(max(0, end.at - process.started)) if was_up else Nanos(0)
     trouble = one_more_failure(ledger, record, because, uptime)
     failed = replace(record, memory=replace(record.memory, trouble=trouble))
+    if not is_good:
+        result = result_of(spec, end, was_asked=False)
+        failed = due(ledger, failed, Role.ON_FAILURE, result=result, end=end)
     moved = ledger.move(
         failed,
         Signal.DIED,
@@ -159,6 +166,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         ledger.look_again = True
     how = _how(process, end) if process is not None and end is not None else NOTHING
     start_failed, was_aborted = record.after_stop is State.CRASHED, record.aborted
+    was_asked = record.memory.asked == run
     is_telling = record.is_untold and end is not None
     record = replace(
         record,
@@ -175,7 +183,13 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         after_stop=State.STOPPED,
         is_untold=False,
     )
-    if start_failed and record.state in (State.STOPPING, State.UNKNOWN):
+    spec = ledger.spec(record.memory.slot.service)
+    failed_late = start_failed and record.state in (State.STOPPING, State.UNKNOWN)
+    late = "watchdog" if was_aborted else "start-timeout"
+    result = late if failed_late else result_of(spec, end, was_asked=was_asked)
+    record = due(ledger, record, Role.POST_STOP, result=result, end=end)
+    if failed_late:
+        record = due(ledger, record, Role.ON_FAILURE, result=result, end=end)
         uptime = _uptime(process, end) if was_aborted else Nanos(0)
         trouble = one_more_failure(ledger, record, record.reason, uptime=uptime)
         failed = replace(record, memory=replace(record.memory, trouble=trouble))
@@ -185,7 +199,12 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
     # The end of what died by itself was told when it did.
     why = "ended at last" if record.state is State.UNKNOWN else record.reason
     reason = f"{why}; {end}" if is_telling else why
-    ledger.move(record, Signal.TREE_EMPTY, reason, how if is_telling else NOTHING)
+    how = how if is_telling else NOTHING
+    if record.state is State.STOPPING and has_errands(record):
+        # It is stopped once the last of its hooks is over.
+        ledger.put(replace(record, reason=reason, parting=how))
+        return
+    ledger.move(record, Signal.TREE_EMPTY, reason, how)
 
 
 def _uptime(process: Process | None, end: Exit | None) -> Nanos:

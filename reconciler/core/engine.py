@@ -13,6 +13,7 @@ from typing import assert_never
 
 from reconciler.core.answers import probe_answered, signal_answered, spawn_failed, spawned
 from reconciler.core.ends import exited, tree_emptied
+from reconciler.core.errands import run_errands
 from reconciler.core.issuing import issue
 from reconciler.core.judge import Fault, judge, without_faults
 from reconciler.core.ledger import Ledger
@@ -22,6 +23,13 @@ from reconciler.core.missing import tell_of_needs
 from reconciler.core.noticing import notified
 from reconciler.core.passing import let_time_pass, make_up_for_sleep, next_wake
 from reconciler.core.planner import plan
+from reconciler.core.sides import (
+    side_answered,
+    side_emptied,
+    side_exited,
+    side_failed,
+    side_spawned,
+)
 from reconciler.core.status import Sight, picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
 from reconciler.core.timing import follow_schedules, next_runs, time_told
@@ -48,6 +56,7 @@ from reconciler.model.event import (
     TimeTold,
     TreeEmptied,
 )
+from reconciler.model.observed import Role
 from reconciler.model.plan import Forget, Hold, HoldCode, Plan, Situation, Update
 from reconciler.model.record import Memory
 from reconciler.model.status import Picture
@@ -75,6 +84,9 @@ class Engine:
         if may_decide:
             claim(ledger)
         let_time_pass(ledger)
+        ledger.is_unsettled = False
+        if may_decide and ledger.host_seen:
+            run_errands(ledger)
         self._look_if_due()
         if may_decide:
             follow_schedules(ledger)
@@ -140,17 +152,20 @@ class Engine:
             case HostLost():
                 host_lost(ledger, event)
             case Spawned():
-                spawned(ledger, event)
+                is_main = event.process.role is Role.MAIN
+                (spawned if is_main else side_spawned)(ledger, event)
             case SpawnFailed():
                 spawn_failed(ledger, event)
+                side_failed(ledger, event)
             case Exited():
-                exited(ledger, event)
+                (exited if event.role is Role.MAIN else side_exited)(ledger, event)
             case TreeEmptied():
-                tree_emptied(ledger, event)
+                (tree_emptied if event.role is Role.MAIN else side_emptied)(ledger, event)
             case Notified():
                 notified(ledger, event)
             case SignalAnswered():
                 signal_answered(ledger, event)
+                side_answered(ledger, event)
             case ProbeAnswered():
                 probe_answered(ledger, event)
             case Measured():
@@ -187,6 +202,8 @@ class Engine:
         for action in self._plan.actions:
             if isinstance(action, Update | Forget) or not action.after:
                 issue(ledger, action)
+        if ledger.host_seen:
+            run_errands(ledger)
         self._settle_removals()
         if ledger.transitions or updates:
             situation = self._present(ledger.now)

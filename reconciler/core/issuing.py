@@ -8,11 +8,12 @@ from typing import assert_never
 from reconciler.core.answers import await_ready, run_limit
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
+from reconciler.core.occasions import UP, due, give_up_start, without_occasion
 from reconciler.core.reloads import at_start, begin_reload
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.core.watching import trust_again
 from reconciler.model.event import Scope, Signal, Spawn
-from reconciler.model.observed import Process, State
+from reconciler.model.observed import Process, Role, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
 from reconciler.model.record import ServiceMemory, SlotRecord, Timing, Trouble
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
@@ -20,6 +21,7 @@ from reconciler.model.units import Nanos, Serial, seconds
 
 STOP_TIMEOUT = seconds(10)
 """For processes of which no manifest says more."""
+LAST_WORD = seconds(2)
 _ONLY_SHOWN = frozenset(
     {"description", "display_name", "version", "labels", "annotations", "loads"}
 )
@@ -52,19 +54,44 @@ def _spawn(ledger: Ledger, action: Start) -> None:
     if spec is None:
         return
     record = ledger.record(action.slot)
-    serial = ledger.next_serial()
+    if record.state is State.STARTING:
+        _spawn_main(ledger, record, action.because)
+        return
     cause = record.cause or _cause(ledger, spec, record)
-    memory = record.memory
-    if memory.tried != spec.digest:
-        memory = replace(memory, tried=spec.digest, trouble=Trouble(), restarts=0)
+    if record.memory.tried != spec.digest:
+        # What an earlier version did before its start says nothing about this one's.
+        record = without_occasion(record, Role.PRE_START)
+        memory = replace(record.memory, tried=spec.digest, trouble=Trouble(), restarts=0)
+        record = replace(record, memory=memory)
+    if record.memory.occasion(Role.PRE_START) is None:
+        record = due(ledger, record, Role.PRE_START)
+    if record.memory.occasion(Role.PRE_START) is not None:
+        patience = spec.start_timeout or DEFAULT_START_TIMEOUT
+        until = None if spec.is_oneshot else Nanos(ledger.now + patience)
+        waiting = replace(record, cause=cause, deadline=until)
+        ledger.move(waiting, Sign.START, action.because, {"cause": cause})
+        return
+    started = _asked_for(ledger, record, spec, action.because)
+    ledger.move(replace(started, cause=cause), Sign.START, action.because, {"cause": cause})
+
+
+def _asked_for(ledger: Ledger, record: SlotRecord, spec: ServiceSpec, because: str) -> SlotRecord:
+    """Ask for the start of the service itself, and give the record that knows of it."""
+    slot, serial, memory = record.memory.slot, ledger.next_serial(), record.memory
     memory = replace(memory, loaded=at_start(spec))
-    started = replace(
-        record, memory=memory, pending=ledger.pending(serial), touched=serial, cause=cause, short=""
-    )
-    ledger.move(started, Sign.START, action.because, {"cause": cause})
-    ledger.commands.append(
-        Spawn(serial=serial, slot=action.slot, spec=spec, because=action.because)
-    )
+    ledger.commands.append(Spawn(serial=serial, slot=slot, spec=spec, because=because))
+    return replace(record, memory=memory, pending=ledger.pending(serial), touched=serial, short="")
+
+
+def _spawn_main(ledger: Ledger, record: SlotRecord, because: str) -> None:
+    """Start the service itself, now that all that comes before is done."""
+    spec = ledger.spec(record.memory.slot.service)
+    if spec is None:
+        return
+    # Waiting for what it needs may have taken longer than a start may: then it has its whole time.
+    is_over = record.deadline is not None and record.deadline <= ledger.now
+    until = None if is_over else record.deadline
+    ledger.put(replace(_asked_for(ledger, record, spec, because), deadline=until))
 
 
 def _cause(ledger: Ledger, spec: ServiceSpec, record: SlotRecord) -> str:
@@ -122,6 +149,7 @@ def _stop(ledger: Ledger, action: Stop) -> None:
     record, because = ledger.record(action.slot), action.because
     process = record.process
     if process is None:
+        _abandon(ledger, record, because)
         return
     is_sweep = process.exit is not None
     record = replace(
@@ -136,13 +164,44 @@ def _stop(ledger: Ledger, action: Stop) -> None:
         cause="watchdog" if action.aborts else record.cause,
         after_stop=State.CRASHED if action.start_failed or action.aborts else State.STOPPED,
     )
-    record = _send(ledger, record, process, because)
+    is_failing = action.start_failed or action.aborts
+    if not is_sweep and not is_failing and record.state in UP:
+        record = due(ledger, record, Role.PRE_STOP)
+    if record.memory.occasion(Role.PRE_STOP) is not None:
+        spec = ledger.spec(record.memory.slot.service)
+        patience = spec.stop_timeout if spec is not None else STOP_TIMEOUT
+        memory = replace(record.memory, asked=process.run)
+        record = replace(record, memory=memory, deadline=Nanos(ledger.now + patience))
+    else:
+        record = _send(ledger, record, process, because)
     if is_sweep:
         ledger.put(record)
         return
     sign = Sign.START_TIMED_OUT if action.start_failed else Sign.STOP
     sign = Sign.WATCHDOG if action.aborts else sign
     ledger.move(record, sign, because, data={"pid": process.id.pid})
+
+
+def send_stop(ledger: Ledger, record: SlotRecord) -> None:
+    """Ask a stopping process to end, now that its preStop hooks are done, in what time is left."""
+    process, deadline = record.process, record.deadline
+    if process is not None:
+        sent = _send(ledger, record, process, record.reason)
+        least = Nanos(ledger.now + last_word(ledger.spec(record.memory.slot.service)))
+        ledger.put(sent if deadline is None else replace(sent, deadline=max(deadline, least)))
+
+
+def last_word(spec: ServiceSpec | None) -> Nanos:
+    """Give what is kept of stopTimeout for the process, however long its preStop hooks take."""
+    return LAST_WORD if spec is None else Nanos(min(LAST_WORD, spec.stop_timeout // 2))
+
+
+def _abandon(ledger: Ledger, record: SlotRecord, because: str) -> None:
+    """Give up a start of which only hooks ran so far."""
+    if record.state is not State.STARTING or record.pending is not None:
+        return
+    left = give_up_start(ledger, replace(record, deadline=None, cause=""))
+    ledger.move(left, Sign.STOP, because)
 
 
 def sweep(ledger: Ledger, record: SlotRecord) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from reconciler.model.observed import Exit, Process, ProcessId, Slot, State
+from reconciler.model.observed import Exit, Process, ProcessId, Role, Slot, State
 from reconciler.model.plan import (
     Forget,
     Kill,
@@ -143,15 +143,27 @@ class _Court:
             return
         if record.process is not None or self.is_haunted(action.slot):
             yield "its slot is not empty"
+        yield from self._against_hooks(record, spec)
         if record.pending is not None:
             yield "an earlier command was not answered"
-        if record.state not in (State.STOPPED, State.CRASHED):
+        if record.state not in (State.STOPPED, State.CRASHED, State.STARTING):
             yield f"it is {record.state}"
         yield from self._against_retry(record, spec)
         if not action.after:
             for need in spec.needs:
                 if not self.is_met(need):
                     yield f"its need {need.service} is not {need.condition}"
+
+    def _against_hooks(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
+        """Nothing of the last process runs on; what comes before this one has succeeded."""
+        if any(side.role is not Role.ON_FAILURE and not side.stuck for side in record.sides):
+            yield "a hook of its slot still runs"
+        if any(one.role is Role.POST_STOP for one in record.memory.occasions):
+            yield "its postStop hook is not over"
+        if record.state is State.STARTING:
+            done = [one.done for one in record.memory.occasions if one.role is Role.PRE_START]
+            if not done or done[0] < len(spec.hooks.pre_start):
+                yield "its preStart hooks have not succeeded"
 
     def _against_retry(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
         memory = record.memory
@@ -173,6 +185,9 @@ class _Court:
         """Only what was meant is ended, and only for a reason."""
         record = self.record(action.slot)
         process = record.process
+        if process is None and record.state is State.STARTING and isinstance(action, Stop):
+            yield from self._against_giving_up_a_start(action, record)
+            return
         if process is None or process.id != action.target:
             yield "its target is not what runs there"
             return
@@ -189,6 +204,17 @@ class _Court:
         elif action.aborts and not self._unfed(record, process):
             yield "its watchdog has nothing to say"
         elif process.exit is None and not self._may_stop(record, process):
+            yield "it is wanted"
+
+    def _against_giving_up_a_start(self, action: Stop, record: SlotRecord) -> Iterator[str]:
+        """Only what is wanted no more, or as another version, is not started after all."""
+        spec = self.spec(action.slot.service)
+        if record.pending is not None:
+            yield "an earlier command was not answered"
+        if self._is_in_doubt(action.slot.service):
+            yield "its manifest may be one of those that cannot be read"
+        is_wanted = action.slot.index < self.width(action.slot.service)
+        if is_wanted and spec is not None and record.memory.tried == spec.digest:
             yield "it is wanted"
 
     def _against_restart(self, action: Restart, record: SlotRecord) -> Iterator[str]:
@@ -302,7 +328,10 @@ class _Court:
         if name in self.situation.desired.services or self.is_removal_held(name):
             yield Fault(service=name, text=f"forget {name}: it is wanted")
         for record in self.situation.slots.get(name, {}).values():
-            if record.process is not None or record.pending is not None:
+            due = {one.role for one in record.memory.occasions}
+            is_due = not due.isdisjoint((Role.POST_STOP, Role.ON_FAILURE))
+            is_busy = is_due or any(not one.stuck for one in record.sides)
+            if record.process is not None or record.pending is not None or is_busy:
                 yield Fault(service=name, text=f"forget {name}: {record.memory.slot} is not empty")
         if any(stray.slot.service == name and stray.is_live for stray in self.situation.strays):
             yield Fault(service=name, text=f"forget {name}: a second process of it lives")

@@ -14,7 +14,7 @@ from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired, Wanted
 from reconciler.model.event import Command, Happening, Notified, Remembered, Transition
-from reconciler.model.observed import Exit, Look, Process, Slot, State
+from reconciler.model.observed import Exit, Look, Process, Role, Slot, State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import (
     Echoes,
@@ -60,6 +60,7 @@ class EarlyEnd:
     slot: Slot
     exit: Exit | None
     is_empty: bool
+    role: Role = Role.MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,8 @@ class Ledger:
     """When the last step was made."""
     wake_at: Nanos | None = None
     """When the last step asked to be followed by another."""
+    is_unsettled: bool = False
+    """Whether a slot changed after this step had planned, so that another must follow at once."""
 
     timed: dict[Slot, None] = field(default_factory=dict)
     """Slots of which something becomes due by itself."""
@@ -347,8 +350,11 @@ def recall(memory: SlotMemory, spec: ServiceSpec | None) -> SlotRecord:
     """Begin a record from what an earlier daemon remembered; the first look adds what runs."""
     trouble, end = memory.trouble, memory.last_exit
     since = end.at if end is not None else Nanos(0)
+    is_stopping = memory.occasion(Role.POST_STOP) is not None
     if trouble.gave_up or (trouble.failures and trouble.retry_at is not None):
         return SlotRecord(memory=memory, state=State.CRASHED, since=since, reason=trouble.because)
+    if is_stopping and memory.done is None:
+        return SlotRecord(memory=memory, state=State.STOPPING, since=since, reason="stopping")
     if memory.done is None or end is None or spec is None:
         return SlotRecord(memory=memory, since=since)
     return SlotRecord(memory=memory, since=since, reason=end_in_words(spec, end))
@@ -369,4 +375,6 @@ def _is_timed(record: SlotRecord) -> bool:
         or record.reloading is not None
         or record.memory.trouble.retry_at is not None
         or (record.process is not None and record.process.exit is not None)
+        or (record.process is None and record.state is State.STOPPING)
+        or bool(record.sides or record.memory.occasions)
     )

@@ -15,10 +15,12 @@ from reconciler.core.answers import (
 )
 from reconciler.core.backoff import ended_well
 from reconciler.core.ends import catch_up, exited, found_again, tree_emptied
-from reconciler.core.issuing import say_again
-from reconciler.core.ledger import Ledger
+from reconciler.core.issuing import STOP_TIMEOUT, say_again
+from reconciler.core.ledger import EarlyEnd, Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.noticing import heed
+from reconciler.core.occasions import due
+from reconciler.core.sides import compare_sides
 from reconciler.core.strays import is_answer_overdue, keep_strays
 from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
@@ -62,7 +64,9 @@ def look_is_due(ledger: Ledger) -> bool:
     is_old = looked_at is None or ledger.now - looked_at >= LOOK_EVERY
     if is_old or ledger.look_again or not ledger.host_seen or is_answer_overdue(ledger):
         return True
-    pending = (record.pending for record in ledger.timed_records())
+    records = ledger.timed_records()
+    pending = [record.pending for record in records]
+    pending += [side.pending for record in records for side in record.sides]
     return any(one is not None and one.overdue_at <= ledger.now for one in pending)
 
 
@@ -86,14 +90,19 @@ def put_off(ledger: Ledger, span: Nanos) -> None:
             watchdog_at = grace(record, ledger.now)
         if pending is not None:
             pending = replace(pending, overdue_at=Nanos(pending.overdue_at + span))
-        ledger.put(replace(record, deadline=deadline, pending=pending, watchdog_at=watchdog_at))
+        sides = tuple(
+            side if side.deadline is None else replace(side, deadline=Nanos(side.deadline + span))
+            for side in record.sides
+        )
+        later = replace(record, deadline=deadline, pending=pending, sides=sides)
+        ledger.put(replace(later, watchdog_at=watchdog_at))
     if ledger.lost_at is not None:
         ledger.lost_at = Nanos(ledger.lost_at + span)
 
 
 def host_looked(ledger: Ledger, event: HostLooked) -> None:
     """Bring every slot to what was found, but for slots touched after the look began."""
-    look = replace(event.look, processes=_mains(event.look))
+    every, look = event.look, replace(event.look, processes=_mains(event.look))
     if look.serial <= ledger.newest_look:
         return
     _see(ledger, look.serial)
@@ -108,17 +117,26 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     keep_strays(ledger, look, found)
     ledger.forgotten = {slot: at for slot, at in ledger.forgotten.items() if slot in shown}
     ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
+    compare_sides(ledger, every)
     # All other runs would have been met in this look.
     ledger.early = {
         run: early
         for run, early in ledger.early.items()
-        if early.slot in unclaimed or ledger.record(early.slot).pending is not None
+        if early.slot in unclaimed or _is_awaited(ledger.record(early.slot), early)
     }
     ledger.early_notices = {
         run: early
         for run, early in ledger.early_notices.items()
         if ledger.record(early.slot).pending is not None
     }
+
+
+def _is_awaited(record: SlotRecord, early: EarlyEnd) -> bool:
+    """Tell whether the start of a run, whose end was told already, may still be answered."""
+    if early.role is Role.MAIN:
+        return record.pending is not None
+    side = record.side(early.role)
+    return side is not None and side.pending is not None
 
 
 def _mains(look: Look) -> tuple[Process, ...]:
@@ -239,6 +257,10 @@ def _vanished(ledger: Ledger, slot: Slot, process: Process) -> None:
 def _adopt(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Take over a process that runs in our slot: started by us, be it in an earlier life."""
     slot, run = process.slot, process.run
+    if record.process is None and record.state is State.STOPPING:
+        # Whatever hooks its stop was still waiting for, the next process is there already.
+        parted = replace(record, parting=None)
+        record = ledger.move(parted, Signal.TREE_EMPTY, record.reason, record.parting or {})
     if record.memory.exited == run:
         # Only what its main process left behind is still there: the planner sweeps it.
         ledger.put(replace(record, process=process, pending=None))
@@ -262,8 +284,14 @@ def _go_on_stopping(ledger: Ledger, record: SlotRecord, process: Process, *, is_
     found = replace(record, process=process, pending=None, swept=False, killed=False)
     data = {"pid": process.id.pid}
     moved = ledger.move(found, Signal.FOUND_STOPPING, "adopted, stopping", data=data)
-    if not is_over:
+    if is_over:
+        return
+    if moved.memory.occasion(Role.PRE_STOP) is None:
         say_again(ledger, moved)
+        return
+    spec = ledger.spec(process.slot.service)
+    patience = spec.stop_timeout if spec is not None else STOP_TIMEOUT
+    ledger.put(replace(moved, deadline=Nanos(ledger.now + patience)))
 
 
 def _put_back(ledger: Ledger, record: SlotRecord, process: Process, end: Exit) -> None:
@@ -281,6 +309,8 @@ def _continue(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     data = {"pid": process.id.pid}
     if is_ready:
         limit = run_limit(spec, process) if spec is not None else None
+        if record.memory.ready_run != process.run:
+            record = due(ledger, record, Role.POST_START)
         memory = replace(record.memory, ready_run=process.run)
         running = replace(record, memory=memory, deadline=limit)
         moved = ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data=data)
@@ -353,7 +383,9 @@ def _unanswered(ledger: Ledger, record: SlotRecord, serial: Serial) -> None:
     if record.state is not State.STARTING:
         ledger.put(replace(record, pending=None))
         return
-    runs = [run for run, early in ledger.early.items() if early.slot == slot]
+    runs = [
+        run for run, early in ledger.early.items() if early.slot == slot and early.role is Role.MAIN
+    ]
     if runs:
         run = runs[-1]
         # Its end was told and its start was not: it was there, and the host has forgotten it.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.answers import became_ready
+from reconciler.core.errands import limit_of
 from reconciler.core.issuing import sweep
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal, follow
@@ -15,7 +16,7 @@ from reconciler.core.strays import moments_of_strays
 from reconciler.core.timing import moments_of_schedules
 from reconciler.model.event import Probe
 from reconciler.model.observed import State
-from reconciler.model.record import SlotRecord
+from reconciler.model.record import Side, SlotRecord
 from reconciler.model.spec import ReadyType
 from reconciler.model.units import Nanos, seconds
 
@@ -107,6 +108,8 @@ def next_wake(ledger: Ledger) -> Nanos | None:
 
 
 def _moments(ledger: Ledger) -> Iterator[Nanos]:
+    if ledger.is_unsettled:
+        yield Nanos(ledger.now + 1)
     if ledger.looking is not None:
         yield ledger.looking.overdue_at
     elif not ledger.host_seen:
@@ -135,5 +138,17 @@ def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
         yield record.pending.overdue_at
     if record.reloading is not None:
         yield record.reloading.until
+    for side in record.sides:
+        yield from _moments_of_side(ledger, record, side)
     if record.process is None and record.memory.trouble.retry_at is not None:
         yield record.memory.trouble.retry_at
+
+
+def _moments_of_side(ledger: Ledger, record: SlotRecord, side: Side) -> Iterator[Nanos]:
+    if side.pending is not None:
+        yield side.pending.overdue_at
+    if side.deadline is not None:
+        yield side.deadline
+    limit = limit_of(ledger, record, side)
+    if limit is not None:
+        yield limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from reconciler.core.wishes import has_errands
 from reconciler.model.desired import Wanted
 from reconciler.model.observed import State
 from reconciler.model.plan import Situation
@@ -64,6 +65,8 @@ def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> b
             return False
         process = record.process
         if process is None:
+            if record.memory.occasions:
+                return False
             # Just asked to start: the answer is as good as here.
             continue
         if process.digest != spec.digest or process.exit is not None or record.pending is not None:
@@ -82,4 +85,5 @@ def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> b
 
 
 def _is_at_rest(record: SlotRecord) -> bool:
-    return record.state is State.STOPPED and record.process is None and record.pending is None
+    is_empty = record.process is None and record.pending is None
+    return record.state is State.STOPPED and is_empty and not has_errands(record)

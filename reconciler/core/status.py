@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from reconciler.core.conditions import describe, hopeless, may_come, unmet
 from reconciler.core.missing import runs_without
 from reconciler.core.reloading import in_words
-from reconciler.core.wishes import Board, Layout, Wish, arrange, is_live, is_up, left_behind
+from reconciler.core.wishes import (
+    Board,
+    Layout,
+    Wish,
+    arrange,
+    errand_in_words,
+    has_errands,
+    is_live,
+    is_up,
+    left_behind,
+)
 from reconciler.model.diagnostic import Source
 from reconciler.model.observed import NOTHING_SAID, Slot, State
 from reconciler.model.plan import (
@@ -152,7 +162,8 @@ def _is_at_work(board: Board, record: SlotRecord) -> bool:
     """Tell whether a slot is on its way to another state; so is a oneshot that is not done."""
     if record.pending is not None or record.state in (State.STARTING, State.STOPPING):
         return True
-    if record.reloading is not None and not record.memory.reload_failed:
+    is_reloading = record.reloading is not None and not record.memory.reload_failed
+    if is_reloading or has_errands(record):
         return True
     spec, process = board.wishes[record.memory.slot.service].spec, record.process
     if spec is None or process is None or not spec.is_oneshot:
@@ -343,9 +354,10 @@ def _doing(record: SlotRecord) -> str:
     match record.state:
         case State.STARTING:
             why = _own_words(record) or record.reason
-            return record.probe_said or "not ready yet" + (f" ({why})" if why else "")
+            said = errand_in_words(record) or record.probe_said
+            return said or "not ready yet" + (f" ({why})" if why else "")
         case State.STOPPING:
-            return record.reason
+            return errand_in_words(record) or record.reason
         case _:
             return left_behind(record) or record.over or _announced(record) or in_words(record)
 
@@ -385,8 +397,11 @@ def _slot(record: SlotRecord) -> SlotStatus:
         restarts=record.memory.restarts,
         last_restart=record.memory.last_restart,
         last_exit=record.memory.last_exit,
-        reason=record.probe_said or record.reason,
+        reason=errand_in_words(record) or record.probe_said or record.reason,
         reloaded_at=record.memory.reloaded_at,
         reload_failed=record.memory.reload_failed,
         notice=process.notice if is_alive and process is not None else NOTHING_SAID,
+        errands=tuple(
+            side.process for side in record.sides if side.process and not side.process.exit
+        ),
     )

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.occasions import give_up_start
 from reconciler.core.reloads import are_reloads_over, note_loaded
 from reconciler.core.strays import are_strays_over
 from reconciler.core.timing import drop_owed
 from reconciler.core.wishes import is_live
-from reconciler.model.observed import State
+from reconciler.model.observed import Role, State
 from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord, Trouble
 from reconciler.model.units import Nanos
 
@@ -18,6 +19,8 @@ from reconciler.model.units import Nanos
 def tidy(ledger: Ledger) -> None:
     """Bring to rest what is wanted no more, and forget slots and requests that are over."""
     for record in ledger.stirred_records():
+        if record.process is None and record.memory.occasion(Role.PRE_START) is not None:
+            record = _leave_cut_off(ledger, record)  # noqa: PLW2901 - the same one, as it is now
         if not is_live(record) and record.state in (State.STOPPED, State.CRASHED):
             _tidy_empty(ledger, record)
         else:
@@ -30,6 +33,25 @@ def tidy(ledger: Ledger) -> None:
         memory = ledger.services[name]
         if are_reloads_over(ledger, memory):
             ledger.put_service(replace(memory, reload_before=None, reload_reason=""))
+
+
+def _leave_cut_off(ledger: Ledger, record: SlotRecord) -> SlotRecord:
+    """Clear up after a start that the end of a daemon cut off, where it is wanted no more."""
+    is_idle = record.pending is None and record.state in (State.STOPPED, State.CRASHED)
+    spec = ledger.spec(record.memory.slot.service)
+    is_wanted = _wants(ledger, record) and spec is not None and record.memory.tried == spec.digest
+    if not is_idle or is_wanted:
+        return record
+    return ledger.put(give_up_start(ledger, record))
+
+
+def _wants(ledger: Ledger, record: SlotRecord) -> bool:
+    """Tell whether a process is wanted in a slot."""
+    wanted = ledger.desired.services.get(record.memory.slot.service)
+    spec = wanted.spec if wanted else None
+    if spec is None or ledger.shutting_down:
+        return False
+    return spec.wants_to_run and record.memory.slot.index < spec.instances
 
 
 def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:

@@ -10,15 +10,19 @@ from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, replacements
 from reconciler.core.watchdog import is_due, why_due
 from reconciler.core.wishes import (
+    NO_PROCESS,
     Board,
     Wish,
+    errand_in_words,
     has_given_up,
     is_between_runs,
+    is_clearing,
     is_done,
     is_live,
+    is_prepared,
     left_behind,
 )
-from reconciler.model.observed import Process, State
+from reconciler.model.observed import Process, Role, State
 from reconciler.model.plan import (
     Action,
     Hold,
@@ -126,11 +130,12 @@ def bring_down(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     if desk.board.situation.hurry and record.process is not None and not record.killed:
         return _kill(record, "shutting down at once")
     going = _going(desk.board.situation.now, wish.name, record)
-    if going is not None or record.process is None or wish.spared:
+    is_coming = record.process is None and record.state is State.STARTING
+    if going is not None or wish.spared or (record.process is None and not is_coming):
         return going
     return Stop(
         slot=record.memory.slot,
-        target=record.process.id,
+        target=record.process.id if record.process is not None else NO_PROCESS,
         because=why_unwanted(desk.board, wish),
         after=() if wish.runs else _stopped_first(desk, wish.name),
     )
@@ -150,12 +155,18 @@ def _going(now: Nanos, service: ServiceName, record: SlotRecord) -> Step:
     if record.state is State.UNKNOWN:
         because = record.reason or "what runs in its place cannot be told"
         return Hold(service=service, slot=slot, code=HoldCode.UNKILLABLE, because=because)
+    is_parting = record.process is None and record.state is State.STOPPING
+    if is_parting or (is_clearing(record) and record.state in (State.STOPPED, State.CRASHED)):
+        words = [record.reason if record.state is State.CRASHED else "", errand_in_words(record)]
+        because = "; ".join(filter(None, words)) or record.reason or "stopping"
+        return Hold(service=service, slot=slot, code=HoldCode.STOPPING, because=because)
     if record.process is None or not _is_ending_slot(record):
         return None
-    if record.deadline is not None and record.deadline <= now and not record.killed:
+    is_over = record.deadline is not None and record.deadline <= now
+    if is_over and not record.killed and record.memory.occasion(Role.PRE_STOP) is None:
         return _kill(record, "it did not end within its stopTimeout")
     asked = "killed, waiting for its end" if record.killed else record.reason or "stopping"
-    because = left_behind(record) or asked
+    because = left_behind(record) or errand_in_words(record) or asked
     return Hold(
         service=service, slot=slot, code=HoldCode.STOPPING, because=because, until=record.deadline
     )
@@ -181,6 +192,8 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     going = _going(desk.board.situation.now, wish.name, record)
     if going is not None:
         return going
+    if record.process is None and record.state is State.STARTING:
+        return _go_on_starting(desk, wish, record)
     if record.process is None:
         return _start(desk, wish, record)
     if record.process.exit is not None:
@@ -201,6 +214,18 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     if replacement is None or record.memory.slot.index not in replacement.reasons:
         return reload_or_wait(desk.board, wish, record)
     return _replace(desk, wish, record, replacement)
+
+
+def _go_on_starting(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
+    """Start the service itself behind its preStart hooks, unless they are of an older version."""
+    assert wish.spec is not None
+    slot = record.memory.slot
+    if record.memory.tried != wish.spec.digest:
+        because = "its manifest changed while it was starting"
+        return Stop(slot=slot, target=NO_PROCESS, because=because)
+    if not is_prepared(record, wish.spec):
+        return None
+    return _start_after(desk, wish, record, "its preStart hooks are done")
 
 
 def _is_overdue(record: SlotRecord, now: Nanos) -> bool:
@@ -268,6 +293,11 @@ def _start(desk: Desk, wish: Wish, record: SlotRecord) -> Action | Hold:
     reason = _may_not_start(desk.board, wish, wish.spec, record)
     if reason is not None:
         return reason
+    return _start_after(desk, wish, record, _why_start(desk.board, wish, wish.spec, record))
+
+
+def _start_after(desk: Desk, wish: Wish, record: SlotRecord, because: str) -> Action | Hold:
+    """Start as soon as all that comes first is there; hold where that cannot come."""
     slot = record.memory.slot
     waits = _start_waits(desk, wish)
     if not all(may_come(desk.board, wait, desk.hopeless) for wait in waits):
@@ -279,7 +309,7 @@ def _start(desk: Desk, wish: Wish, record: SlotRecord) -> Action | Hold:
             because=f"waiting for {what}",
             waiting_for=waits,
         )
-    return Start(slot=slot, because=_why_start(desk.board, wish, wish.spec, record), after=waits)
+    return Start(slot=slot, because=because, after=waits)
 
 
 def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> Hold | None:

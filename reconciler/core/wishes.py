@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from reconciler.core.backoff import ended_well, wants_restart
 from reconciler.core.graph import reverse, topological
 from reconciler.model.desired import Desired
-from reconciler.model.observed import Process, Slot, State
+from reconciler.model.observed import Process, ProcessId, Role, Slot, State
 from reconciler.model.plan import Situation
 from reconciler.model.record import PruneHold, SlotMemory, SlotRecord
 from reconciler.model.spec import Need, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
+_WAITED_FOR = (Role.PRE_START, Role.PRE_STOP, Role.POST_STOP)
+NO_PROCESS = ProcessId(boot="", pid=0, born=0)
+"""The target of a stop where only hooks run: the service's own process is not there yet."""
 _UP = (State.RUNNING, State.DEGRADED)
 
 
@@ -193,7 +196,43 @@ def arrange(situation: Situation, last: Layout | None = None) -> Board:
 
 def is_live(record: SlotRecord) -> bool:
     """Tell whether something of a slot's process tree still runs, or may be about to."""
-    return record.process is not None or record.pending is not None
+    is_there = record.process is not None or record.pending is not None
+    is_between = record.state in (State.STARTING, State.STOPPING)
+    return is_there or is_between or has_errands(record)
+
+
+def has_errands(record: SlotRecord) -> bool:
+    """Tell whether something runs beside the main process, or is still to run after its end."""
+    if any(not side.stuck for side in record.sides):
+        return True
+    return any(one.role in (Role.POST_STOP, Role.ON_FAILURE) for one in record.memory.occasions)
+
+
+def errand_in_words(record: SlotRecord) -> str:
+    """Say which hook of a slot runs, where it is what the slot waits for; empty for none."""
+    for side in record.sides:
+        if side.stuck:
+            return f"its {side.role} hook does not end, not even by SIGKILL"
+        if side.role in _WAITED_FOR and not side.unwanted:
+            return f"running its {side.role} hook"
+    return ""
+
+
+def is_prepared(record: SlotRecord, spec: ServiceSpec) -> bool:
+    """Tell whether every preStart hook of a start is done, so that the service itself may come."""
+    occasion = record.memory.occasion(Role.PRE_START)
+    is_over = occasion is not None and occasion.done >= len(spec.hooks.pre_start)
+    return is_over and record.side(Role.PRE_START) is None
+
+
+def is_clearing(record: SlotRecord) -> bool:
+    """Tell whether a slot without a process is not free yet: what belongs to its last one runs."""
+    if record.process is not None:
+        return False
+    is_over = record.memory.occasion(Role.POST_STOP) is None
+    return not is_over or any(
+        side.role is not Role.ON_FAILURE and not side.stuck for side in record.sides
+    )
 
 
 def is_up(record: SlotRecord) -> bool:

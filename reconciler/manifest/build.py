@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.manifest import durations, rlimits, sizes
+from reconciler.manifest.hooks import hooks_of
 from reconciler.manifest.words import split
 from reconciler.model.spec import (
     Backoff,
@@ -203,6 +204,7 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "logRotation": ("log_rotation", rotation),
     "schedule": ("schedule", _schedule),
     "ready": ("ready", _readiness),
+    "hooks": ("hooks", hooks_of),
     "reload": ("reload", lambda way: ReloadWay(signal=way["signal"])),
     "watch": ("watch", _watch),
     "reloadOn": ("reload_on", lambda paths: tuple(sorted(_listed(paths)))),

@@ -8,11 +8,13 @@ from dataclasses import fields
 from typing import Any
 
 from reconciler.manifest import durations, rlimits, sizes
+from reconciler.manifest.hooks import described
 from reconciler.manifest.schema import SERVICE, Schema, child, load
 from reconciler.model.change import Effect
 from reconciler.model.spec import (
     Backoff,
     CommandTarget,
+    Hooks,
     LogRotation,
     Need,
     Readiness,
@@ -195,6 +197,7 @@ def _watch(value: Watch) -> Iterator[tuple[str, str]]:
 
 _PARTS: Mapping[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
     Backoff: _backoff,
+    Hooks: described,
     LogRotation: _rotation,
     Readiness: _readiness,
     ReloadWay: _reload,

@@ -14,6 +14,7 @@ from reconciler.manifest.codes import Code
 from reconciler.manifest.cron import CronError
 from reconciler.manifest.durations import DurationError
 from reconciler.manifest.faults import Fault, shorten
+from reconciler.manifest.hook_rules import hook_faults
 from reconciler.manifest.limits import MAX_STRING_BYTES
 from reconciler.manifest.nodes import Path
 from reconciler.manifest.rlimits import LimitError
@@ -29,6 +30,7 @@ def service_faults(document: Document, schema: Schema) -> Iterator[Fault]:
     """Give what is wrong with a service, apart from its schema."""
     yield from _value_faults((), document, schema, fills=None, shell=bool(document.get("shell")))
     yield from contradictions(document, schema)
+    yield from hook_faults(document)
     yield from _limits(document.get("limits") or {})
     for key in ("logFile", "errorFile"):
         yield from _shared_log(key, document)

@@ -22,6 +22,7 @@ Schema = Mapping[str, Any]
 SERVICE = "service.v1.schema.json"
 WEAVER = "weaver.v1.schema.json"
 
+_SHARED = "#/$defs/"
 _PACKAGE = Path(__file__).resolve().parents[1]
 _PLACES = (_PACKAGE / "_schemas", _PACKAGE.parent / "schemas")
 """Inside of an installed wheel, and in a checkout."""
@@ -40,6 +41,7 @@ def schema_bytes(name: str) -> bytes:
 def load(name: str) -> Schema:
     """Give a schema; references to the other one are resolved in place."""
     schema: dict[str, Any] = json.loads(schema_bytes(name))
+    schema = _resolved(schema, schema.pop("$defs", {}))
     if name == WEAVER:
         defaults = schema["properties"]["defaults"]["properties"]
         service = load(SERVICE)["properties"]
@@ -47,6 +49,19 @@ def load(name: str) -> Schema:
             defaults[key] = service[key]
         schema["properties"]["logs"]["properties"]["rotation"] = service["logRotation"]
     return schema
+
+
+def _resolved(schema: Any, shared: Mapping[str, Any]) -> Any:
+    """Put what several fields share into the place of each; what stands beside it wins."""
+    if isinstance(schema, list):
+        return [_resolved(item, shared) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    name = str(schema.get("$ref", ""))
+    if name.startswith(_SHARED):
+        own = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**shared[name.removeprefix(_SHARED)], **own}
+    return {key: _resolved(value, shared) for key, value in schema.items()}
 
 
 def child(schema: Schema, step: str | int) -> Schema:

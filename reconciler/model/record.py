@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.diagnostic import Source
-from reconciler.model.observed import Exit, Process, Slot, State
+from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.spec import Schedule, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
 
@@ -30,6 +30,44 @@ class Trouble:
     gave_up: bool = False
     because: str = ""
     """The last failure in words: `exited with 1`, `cannot run "x": no such file`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """What a slot's errands of one role are due for, and how far they have come."""
+
+    role: Role
+    since: Nanos = Nanos(0)
+    """When it came up; a command that was begun before that is of an earlier one."""
+    done: int = 0
+    """How many of its commands came to their end."""
+    result: str = ""
+    """How the process ended that it is about: `success`, `exit-code`, `signal` ..."""
+    exit: Exit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """What runs beside a slot's main process: one errand, from its order to its empty tree."""
+
+    role: Role
+    place: int = 0
+    process: Process | None = None
+    pending: Pending | None = None
+    """Its start, or the signal that kills it, while not answered."""
+    touched: Serial = Serial(0)
+    """The last command for it; an older look says nothing about it."""
+    deadline: Nanos | None = None
+    """Of its timeout; once it was killed, of its end."""
+    killed: bool = False
+    verdict: str = ""
+    """Why it failed, where that is not for its own exit to say."""
+    unwanted: bool = False
+    """Its occasion is over, so its end says nothing."""
+    is_old: bool = False
+    """It runs for an earlier occasion than the one that its role is due for now."""
+    stuck: bool = False
+    """Not even SIGKILL ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +103,14 @@ class SlotMemory:
     """When the last reload of the process began that went well."""
     reload_failed: str = ""
     """Why a later reload failed, in words; the process goes on as it was."""
+    occasions: tuple[Occasion, ...] = ()
+    """What errands are due for, at most one of each role."""
+    errands_over: tuple[RunId, ...] = ()
+    """The last errands that are gone with their trees, so that none counts twice."""
+
+    def occasion(self, role: Role) -> Occasion | None:
+        """Give what errands of a role are due for; None: for nothing."""
+        return next((one for one in self.occasions if one.role is role), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +191,14 @@ class SlotRecord:
     """What its process was measured to use too much of."""
     outgrown: str = ""
     """Why its process must be replaced: it uses too much memory."""
+    sides: tuple[Side, ...] = ()
+    """What runs beside the main process, at most one of each role."""
+    parting: Mapping[str, str | int | float | bool | None] | None = None
+    """How its process ended, to be told once the hooks of a stop are over."""
+
+    def side(self, role: Role) -> Side | None:
+        """Give what runs of a role; None: nothing."""
+        return next((one for one in self.sides if one.role is role), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

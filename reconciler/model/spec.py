@@ -229,6 +229,17 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The commands that are run around the life of a service's processes, in order."""
+
+    pre_start: tuple[Hook, ...] = ()
+    post_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
+    post_stop: tuple[Hook, ...] = ()
+    on_failure: tuple[Hook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSpec:
     """One service as wanted."""
 
@@ -295,6 +306,7 @@ class ServiceSpec:
     is not there, or is being written, is left out: nobody is told to load that."""
     watchdog_timeout: Nanos | None = None
     """How often the service has to say WATCHDOG=1; None: it need not."""
+    hooks: Hooks = field(default_factory=Hooks)
 
     @property
     def readiness(self) -> Readiness:

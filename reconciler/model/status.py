@@ -66,6 +66,8 @@ class SlotStatus:
     reload_failed: str = ""
     notice: Notice = NOTHING_SAID
     """What the live process said of itself."""
+    errands: tuple[Process, ...] = ()
+    """The hooks that run beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from reconciler.manifest.codes import Code
 from reconciler.manifest.digest import digest
 from reconciler.manifest.explain import explain, overview, paths
 from reconciler.manifest.fields import describe, effect_of, manifest_key
+from reconciler.manifest.hooks import FIELDS
 from reconciler.manifest.rules import contradictions
 from reconciler.manifest.schema import SERVICE, WEAVER, Schema, load
 from reconciler.model.change import Effect
@@ -71,7 +72,8 @@ def test_every_mapping_is_closed_but_those_of_free_keys() -> None:
         for path, schema in SERVICE_FIELDS.items()
         if "object" in str(schema.get("type")) and schema.get("additionalProperties") is not False
     }
-    assert open_ones == {"env", "labels", "annotations", "dependsOn", "limits"}
+    hooks = {f"hooks.{key}.env" for key in FIELDS}
+    assert open_ones == {"env", "labels", "annotations", "dependsOn", "limits", *hooks}
 
 
 def test_schema_and_model_know_the_same_fields() -> None:
@@ -113,6 +115,8 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
             document["ready"]["tcp"].setdefault("port", 1)
     elif above == "schedule":
         document["schedule"] = ({} if key == "every" else {"cron": "@daily"}) | {key: value}
+    elif above.startswith("hooks."):
+        document["hooks"] = {above.removeprefix("hooks."): {"command": "x", key: value}}
     elif above in ("dependsOn.db", "limits.nofile"):
         mapping, _, name = above.partition(".")
         document[mapping] = {name: {key: value}}

@@ -38,6 +38,12 @@ PROGRAMS = (
     Program(oneshot_takes=None, ends_in=None),
     Program(writes_code=True),
     Program(writes_code=True, lives_for=milliseconds(600), code=1),
+    Program(hooks_code=3),
+    Program(hooks_take=None),
+    Program(hooks_take=seconds(2)),
+    Program(hooks_take=seconds(2), lives_for=seconds(3), code=2),
+    Program(hooks_leave_child=True, hooks_take=milliseconds(500)),
+    Program(hooks_cannot_run="no such file"),
 )
 """Well-behaved; done at once; never ready; slow; not to be run; crashing; deaf; with children."""
 
@@ -54,6 +60,14 @@ FIELDS: dict[str, Sequence[Any]] = {
     "maxMemory": ("64M", "512M"),
     "memoryAction": ("alert", "restart"),
     "reload": ({"signal": "SIGHUP"}, {"signal": "SIGUSR1"}),
+    "hooks": (
+        {},
+        {"preStart": "prepare", "postStop": {"command": "clean", "timeout": "2s"}},
+        {"preStart": [{"command": "one", "timeout": "1s"}, {"command": "two"}]},
+        {"preStop": {"command": "drain", "timeout": "3s"}, "postStart": "announce"},
+        {"onFailure": {"command": "page", "timeout": "4s"}, "postStop": "clean"},
+        {"preStart": "a", "postStart": "b", "preStop": "c", "postStop": "d", "onFailure": "e"},
+    ),
     "backoff": (
         {"initial": "1s", "jitter": "0s"},
         {"initial": "1s", "jitter": "1s", "max": "8s"},
@@ -77,7 +91,7 @@ def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
     needed = luck.sample(others, min(len(others), luck.choice((0, 0, 1, 1, 2))))
     if needed:
         made["dependsOn"] = {one: need(luck) for one in sorted(needed)}
-    for field in ("instances", "restart", "maxRestarts", "stopTimeout", "backoff"):
+    for field in ("hooks", "instances", "restart", "maxRestarts", "stopTimeout", "backoff"):
         if luck.random() < 0.5:
             made[field] = luck.choice(FIELDS[field])
     if luck.random() < 0.2:

@@ -230,6 +230,8 @@ def _is_as_wanted(world: World) -> None:
         if defined is not None and run.id not in world.rules.lost:
             files = behind(world.host.machine, run, defined.spec)
         assert files == [], f"{run.slot} has not loaded {files} as they are"
+    left = world.host.machine.live_errands()
+    assert left == [], f"the {left[0].role} hook of {left[0].slot} does not end"
     if not world.rules.lost:
         _follow_their_needs(world, [one.spec for one in found.definitions.values()])
         _are_restarted(world)

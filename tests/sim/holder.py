@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.adapters.native.translate import (
     exit_of,
+    holder_slot,
     notice_of,
     process_of,
     signal_number,
@@ -31,11 +32,12 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Process, Slot
+from reconciler.model.observed import Process, Role, Slot
 from reconciler.model.units import Nanos, RunId, amount
 from tests.sim.machine import Machine, Run
 
 Entry = dict[str, Any]
+Place = tuple[Slot, Role]
 Tell = Callable[[int, Event], None]
 """Takes the number of an event, and the event."""
 
@@ -72,8 +74,9 @@ class Holder:
 
     def spawn(self, command: Spawn, *, dies: str = "") -> Event | None:
         """Start a process; `dies` says at which point of it the holder is killed."""
-        slot, spec = command.slot, command.spec
-        if self.ledger.holding(str(slot)) is not None:
+        slot, spec, errand = command.slot, command.spec, command.errand
+        role, place = command.role, errand.place if errand is not None else 0
+        if self.ledger.holding(holder_slot(slot, role)) is not None:
             text = "a process of its former run is still there"
             return _refusal(command, "slot", errno.EBUSY, text, is_busy=True)
         has, needs = self._machine.available, spec.max_memory
@@ -81,26 +84,31 @@ class Holder:
             text = f"needs {amount(needs)}, {amount(has)} available"
             return _refusal(command, "memory", errno.ENOMEM, text, is_short=True)
         run_id = self._machine.next_run()
-        entry: Entry = {"run": run_id, "slot": str(slot), "tag": tag_of(slot, spec.digest)}
+        tag = tag_of(slot, spec.digest, role, place)
+        entry: Entry = {"run": run_id, "slot": holder_slot(slot, role), "tag": tag}
         watchdog = spec.watchdog_timeout or Nanos(0)
-        if spec.has_notify:
+        if spec.has_notify and errand is None:
             entry["notice"] = {"watchdog": watchdog}
         self._record({"is": "spawning", "at": self._machine.now()} | entry)
         if dies == "before the fork":
             return None
         program = self._machine.program(slot.service)
-        if program.cannot_run:
+        why = program.cannot_run if errand is None else program.hooks_cannot_run
+        if why:
             self._record({"is": "failed", "run": run_id})
-            return _refusal(command, "exec", errno.ENOENT, program.cannot_run)
-        run = self._machine.start(
-            slot,
-            spec.digest,
-            program,
-            run_id=run_id,
-            is_oneshot=spec.is_oneshot,
-            speaks=spec.has_notify,
-            watchdog=watchdog,
-        )
+            return _refusal(command, "exec", errno.ENOENT, why)
+        if errand is not None:
+            run = self._machine.start_errand(slot, spec.digest, program, role, place, run_id)
+        else:
+            run = self._machine.start(
+                slot,
+                spec.digest,
+                program,
+                run_id=run_id,
+                is_oneshot=spec.is_oneshot,
+                speaks=spec.has_notify,
+                watchdog=watchdog,
+            )
         if dies:
             return None
         self._charge(run)
@@ -149,13 +157,14 @@ class Holder:
         is_unseen = run.id in self.adopted and not self._machine.tells
         end = run.exit
         code = None if is_unseen else end.code
-        self._note_exit(run.slot, run.id, code, end.signal, is_unseen, oom=end.oom)
+        place = (run.slot, run.role)
+        self._note_exit(place, run.id, code, end.signal, is_unseen, oom=end.oom)
 
     def saw_empty(self, run: Run) -> None:
         """Note that nothing is left of a run."""
         known = self.ledger.runs.get(run.id)
         if known is not None and known.empty is None:
-            self._note_empty(run.slot, run.id)
+            self._note_empty((run.slot, run.role), run.id)
 
     def heard(self, run: Run, words: bytes) -> None:
         """Keep what a run says of itself, and tell it whole."""
@@ -172,7 +181,8 @@ class Holder:
     def _recover(self) -> None:
         for known in self.ledger.unfinished():
             run = self._machine.runs.get(RunId(known.id))
-            slot = process_of(known.shown(), self._machine.boot).slot
+            process = process_of(known.shown(), self._machine.boot)
+            place = (process.slot, process.role)
             is_alive = run is not None and run.exit is None and not run.is_empty
             if run is not None and is_alive:
                 self.adopted.add(known.id)
@@ -182,9 +192,9 @@ class Holder:
                     self.heard(run, words)
                 continue
             if known.exit is None:
-                self._note_exit(slot, RunId(known.id), None, None, is_unseen=True)
+                self._note_exit(place, RunId(known.id), None, None, is_unseen=True)
             if run is None or run.is_empty:
-                self._note_empty(slot, RunId(known.id))
+                self._note_empty(place, RunId(known.id))
 
     def _charge(self, run: Run) -> None:
         who = {"run": run.id, "pid": run.pid, "born": run.identity.born}
@@ -195,7 +205,7 @@ class Holder:
 
     def _note_exit(
         self,
-        slot: Slot,
+        place: Place,
         run: RunId,
         code: int | None,
         name: str | None,
@@ -214,11 +224,14 @@ class Holder:
         if oom and not is_unseen:
             verdict["oom"] = True
         self._record({"is": "exited", "run": run} | verdict)
-        self._tell(self.ledger.seq, Exited(slot=slot, run=run, exit=exit_of(verdict)))
+        slot, role = place
+        end = exit_of(verdict)
+        self._tell(self.ledger.seq, Exited(slot=slot, run=run, exit=end, role=role))
 
-    def _note_empty(self, slot: Slot, run: RunId) -> None:
+    def _note_empty(self, place: Place, run: RunId) -> None:
         self._record({"is": "empty", "run": run, "seq": self.ledger.seq + 1})
-        self._tell(self.ledger.seq, TreeEmptied(slot=slot, run=run))
+        slot, role = place
+        self._tell(self.ledger.seq, TreeEmptied(slot=slot, run=run, role=role))
 
     def _record(self, entry: Entry) -> None:
         self._journal.append(entry)

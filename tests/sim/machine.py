@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from reconciler.model.observed import Exit, Process, ProcessId, Slot
+from reconciler.model.observed import Exit, Process, ProcessId, Role, Slot
 from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName, seconds
 
 BOOT = "boot-1"
@@ -49,6 +49,12 @@ class Program:
     """Whether it changes a file that it is watched for, half a second after each start."""
     silent_after: Nanos | None = None
     """When it stops to say that it is well; None: never."""
+    hooks_take: Nanos | None = Nanos(10 * MILLISECOND)
+    """How long each hook of its service takes; None: it hangs."""
+    hooks_code: int = 0
+    """What each hook exits with."""
+    hooks_leave_child: bool = False
+    hooks_cannot_run: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +67,8 @@ class Run:
     digest: Digest
     started: Nanos
     program: Program
+    role: Role = Role.MAIN
+    place: int = 0
     exit: Exit | None = None
     """How its main process really ended."""
     is_empty: bool = False
@@ -106,6 +114,8 @@ class Run:
             started=self.started,
             exit=self.exit,
             tree_empty=self.is_empty,
+            role=self.role,
+            place=self.place,
         )
 
     def is_ready(self, now: Nanos) -> bool:
@@ -140,6 +150,8 @@ class Machine:
     available: int | None = None
     """The bytes of memory that new processes may have; None: enough for any."""
     changes_code: Callable[[str], None] = lambda _: None
+    errands: dict[tuple[Slot, Role], list[Run]] = field(default_factory=dict)
+    """Hooks that were ever started, by their slot and role."""
     witness: Witness | None = None
     onlooker: Callable[[Run], None] | None = None
     """Told of every end of a main process, whoever its parent is: the daemon, by pidfd."""
@@ -165,7 +177,11 @@ class Machine:
 
     def all_live(self) -> list[Run]:
         """Give all runs of which something lives."""
-        return [run for runs in self.alive.values() for run in runs]
+        return [run for runs in self.alive.values() for run in runs] + self.live_errands()
+
+    def live_errands(self) -> list[Run]:
+        """Give all hooks of which something lives."""
+        return [run for runs in self.errands.values() for run in runs if not run.is_empty]
 
     def program(self, service: ServiceName) -> Program:
         """Give what a service's next process will be like."""
@@ -244,6 +260,27 @@ class Machine:
             span = Nanos(run.watchdog // 2) if run.watchdog else seconds(1)
             self.later(span, lambda: self._talk(run))
 
+    def start_errand(
+        self, slot: Slot, digest: Digest, program: Program, role: Role, place: int, run_id: RunId
+    ) -> Run:
+        """Start a hook."""
+        self._ticks += 1
+        run = Run(
+            slot=slot,
+            id=run_id,
+            identity=ProcessId(boot=self.boot, pid=self._free_pid(), born=self._ticks),
+            digest=digest,
+            started=self.now(),
+            program=program,
+            role=role,
+            place=place,
+        )
+        self.runs[run.id] = run
+        self.errands.setdefault((slot, role), []).append(run)
+        if program.hooks_take is not None:
+            self.later(program.hooks_take, lambda: self.end(run, code=program.hooks_code))
+        return run
+
     def next_run(self) -> RunId:
         """Give a name for a run that none ever had."""
         self._named += 1
@@ -268,7 +305,9 @@ class Machine:
         """End a main process, and with it its tree unless a child outlives it."""
         if run.is_empty:
             return
-        leaves_child = run.program.leaves_child if leaves_child is None else leaves_child
+        if leaves_child is None:
+            program, is_main = run.program, run.role is Role.MAIN
+            leaves_child = program.leaves_child if is_main else program.hooks_leave_child
         if run.exit is None:
             run.exit = Exit(at=self.now(), code=code, signal=signal, oom=oom)
             if self.witness is not None:
@@ -283,6 +322,10 @@ class Machine:
         if run.is_empty:
             return
         run.is_empty = True
+        if run.role is not Role.MAIN:
+            if self.witness is not None:
+                self.witness.saw_empty(run)
+            return
         left = [other for other in self.alive[run.slot] if other is not run]
         if left:
             self.alive[run.slot] = left

@@ -12,6 +12,7 @@ from tests.sim.planted import (
     appetites,
     belief,
     deaths,
+    hooks,
     liveness,
     noticing,
     reloading,
@@ -46,6 +47,9 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "what people ask for is done": liveness.REQUESTS,
     "a shutdown leaves nothing behind": liveness.SHUTDOWN,
     "what is seen without the holder counts": deaths.DEATHS,
+    "a service starts only behind its preStart hooks": hooks.FIRST,
+    "no hook runs twice for one cause": hooks.ONCE,
+    "a hook comes to its end": hooks.LEFT,
     "a configuration is loaded once for each change": reloading.RELOADS,
     "code that changes is run, and restarts nothing for ever": reloading.WATCHES,
 }

@@ -36,7 +36,7 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Exit, Process, Slot, State
+from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.record import Memory, SlotMemory
 from reconciler.model.spec import (
     Backoff,
@@ -52,6 +52,7 @@ from reconciler.model.spec import (
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
 from tests.sim.appetites import AppetiteRules
 from tests.sim.holder import RELOADS
+from tests.sim.hook_rules import HookRules
 from tests.sim.host import Host, Run
 from tests.sim.reloads import ReloadRules
 from tests.sim.timetables import Timetables
@@ -88,6 +89,7 @@ class Rules:
         self.wall = WallTime(0)
         self.reloads = ReloadRules()
         self.appetites = AppetiteRules()
+        self.hooks = HookRules(host, self.wanted)
         self._steps = 0
         # What the present daemon was told.
         self._live: set[RunId] = set()
@@ -143,6 +145,7 @@ class Rules:
         self._told_as = {}
         self._has_looked = False
         if self._unwritten:
+            self.hooks.is_exempt = True
             self._lost.update(self._host.runs)
             self._ready.clear()
             # What was never written down is nobody's to know.
@@ -192,6 +195,7 @@ class Rules:
         self._restart_asked.clear()
         self.timetables.reboot()
         self._scheduled_at.clear()
+        self.hooks.reboot()
 
     # --- before a step ---------------------------------------------------------------------
 
@@ -216,19 +220,20 @@ class Rules:
                 case HostLooked(look=look) if look.serial > self._blind_until:
                     self._has_looked = True
                     for process in look.processes:
-                        self._see(process, now)
+                        if process.role is Role.MAIN:
+                            self._see(process, now)
                 case _:
                     self._hear_of_one(event, now)
 
     def _hear_of_one(self, event: Event, now: Nanos) -> None:
         """Note what the engine is about to hear of one process."""
         match event:
-            case Exited(run=run, exit=end):
+            case Exited(run=run, exit=end, role=Role.MAIN):
                 self._hear(run, end, now)
             case TreeEmptied(run=run):
                 self._live.discard(run)
                 self._told_as.setdefault(run, Exit(at=now, unknown=True))
-            case Spawned(process=process):
+            case Spawned(process=process) if process.role is Role.MAIN:
                 self._see(process, now)
             case SpawnFailed(serial=serial, is_busy=False, is_short=False):
                 self._note_failed_start(serial)
@@ -366,6 +371,7 @@ class Rules:
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for command in decision.commands:
             self._may_do(command, now)
+        self.hooks.after(decision)
         self._ends_one_by_one(decision, now)
         self._asked_here.update(_to_end(decision.remembered.slots.values()))
         if decision.finished:
@@ -385,8 +391,14 @@ class Rules:
         assert command.serial > self._serial, "a serial was used twice"
         self._serial = command.serial
         match command:
-            case Spawn():
+            case Spawn(errand=None):
                 self._may_start(command, now)
+            case Spawn():
+                self._may_act(command)
+                self.hooks.may_run(command)
+            case Signal(run=run) if self._host.runs[run].role is not Role.MAIN:
+                self._may_act(command)
+                self.hooks.may_kill(command, now)
             case Signal():
                 self._may_signal(command, now)
             case Probe():
@@ -412,6 +424,7 @@ class Rules:
         assert spec == self.wanted.in_force(slot.service), f"{slot} is started in another version"
         for need in spec.needs:
             assert self._holds(need), f"{slot} is started while {need.service} is not there"
+        self.hooks.may_start(start)
         if spec.schedule is None or not self._is_its_time(start, now):
             self._may_try_again(slot, spec, now)
         self._is_no_echo(slot, start, now)
@@ -550,6 +563,10 @@ class Rules:
             return
         assert run.asked_at is not None, f"{run.slot} is killed unasked"
         patience = self._patience.get(run.id, Nanos(0))
+        spec = self.wanted.in_force(run.slot.service)
+        if self.hooks.has_drained(run) or (spec is not None and spec.hooks.pre_stop):
+            # Its preStop hooks had their part of it.
+            patience = min(seconds(2), Nanos(patience // 2))
         assert now - run.asked_at >= patience, f"{run.slot} is killed before its time"
 
     def _reasons_to_end(  # noqa: C901, PLR0912 - one arm for each reason
@@ -591,7 +608,7 @@ class Rules:
             limit = limit or START_TIMEOUT
             if _is_taken_on_trust(spec) or run.id in self._ready:
                 return False
-        return limit is not None and now >= max(run.started + limit, run.extended)
+        return limit is not None and now >= max(self.hooks.began(run) + limit, run.extended)
 
     def _is_renewed(self, need: Need, run: Run) -> bool:
         """Tell whether a need that takes its dependents along was restarted, or is about to be."""
@@ -677,6 +694,7 @@ class Rules:
     def recorded(self, decision: Decision, *, is_written: bool) -> None:
         """See that each end is on record once, and truly; what cannot be written waits."""
         self._is_carried_out = True
+        self.hooks.recorded(decision)
         self._unwritten.append(decision)
         if is_written:
             written, self._unwritten = self._unwritten, []
@@ -713,7 +731,7 @@ class Rules:
         """See that the holder forgets no end that is not on record."""
         for run_id in runs:
             run = self._host.runs.get(run_id)
-            if run is None:
+            if run is None or run.role is not Role.MAIN:
                 continue
             is_ours = run.slot.index < self.wanted.width(run.slot.service)
             is_of_today = run.identity.boot == self._host.machine.boot

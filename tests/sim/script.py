@@ -21,7 +21,7 @@ from tests.sim.files import Files
 from tests.sim.host import Program, Run
 from tests.sim.sentences import Sentences, StoryError, nearest, span_of
 from tests.sim.shown import INDENT, fault_lines, row, table, without_dull_looks
-from tests.sim.words import in_words
+from tests.sim.words import in_words, place
 from tests.sim.world import START, Doom, World
 
 _KINDS = {"start": "Spawn", "signal": "Signal", "probe": "Probe", "look": "LookAtHost"}
@@ -338,7 +338,8 @@ class Player:
     def _processes(self) -> None:
         """Tell what really lives on the host, whatever the daemon believes."""
         live = [run for run in self.world.host.runs.values() if not run.is_empty]
-        self._answers += table([[str(run.slot), run.id] for run in live], "no processes")
+        rows = [[place(run.slot, run.role), run.id] for run in live]
+        self._answers += table(rows, "no processes")
 
     # --- inside ----------------------------------------------------------------------------
 
@@ -377,6 +378,11 @@ TRAITS = Sentences(
             "child_ignores": True,
         },
         "cannot be killed": lambda: {"ends_in": None, "unkillable": True},
+        "hooks take SPAN": lambda span: {"hooks_take": span_of(span)},
+        "hooks hang": lambda: {"hooks_take": None},
+        "hooks exit with CODE": lambda code: {"hooks_code": int(code)},
+        "hooks leave a child": lambda: {"hooks_leave_child": True},
+        "hooks cannot run: WHY": lambda why: {"hooks_cannot_run": why},
         "cannot run: WHY": lambda why: {"cannot_run": why},
     },
 )

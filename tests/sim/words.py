@@ -9,6 +9,7 @@ from reconciler.model.event import (
     Asked,
     Command,
     Decision,
+    Errand,
     Event,
     Exited,
     FilesChanged,
@@ -30,7 +31,7 @@ from reconciler.model.event import (
     TimeTold,
     TreeEmptied,
 )
-from reconciler.model.observed import Notice, Process
+from reconciler.model.observed import Notice, Process, Role, Slot
 from reconciler.model.units import Nanos, amount, in_seconds, seconds
 
 ZERO = seconds(100)
@@ -81,10 +82,10 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"spawned {_process(process)}"
         case SpawnFailed(slot=slot, because=why, is_busy=busy, is_short=short):
             return f"{'busy' if busy else 'no room for' if short else 'cannot start'} {slot}: {why}"
-        case Exited(run=run, slot=slot, exit=end):
-            return f"{slot} ({run}) {end}"
-        case TreeEmptied(run=run, slot=slot):
-            return f"{slot} ({run}) is gone"
+        case Exited(run=run, slot=slot, exit=end, role=role):
+            return f"{place(slot, role)} ({run}) {end}"
+        case TreeEmptied(run=run, slot=slot, role=role):
+            return f"{place(slot, role)} ({run}) is gone"
         case Notified(slot=slot, run=run, notice=notice):
             return f"{slot} ({run}) says {_said(notice)}"
         case SignalAnswered(slot=slot, problem=problem):
@@ -121,16 +122,22 @@ def _said(notice: Notice) -> str:
 
 
 def _process(process: Process) -> str:
+    name = place(process.slot, process.role)
     if process.exit is None:
-        return f"{process.slot} ({process.run})"
+        return f"{name} ({process.run})"
     rest = "" if process.tree_empty else ", children left"
-    return f"{process.slot} ({process.run}, {process.exit}{rest})"
+    return f"{name} ({process.run}, {process.exit}{rest})"
+
+
+def place(slot: Slot, role: Role = Role.MAIN) -> str:
+    """Name a slot, or the place of its hooks."""
+    return str(slot) if role is Role.MAIN else f"the {role} hook of {slot}"
 
 
 def _command(command: Command) -> str:
     match command:
-        case Spawn(slot=slot, because=why):
-            return f"start {slot}: {why}"
+        case Spawn(slot=slot, because=why, errand=errand):
+            return f"start {slot}: {why}" if errand is None else _errand(slot, errand)
         case Signal(slot=slot, run=run, signal=name, scope=scope, because=why):
             return f"{name} to the {scope} of {slot} ({run}): {why}"
         case Probe(slot=slot, run=run):
@@ -141,3 +148,9 @@ def _command(command: Command) -> str:
             return f"ask the clock for {name}"
         case _:
             assert_never(command)
+
+
+def _errand(slot: Slot, errand: Errand) -> str:
+    told = [f"{key}={value}" for key, value in errand.env.items() if value]
+    words = " ".join([*errand.hook.command, *(["with", *told] if told else [])])
+    return f"run the {errand.role} hook of {slot}: {words}"

@@ -25,8 +25,8 @@ ONE_PROCESS = (
     Mutant(
         name="start-does-not-touch-its-slot",
         module="reconciler/core/issuing.py",
-        before="record, memory=memory, pending=ledger.pending(serial), touched=serial, cause=cause",
-        after="record, memory=memory, pending=ledger.pending(serial), cause=cause",
+        before="record, memory=memory, pending=ledger.pending(serial), touched=serial)",
+        after="record, memory=memory, pending=ledger.pending(serial))",
         story="A look that began before a start says that the slot is empty. It is believed, so"
         " the process just started counts as vanished and gets a twin.",
     ),
@@ -60,8 +60,8 @@ NEEDS_FIRST = (
     Mutant(
         name="starts-do-not-wait",
         module="reconciler/core/upkeep.py",
-        before="_why_start(desk.board, wish, wish.spec, record), after=waits)",
-        after="_why_start(desk.board, wish, wish.spec, record))",
+        before="return Start(slot=slot, because=because, after=waits)",
+        after="return Start(slot=slot, because=because)",
         story="After a power cut all services start at once, and crash into a database that is"
         " not up.",
     ),
@@ -156,7 +156,7 @@ TIME_ASIDE = (
     Mutant(
         name="a-start-is-slept-through",
         module="reconciler/core/answers.py",
-        before="await_ready(ledger, record, ledger.now)",
+        before="await_ready(ledger, record, _since(ledger, record))",
         after="await_ready(ledger, record, process.started)",
         story="A laptop is closed while a service starts. It is killed on waking, for a"
         " startTimeout in which nobody was awake.",

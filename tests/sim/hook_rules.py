@@ -1,0 +1,173 @@
+"""The safety rules of hooks, stated against what really runs on the simulated machine.
+
+A service never starts before its preStart hooks have succeeded in this very start. No hook runs
+twice for one cause. Nothing of a hook is left once its slot is stopped. A hook has its time, and
+whoever is in a hurry runs none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from reconciler.model.event import Decision, Signal, Spawn
+from reconciler.model.observed import Role, Slot, State
+from reconciler.model.spec import Hook, ServiceSpec
+from reconciler.model.units import Nanos, RunId
+from tests.sim.host import Host, Run
+from tests.sim.wanted import Wanted
+
+Cause = tuple[int, ...]
+
+
+class HookRules:
+    """What must hold of hooks after every step."""
+
+    def __init__(self, host: Host, wanted: Wanted) -> None:
+        self._host = host
+        self._wanted = wanted
+        self.is_exempt = False
+        """Whether a daemon knew what it could not write down: nobody can know better then."""
+        self._starts: Counter[Slot] = Counter()
+        """How often a service, or a hook before it, was to be started, by slot."""
+        self._over: Counter[Slot] = Counter()
+        """How often a start with its hooks came to an end, as far as that is on record."""
+        self._open: dict[Slot, Nanos | None] = {}
+        """When the start under way began, of slots that have hooks before it."""
+        self._ordered: dict[tuple[Slot, Role], Cause] = {}
+        """What each hook that was last to be run was to run for."""
+        self._causes: dict[RunId, Cause] = {}
+        self._counted: set[RunId] = set()
+
+    # --- what is to be done ----------------------------------------------------------------
+
+    def may_start(self, start: Spawn) -> None:
+        """See that everything that comes before a service has succeeded in this start."""
+        slot, hooks = start.slot, start.spec.hooks.pre_start
+        mains = self._mains(slot)
+        floor = max((run.started for run in mains), default=0)
+        for place in range(len(hooks)):
+            done = [
+                run
+                for run in self._runs(slot, Role.PRE_START)
+                if run.place == place and run.started >= floor and run.is_empty
+            ]
+            is_good = any(run.exit is not None and run.exit.code == 0 for run in done)
+            assert is_good, f"{slot} is started before its preStart hook succeeded"
+        left = [run for run in self._live(slot) if run.role is not Role.ON_FAILURE]
+        assert left == [] or self.is_exempt, f"{slot} is started beside a hook of its last process"
+        self._starts[slot] += 1
+
+    def began(self, run: Run) -> Nanos:
+        """Give when the start of a process began, with the first of its preStart hooks."""
+        mains = self._mains(run.slot)
+        floor = max((one.started for one in mains if one.started < run.started), default=Nanos(0))
+        hooks = self._runs(run.slot, Role.PRE_START)
+        return min([run.started, *(one.started for one in hooks if one.started >= floor)])
+
+    def has_drained(self, run: Run) -> bool:
+        """Tell whether a preStop hook ran for a process."""
+        hooks = self._runs(run.slot, Role.PRE_STOP)
+        return any(one.started >= run.started for one in hooks)
+
+    def may_run(self, order: Spawn) -> None:
+        """See that a hook is run which its service has, one at a time, and not in a hurry."""
+        assert order.errand is not None
+        slot, role = order.slot, order.role
+        assert not self._wanted.is_hurried, f"a hook of {slot} is run in a hurry"
+        self._ordered[slot, role] = self._cause(slot, role)
+        live = [run for run in self._live(slot) if run.role is role]
+        assert live == [] or self.is_exempt, f"the {role} hook of {slot} runs already"
+        if role is Role.PRE_START:
+            self._starts[slot] += 1
+            assert not self._wanted.is_shutting_down, f"{slot} is started in a shutdown"
+            mine = [run for run in self._host.live(slot) if not run.is_by_hand]
+            assert mine == [], f"the preStart hook of {slot} runs beside it"
+        if role is Role.POST_STOP:
+            mine = [run for run in self._host.live(slot) if not run.is_by_hand]
+            assert mine == [], f"the postStop hook of {slot} runs before all is gone"
+
+    def may_kill(self, order: Signal, now: int) -> None:
+        """See that a hook which tidies up or tells of a failure has its time."""
+        run = self._host.runs[order.run]
+        assert order.signal == "SIGKILL", "a hook is asked to end, and not killed"
+        assert order.target == run.identity or order.target.pid == 0, "a kill of another process"
+        if run.role not in (Role.POST_STOP, Role.ON_FAILURE) or run.exit is not None:
+            return
+        hook = self._hook(self._wanted.in_force(run.slot.service), run)
+        is_late = hook is None or now - run.started >= hook.timeout
+        may = is_late or self._wanted.is_hurried or self.is_exempt
+        assert may, f"the {run.role} hook of {run.slot} is killed before its time"
+
+    def _hook(self, spec: ServiceSpec | None, run: Run) -> Hook | None:
+        if spec is None:
+            return None
+        hooks = spec.hooks
+        of_role = {Role.POST_STOP: hooks.post_stop, Role.ON_FAILURE: hooks.on_failure}[run.role]
+        return of_role[run.place] if run.place < len(of_role) else None
+
+    # --- what came of it -------------------------------------------------------------------
+
+    def after(self, decision: Decision) -> None:
+        """Look at what runs now, and at what is said to be stopped."""
+        self._none_twice()
+        for change in decision.transitions:
+            is_stopped = change.before is State.STOPPING and change.after is State.STOPPED
+            left = self._live(change.slot) if is_stopped else []
+            assert left == [] or self.is_exempt, f"{change.slot} is stopped, and its hook runs"
+
+    def recorded(self, decision: Decision) -> None:
+        """Note the starts that are on record as over."""
+        for slot, memory in decision.remembered.slots.items():
+            occasion = memory.occasion(Role.PRE_START) if memory is not None else None
+            since = occasion.since if occasion is not None else None
+            if self._open.get(slot) not in (None, since):
+                self._over[slot] += 1
+            self._open[slot] = since
+
+    def reboot(self) -> None:
+        """Begin anew: what was due before means nothing."""
+        for slot in self._open:
+            self._over[slot] += 1
+            self._open[slot] = None
+
+    def _none_twice(self) -> None:
+        for (slot, role), runs in self._host.machine.errands.items():
+            if runs[-1].id in self._counted:
+                continue
+            self._counted.add(runs[-1].id)
+            if not (today := self._runs(slot, role)):
+                continue
+            *earlier, newest = today
+            cause = self._ordered.get((slot, role), ())
+            self._causes[newest.id] = cause
+            before = [run for run in earlier if run.place == newest.place]
+            is_new = not before or self._causes.get(before[-1].id) != cause
+            assert is_new or self.is_exempt, f"the {role} hook of {slot} runs twice for one cause"
+
+    def _cause(self, slot: Slot, role: Role) -> Cause:
+        """Give what a hook runs for, as a number for each thing that it may run for."""
+        mains = len(self._mains(slot))
+        if role in (Role.POST_START, Role.PRE_STOP, Role.RELOAD):
+            return (mains,)
+        if role is Role.PRE_START:
+            return (mains, self._over[slot])
+        # A failure may be told of while the next process runs already.
+        ended = sum(run.exit is not None for run in self._mains(slot))
+        return (ended, self._starts[slot])
+
+    def _mains(self, slot: Slot) -> list[Run]:
+        machine = self._host.machine
+        return [run for run in machine.of(slot) if run.identity.boot == machine.boot]
+
+    def _runs(self, slot: Slot, role: Role) -> list[Run]:
+        machine = self._host.machine
+        runs = machine.errands.get((slot, role), [])
+        return [run for run in runs if run.identity.boot == machine.boot]
+
+    def _live(self, slot: Slot) -> list[Run]:
+        """Give what runs of hooks in a slot, but for what not even SIGKILL ends."""
+        return [
+            run
+            for run in self._host.machine.live_errands()
+            if run.slot == slot and not (run.is_killed and run.program.unkillable)
+        ]

@@ -1,0 +1,61 @@
+"""Bugs about what runs around the life of a process: skipped, run twice, or left behind."""
+
+from __future__ import annotations
+
+from tests.sim.planting import Mutant
+
+FIRST = (
+    Mutant(
+        name="a-failed-hook-lets-the-service-start",
+        module="reconciler/core/sides.py",
+        before="    if not problem:\n",
+        after="    if not problem or side.role is Role.PRE_START:\n",
+        story="The migration fails before a start, and the new version serves from the old schema.",
+    ),
+    Mutant(
+        name="a-hook-of-an-earlier-start-counts",
+        module="reconciler/core/sides.py",
+        before="return is_next and occasion is not None and occasion.since <= process.started",
+        after="return is_next",
+        story="The daemon is replaced during a restart. The holder still tells of the preparation"
+        " for the start before, so this start goes without.",
+    ),
+)
+
+ONCE = (
+    Mutant(
+        name="a-hook-that-ended-unheard-runs-again",
+        module="reconciler/core/sides.py",
+        before="if side is None and occasion is not None and _is_of(occasion, process):",
+        after="if side is None and occasion and process.is_live and _is_of(occasion, process):",
+        story="A backup that runs before each start ends while the daemon is being upgraded, and"
+        " is made once more.",
+    ),
+    Mutant(
+        name="what-is-due-is-not-over",
+        module="reconciler/core/errands.py",
+        before="    else:\n        ledger.put(without_occasion(record, role))\n",
+        after="    elif role is not Role.POST_START:\n"
+        "        ledger.put(without_occasion(record, role))\n",
+        story="A service is announced when it is ready, and announced again by every daemon"
+        " that adopts it.",
+    ),
+)
+
+LEFT = (
+    Mutant(
+        name="what-a-hook-leaves-behind-stays",
+        module="reconciler/core/errands.py",
+        before="if unwanted or verdict or side.process.exit is not None:",
+        after="if unwanted or verdict:",
+        story="A hook leaves a child behind, and the slot waits for it for ever.",
+    ),
+    Mutant(
+        name="a-hook-has-no-time-limit",
+        module="reconciler/core/sides.py",
+        before="begun = replace(side, process=process, pending=None, deadline=until)",
+        after="begun = replace(side, process=process, pending=None, deadline=None)",
+        story="The script that tidies up hangs on a dead file server, and the service never comes"
+        " back.",
+    ),
+)
