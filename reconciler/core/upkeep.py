@@ -225,7 +225,7 @@ def _go_on_starting(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
         return Stop(slot=slot, target=NO_PROCESS, because=because)
     if not is_prepared(record, wish.spec):
         return None
-    return _start_after(desk, wish, record, "its preStart hooks are done")
+    return _start_after(desk, wish, record, record.reason or "its preStart hooks are done")
 
 
 def _is_overdue(record: SlotRecord, now: Nanos) -> bool:

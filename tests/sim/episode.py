@@ -251,7 +251,9 @@ def _kept_its_schedules(world: World, since: int) -> None:
             command
             for decision in world.decisions[since:]
             for command in decision.commands
-            if isinstance(command, Spawn) and command.slot == Slot(service=name, index=0)
+            if isinstance(command, Spawn)
+            and command.errand is None
+            and command.slot == Slot(service=name, index=0)
         ]
         least, most = int(QUIET // period), int(QUIET // period) + 1
         assert least <= len(starts) <= most, f"{name} ran {len(starts)} times, not {least}"
