@@ -48,8 +48,7 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "a shutdown leaves nothing behind": liveness.SHUTDOWN,
     "what is seen without the holder counts": deaths.DEATHS,
     "a service starts only behind its preStart hooks": hooks.FIRST,
-    "no hook runs twice for one cause": hooks.ONCE,
-    "a hook comes to its end": hooks.LEFT,
+    "a hook runs once, and comes to its end": hooks.ONCE,
     "a configuration is loaded once for each change": reloading.RELOADS,
     "code that changes is run, and restarts nothing for ever": reloading.WATCHES,
 }

@@ -32,30 +32,10 @@ ONCE = (
         " is made once more.",
     ),
     Mutant(
-        name="what-is-due-is-not-over",
-        module="reconciler/core/errands.py",
-        before="    else:\n        ledger.put(without_occasion(record, role))\n",
-        after="    elif role is not Role.POST_START:\n"
-        "        ledger.put(without_occasion(record, role))\n",
-        story="A service is announced when it is ready, and announced again by every daemon"
-        " that adopts it.",
-    ),
-)
-
-LEFT = (
-    Mutant(
         name="what-a-hook-leaves-behind-stays",
         module="reconciler/core/errands.py",
         before="if unwanted or verdict or side.process.exit is not None:",
         after="if unwanted or verdict:",
         story="A hook leaves a child behind, and the slot waits for it for ever.",
-    ),
-    Mutant(
-        name="a-hook-has-no-time-limit",
-        module="reconciler/core/sides.py",
-        before="begun = replace(side, process=process, pending=None, deadline=until)",
-        after="begun = replace(side, process=process, pending=None, deadline=None)",
-        story="The script that tidies up hangs on a dead file server, and the service never comes"
-        " back.",
     ),
 )

@@ -25,8 +25,8 @@ ONE_PROCESS = (
     Mutant(
         name="start-does-not-touch-its-slot",
         module="reconciler/core/issuing.py",
-        before="record, memory=memory, pending=ledger.pending(serial), touched=serial)",
-        after="record, memory=memory, pending=ledger.pending(serial))",
+        before='memory=memory, pending=ledger.pending(serial), touched=serial, short="")',
+        after='memory=memory, pending=ledger.pending(serial), short="")',
         story="A look that began before a start says that the slot is empty. It is believed, so"
         " the process just started counts as vanished and gets a twin.",
     ),
