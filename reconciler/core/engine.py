@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import assert_never
 
 from reconciler.core.answers import probe_answered, signal_answered, spawn_failed, spawned
+from reconciler.core.breaches import Fault, without_faults
 from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.errands import run_errands
 from reconciler.core.issuing import issue
-from reconciler.core.judge import Fault, judge, without_faults
+from reconciler.core.judge import judge
 from reconciler.core.ledger import Ledger
 from reconciler.core.limits import measured
 from reconciler.core.looking import claim, has_heard_all, host_looked, host_lost, look_is_due
@@ -30,7 +31,8 @@ from reconciler.core.sides import (
     side_failed,
     side_spawned,
 )
-from reconciler.core.status import Sight, picture
+from reconciler.core.sight import Sight
+from reconciler.core.status import picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
 from reconciler.core.timing import follow_schedules, next_runs, time_told
 from reconciler.core.wants import asked, guard_removals, manifests_held, manifests_read

@@ -7,9 +7,10 @@ performed; the rest of the plan goes on.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from reconciler.model.observed import Exit, Process, ProcessId, Role, Slot, State
+from reconciler.core.breaches import Fault, fault_of, one_action_a_slot, service_of
+from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.plan import (
     Forget,
     Kill,
@@ -29,68 +30,27 @@ from reconciler.model.units import Nanos, ServiceName
 _ASKED_TO_END = ("SIGHUP", "SIGINT", "SIGPIPE", "SIGTERM")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One breach of one rule."""
-
-    service: ServiceName
-    text: str
-
-
 def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
     """Give every breach of the rules of a plan; an acceptable plan has none."""
     restarting = {action.slot.service for action in plan.actions if isinstance(action, Restart)}
     court = _Court(situation=situation, restarting=frozenset(restarting))
-    faults = list(_one_action_a_slot(plan))
+    faults = list(one_action_a_slot(plan))
     for action in plan.actions:
         match action:
             case Start():
-                faults += _fault(action, court.against_start(action))
+                faults += fault_of(action, court.against_start(action))
             case Stop() | Restart():
-                faults += _fault(action, court.against_end(action))
+                faults += fault_of(action, court.against_end(action))
             case Kill():
-                faults += _fault(action, court.against_kill(action))
+                faults += fault_of(action, court.against_kill(action))
             case Reload():
-                faults += _fault(action, court.against_reload(action))
+                faults += fault_of(action, court.against_reload(action))
             case Forget():
                 faults += court.against_forget(action)
             case Update():
                 faults += court.against_update(action)
     faults += court.against_order(plan)
     return tuple(faults)
-
-
-def without_faults(plan: Plan, faults: Iterable[Fault]) -> Plan:
-    """Give the plan less everything that concerns a service at fault."""
-    guilty = {fault.service for fault in faults}
-    if not guilty:
-        return plan
-    kept = tuple(action for action in plan.actions if _service_of(action) not in guilty)
-    return replace(plan, actions=kept)
-
-
-def _service_of(action: SlotAction | Update | Forget) -> ServiceName:
-    return action.service if isinstance(action, Update | Forget) else action.slot.service
-
-
-def _fault(action: SlotAction, texts: Iterable[str]) -> list[Fault]:
-    verb = type(action).__name__.lower()
-    return [
-        Fault(service=action.slot.service, text=f"{verb} {action.slot}: {text}") for text in texts
-    ]
-
-
-def _one_action_a_slot(plan: Plan) -> Iterator[Fault]:
-    seen: set[tuple[Slot, ProcessId | None]] = set()
-    busy: set[Slot] = set()
-    for action in plan.actions:
-        if isinstance(action, Update | Forget):
-            continue
-        target = None if isinstance(action, Start) else action.target
-        if (action.slot, target) in seen or (action.slot in busy and not isinstance(action, Kill)):
-            yield Fault(service=action.slot.service, text=f"two actions for {action.slot}")
-        seen.add((action.slot, target))
-        busy.add(action.slot)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,7 +307,7 @@ class _Court:
     def against_order(self, plan: Plan) -> Iterator[Fault]:
         """Of two that end, the dependent ends first, also where others lie between them."""
         ends = [action for action in plan.actions if self._ends_service(action)]
-        at_once = {_service_of(action) for action in ends if not getattr(action, "after", ())}
+        at_once = {service_of(action) for action in ends if not getattr(action, "after", ())}
         if not at_once:
             return
         failed = {
@@ -355,7 +315,7 @@ class _Court:
             for action in plan.actions
             if isinstance(action, Stop) and (action.start_failed or action.aborts)
         }
-        going = failed.union(map(_service_of, ends), self._stopping())
+        going = failed.union(map(service_of, ends), self._stopping())
         for need in sorted(at_once & self._below(going)):
             # Of services that need each other neither can be the first.
             for dependent in sorted(going - {need} - self._below([need])):

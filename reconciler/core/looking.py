@@ -16,11 +16,11 @@ from reconciler.core.answers import (
 from reconciler.core.backoff import ended_well
 from reconciler.core.ends import catch_up, exited, found_again, tree_emptied
 from reconciler.core.issuing import STOP_TIMEOUT, say_again
-from reconciler.core.ledger import EarlyEnd, Ledger
+from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.noticing import heed
 from reconciler.core.occasions import due
-from reconciler.core.sides import compare_sides
+from reconciler.core.sides import compare_sides, is_awaited, mains_of
 from reconciler.core.strays import is_answer_overdue, keep_strays
 from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
@@ -102,7 +102,7 @@ def put_off(ledger: Ledger, span: Nanos) -> None:
 
 def host_looked(ledger: Ledger, event: HostLooked) -> None:
     """Bring every slot to what was found, but for slots touched after the look began."""
-    every, look = event.look, replace(event.look, processes=_mains(event.look))
+    every, look = event.look, replace(event.look, processes=mains_of(event.look))
     if look.serial <= ledger.newest_look:
         return
     _see(ledger, look.serial)
@@ -122,25 +122,13 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     ledger.early = {
         run: early
         for run, early in ledger.early.items()
-        if early.slot in unclaimed or _is_awaited(ledger.record(early.slot), early)
+        if early.slot in unclaimed or is_awaited(ledger.record(early.slot), early)
     }
     ledger.early_notices = {
         run: early
         for run, early in ledger.early_notices.items()
         if ledger.record(early.slot).pending is not None
     }
-
-
-def _is_awaited(record: SlotRecord, early: EarlyEnd) -> bool:
-    """Tell whether the start of a run, whose end was told already, may still be answered."""
-    if early.role is Role.MAIN:
-        return record.pending is not None
-    side = record.side(early.role)
-    return side is not None and side.pending is not None
-
-
-def _mains(look: Look) -> tuple[Process, ...]:
-    return tuple(process for process in look.processes if process.role is Role.MAIN)
 
 
 def _see(ledger: Ledger, serial: Serial) -> None:

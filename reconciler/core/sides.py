@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reconciler.core.answers import BUSY_RETRY, UNDELIVERED_RETRY, start_failed
 from reconciler.core.ends import keep_early
-from reconciler.core.ledger import Ledger
+from reconciler.core.ledger import EarlyEnd, Ledger
 from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.occasions import (
     commands_of,
@@ -161,6 +161,19 @@ def _judge(ledger: Ledger, record: SlotRecord, side: Side, problem: str) -> None
 
 
 # --- looks -----------------------------------------------------------------------------------
+
+
+def is_awaited(record: SlotRecord, early: EarlyEnd) -> bool:
+    """Tell whether the start of a run, whose end was told already, may still be answered."""
+    if early.role is Role.MAIN:
+        return record.pending is not None
+    side = record.side(early.role)
+    return side is not None and side.pending is not None
+
+
+def mains_of(look: Look) -> tuple[Process, ...]:
+    """Give what a look shows of services themselves."""
+    return tuple(process for process in look.processes if process.role is Role.MAIN)
 
 
 def compare_sides(ledger: Ledger, look: Look) -> None:

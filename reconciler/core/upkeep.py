@@ -9,6 +9,7 @@ from reconciler.core.conditions import describe, hopeless, may_come, restarted_n
 from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, replacements
 from reconciler.core.watchdog import is_due, why_due
+from reconciler.core.whys import why_given_up, why_start
 from reconciler.core.wishes import (
     NO_PROCESS,
     Board,
@@ -35,7 +36,7 @@ from reconciler.model.plan import (
     Wait,
 )
 from reconciler.model.record import ServiceMemory, SlotRecord
-from reconciler.model.spec import RestartPolicy, ServiceSpec
+from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
 Step = Action | Hold | None
@@ -293,7 +294,7 @@ def _start(desk: Desk, wish: Wish, record: SlotRecord) -> Action | Hold:
     reason = _may_not_start(desk.board, wish, wish.spec, record)
     if reason is not None:
         return reason
-    return _start_after(desk, wish, record, _why_start(desk.board, wish, wish.spec, record))
+    return _start_after(desk, wish, record, why_start(desk.board, wish, wish.spec, record))
 
 
 def _start_after(desk: Desk, wish: Wish, record: SlotRecord, because: str) -> Action | Hold:
@@ -328,7 +329,7 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
             service=wish.name,
             slot=slot,
             code=HoldCode.GAVE_UP,
-            because=f"{trouble.because}; {_why_given_up(spec)}; mend: weaver start {wish.name}",
+            because=f"{trouble.because}; {why_given_up(spec)}; mend: weaver start {wish.name}",
         )
     is_early = trouble.retry_at is not None and trouble.retry_at > board.situation.now
     if not is_early or memory.tried != spec.digest:
@@ -357,7 +358,7 @@ def _between_runs(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecor
     if run.problem:
         because = f"its next time cannot be told: {run.problem}"
     elif has_given_up(record, spec):
-        because = f"{record.memory.trouble.because}; {_why_given_up(spec)}"
+        because = f"{record.memory.trouble.because}; {why_given_up(spec)}"
     else:
         because = record.reason or _not_run(board.situation.services.get(wish.name))
     return Hold(
@@ -375,14 +376,6 @@ def _not_run(memory: ServiceMemory | None) -> str:
     return "not run since the host came up" if has_run else "not run yet"
 
 
-def _why_given_up(spec: ServiceSpec) -> str:
-    if spec.restart is RestartPolicy.NEVER:
-        return "restart is `never`"
-    if not spec.max_restarts:
-        return "maxRestarts is 0"
-    return f"gave up after {spec.max_restarts} restart{'' if spec.max_restarts == 1 else 's'}"
-
-
 def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
     """Give what a start waits for: needs that do not hold, and needs about to be replaced."""
     waits = list(unmet(desk.board, wish))
@@ -392,37 +385,3 @@ def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:
         if need.service not in waiting and replacement and not replacement.blocked_by:
             waits.append(Wait(service=need.service, condition=need.condition))
     return tuple(waits)
-
-
-def _why_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> str:
-    """Say what an empty slot is started for; what went wrong before was told when it did."""
-    memory = record.memory
-    owned = board.situation.services.get(wish.name)
-    is_owed = owned is not None and memory.newest < board.restart_before(wish.name)
-    if owned is not None and is_owed and spec.schedule is not None:
-        return owned.restart_reason
-    if memory.tried is not None and memory.tried != spec.digest:
-        return "its manifest changed"
-    failures = memory.trouble.failures
-    if record.state is State.CRASHED and failures:
-        most = spec.max_restarts
-        return f"try {failures}" if most is None else f"try {failures} of {most}"
-    if owned is not None and is_owed:
-        return owned.restart_reason or "a restart was asked for"
-    restarted = restarted_needs(board, spec, memory.newest) if memory.tried is not None else []
-    if restarted and (record.cause == "dependency" or memory.done is not None):
-        return f"needs {' and '.join(restarted)}, which restarted (onRestart: restart)"
-    if record.cause == "manual":
-        return "a start was asked for"
-    if record.cause == "memory":
-        return "it used more than its maxMemory"
-    # Its failures count no more, since a new version came into force.
-    is_forgiven = record.state is State.CRASHED
-    return "its manifest changed" if is_forgiven or record.cause == "change" else _why_runs(wish)
-
-
-def _why_runs(wish: Wish) -> str:
-    """Say who wants a service to run."""
-    if wish.prune_held:
-        return "it runs on until its removal is agreed to"
-    return "its last good manifest says running" if wish.is_invalid else "its manifest says running"

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.judge import judge, without_faults
+from reconciler.core.breaches import without_faults
+from reconciler.core.judge import judge
 from reconciler.core.planner import plan
 from reconciler.core.settle import settle
 from reconciler.model.observed import Exit, Process, State

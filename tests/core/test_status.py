@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.core.planner import plan
 from reconciler.core.settle import settle
-from reconciler.core.status import Sight, picture
+from reconciler.core.sight import Sight
+from reconciler.core.status import picture
 from reconciler.model.observed import State
 from reconciler.model.plan import Hold, HoldCode, Plan, Situation
 from reconciler.model.record import SlotRecord, Trouble

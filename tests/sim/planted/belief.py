@@ -164,7 +164,7 @@ EXITS = (
     Mutant(
         name="early-end-dropped-by-an-older-look",
         module="reconciler/core/looking.py",
-        before="if early.slot in unclaimed or _is_awaited(ledger.record(early.slot), early)",
+        before="if early.slot in unclaimed or is_awaited(ledger.record(early.slot), early)",
         after="if early.slot in unclaimed",
         story="A process ends before the answer to its start arrives, and a look comes between."
         " The end is forgotten, and a dead process is shown as running.",
