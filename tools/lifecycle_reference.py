@@ -89,6 +89,7 @@ EVENTS = {
     "service.completed": "a oneshot exited well",
     "service.crashed": "it ended by itself, could not be started, or did not get ready in time",
     "service.gave-up": "`maxRestarts` is used up",
+    "hook.failed": "a hook of a service failed, could not start, or took too long",
     "service.unknown": "a process cannot be verified any more",
     "dependency.lost": "it runs on while something it needs does not",
     "dependency.back": "what it needs is there again",

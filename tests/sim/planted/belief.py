@@ -105,7 +105,7 @@ UNRELATED = (
 REASON = (
     Mutant(
         name="start-without-a-reason",
-        module="reconciler/core/upkeep.py",
+        module="reconciler/core/whys.py",
         before='if wish.is_invalid else "its manifest says running"',
         after='if wish.is_invalid else ""',
         story="`weaver events` shows starts, and nobody can say why.",
