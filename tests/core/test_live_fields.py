@@ -152,6 +152,7 @@ ROWS = (
 ELSEWHERE = {
     "schedule": "tests/transcripts/engine-schedule*.txt",
     "logRotation": "tests/logs",
+    "hooks": "tests/transcripts/engine-hooks-changed.txt",
 }
 """Live fields that are no matter of a process at all, and where they are tried."""
 
