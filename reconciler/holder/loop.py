@@ -88,7 +88,8 @@ class Loop:
         if (fd := belongings.get("controller")) is not None:
             used.append(fd)
             self._controller = self._met(socket.socket(fileno=fd))
-        self._revival.resume(belongings["processes"]["apart"])
+        daemon = self._controller.peer_pid if self._controller is not None else 0
+        self._revival.resume(belongings["processes"]["apart"], daemon)
         self._hears_notices = belongings.get("hears_notices", False)
         used += self._notify.resume(belongings.get("notify", []))
         used += self._processes.resume(belongings["processes"])

