@@ -65,8 +65,10 @@ def to_members(run: Run, members: Collection[tree.Process], number: int, scope: 
 
 def _to_the_rest(run: Run, survivors: Mapping[int, int], number: int, scope: str) -> int:
     leaf = run.leaves.get(MAIN)
-    if leaf is not None and scope == "tree" and (reached := cgroup.send(leaf, number)):
-        return reached + sum(_send_to(fd, number) for fd in survivors)
+    inside = cgroup.members(leaf) if leaf is not None and scope == "tree" else []
+    if leaf is not None and inside and (reached := cgroup.send(leaf, number)):
+        others = [fd for fd, pid in survivors.items() if pid not in inside]
+        return reached + sum(_send_to(fd, number) for fd in others)
     members = tree.survey([run])[run.id]
     reached = to_members(run, members, number, scope)
     if scope == "tree":
