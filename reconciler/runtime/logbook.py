@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from reconciler.core.launch import Surroundings, error_file, log_file
 from reconciler.model.event import Happening, Spawn
@@ -110,14 +108,10 @@ class Logbook:
 
     def last_words(self, spec: ServiceSpec, slot: Slot) -> str:
         """Give the end of a slot's log as it is on disk; blocks for a read of a few pages."""
-        folders = self._folders
-        path = error_file(spec, slot, folders) or log_file(spec, slot, folders)
-        try:
-            with Path(path).open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - WORDS_BYTES))
-                return log.read(WORDS_BYTES).decode("utf-8", "replace")
-        except OSError:
-            return ""
+        source = self._files(spec, slot, None)[-1]
+        end = self._logs.position(source)
+        words, _ = self._logs.written(source, max(0, end - WORDS_BYTES), WORDS_BYTES)
+        return words.decode("utf-8", "replace")
 
     def files(self, specs: Iterable[ServiceSpec]) -> frozenset[str]:
         """Give every file that these services write their output to."""
