@@ -15,6 +15,7 @@ from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.repository import GitRepository
+from reconciler.adapters.logs.awaited import AwaitedLines
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.native import NativeHost
 from reconciler.adapters.probes import Place, Probes
@@ -35,7 +36,7 @@ from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch
 from reconciler.manifest.config import effective
 from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe, effect_of
-from reconciler.model.event import Errand
+from reconciler.model.event import Errand, Probe
 from reconciler.model.observed import Process, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
@@ -108,7 +109,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     memory, *_ = await asyncio.gather(store.load(clock.boot()), reader.warm(), host.warm())
     watch = Watch(paths.root, locate(paths.root).git_dir)
     worktree = open_worktree(paths.root, reader, watch, options.only)
-    logbook = Logbook(LogFiles(paths.logs, paths.daemon_log, clock), paths)
+    logs = LogFiles(paths.logs, paths.daemon_log, clock)
+    logbook, awaited = Logbook(logs, paths), AwaitedLines(logs)
     inquest = Inquest(_owner, logbook.last_words)
     code = CodeWatch(paths.root, clock.now)
     counts = Counts()
@@ -117,12 +119,17 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         _, record = daemon.slot(slot)
         return await _stranger(record.process if record else None, run, port)
 
+    async def output(probe: Probe) -> str:
+        files = logbook.sources(probe.spec, probe.slot)
+        pattern = probe.readiness.pattern
+        return await asyncio.to_thread(awaited.find, probe.run, files, pattern)
+
     daemon = Daemon(
         CountingDecider(Engine(memory, seed=secrets.randbits(63)), counts),
         World(
             clock=clock,
             host=host,
-            prober=Probes(prepare.place, stranger),
+            prober=Probes(prepare.place, stranger, output),
             store=store,
             manifests=worktree,
             timetable=WallTimetable(clock),

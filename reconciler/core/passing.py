@@ -69,6 +69,7 @@ def _look_for_readiness(ledger: Ledger, record: SlotRecord) -> None:
             spec=spec,
             readiness=readiness,
             timeout=PROBE_TIMEOUT,
+            started=process.started,
         )
     )
 

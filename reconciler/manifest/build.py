@@ -166,6 +166,7 @@ def _readiness(value: Document) -> Readiness:
         # The first try is made at once; only a service without a probe has to wait and see.
         fields["delay"] = Nanos(0)
     fields |= {key: durations.read(value[key]) for key in ("delay", "interval") if key in value}
+    fields |= {key: value[key] for key in ("pattern", "path") if key in value}
     if "tcp" in value:
         fields["tcp"] = TcpTarget(**value["tcp"])
     if "http" in value:

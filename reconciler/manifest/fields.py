@@ -154,6 +154,10 @@ def _readiness(value: Readiness) -> Iterator[tuple[str, str]]:
         yield "ready.delay", durations.write(value.delay)
     if value.interval != Readiness().interval:
         yield "ready.interval", durations.write(value.interval)
+    if value.pattern:
+        yield "ready.pattern", value.pattern
+    if value.path:
+        yield "ready.path", value.path
     if value.tcp is not None:
         yield "ready.tcp.host", value.tcp.host
         yield "ready.tcp.port", str(value.tcp.port)

@@ -5,6 +5,7 @@ Only values that fit the schema come here; None stands for one that did not.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -103,6 +104,8 @@ def _words_of_its_own(document: Document) -> Iterator[Fault]:
         message = "`ready.type: notify` needs a service that says so itself"
         mend = "add `type: notify`, and remove `ready`, which then says the same"
         yield Fault(("ready", "type"), Code.BESIDE, message, mend)
+    if isinstance(pattern := ready.get("pattern"), str):
+        yield from _pattern_faults(pattern)
     is_heard = kind == "notify" or document.get("watchdogTimeout") is not None
     for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
         if is_heard and name in (document.get("env") or {}):
@@ -119,6 +122,15 @@ def _watch_contradictions(document: Document) -> Iterator[Fault]:
     if watch and "schedule" in document:
         message = "`watch` does nothing beside `schedule`: each run has the code of its time"
         yield Fault(("watch",), Code.NO_EFFECT, message, "remove it", at_key=True)
+
+
+def _pattern_faults(pattern: str) -> Iterator[Fault]:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as why:
+        message = f"`ready.pattern` is no regular expression: {why}"
+        mend = "put a backslash before signs meant as such"
+        yield Fault(("ready", "pattern"), Code.BESIDE, message, mend)
 
 
 def _span(mapping: Document, key: str, default: str) -> int | None:
@@ -143,7 +155,8 @@ def _idle_keys(path: Path, found: Document, schema: Schema) -> Iterator[Fault]:
             if key not in found and found.get(sibling) in values:
                 name = ".".join(map(str, (*path, key)))
                 message = f"`{_spelt(path, sibling, found[sibling])}` needs `{name}`"
-                mend = f"add `{key}:` with {' and '.join(inner['required'])}"
+                parts = inner.get("required")
+                mend = f"add `{key}:`" + (f" with {' and '.join(parts)}" if parts else "")
                 yield Fault((*path, sibling), Code.MISSING_KEY, message, mend)
 
 

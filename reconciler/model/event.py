@@ -277,6 +277,8 @@ class Probe:
     spec: ServiceSpec
     readiness: Readiness
     timeout: Nanos
+    started: Nanos = Nanos(0)
+    """When the process was started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

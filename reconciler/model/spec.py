@@ -75,6 +75,8 @@ class ReadyType(StrEnum):
     HTTP = "http"
     COMMAND = "command"
     NOTIFY = "notify"
+    LOG_LINE = "logLine"
+    FILE = "file"
 
 
 class MemoryAction(StrEnum):
@@ -141,6 +143,10 @@ class Readiness:
     tcp: TcpTarget | None = None
     http: HttpTarget | None = None
     command: CommandTarget | None = None
+    pattern: str = ""
+    """Of type `logLine`: what a line of this run's output has to contain."""
+    path: str = ""
+    """Of type `file`: what this run has to make, or to touch."""
     interval: Nanos = seconds(0.25)
 
 

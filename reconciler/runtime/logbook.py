@@ -69,6 +69,10 @@ class Logbook:
         more = f"; and {len(found) - TROUBLES_TOLD} more" if len(found) > TROUBLES_TOLD else ""
         return "; ".join(found[:TROUBLES_TOLD]) + more
 
+    def sources(self, spec: ServiceSpec, slot: Slot) -> Sequence[LogSource]:
+        """Give the files of a slot's output."""
+        return self._files(spec, slot, None)
+
     def position(self, spec: ServiceSpec, slot: Slot) -> tuple[int, ...]:
         """Give how many bytes were ever written to each file of a slot's output."""
         return tuple(self._logs.position(source) for source in self._files(spec, slot, None))

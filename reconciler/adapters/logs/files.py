@@ -80,6 +80,15 @@ class LogFiles:
             return b"", offset
         return found, offset + len(found)
 
+    def run_start(self, source: LogSource) -> int:
+        """Give the offset at which the last run of a slot begins."""
+        try:
+            with self.stream(source).reading() as log:
+                starts = self.index(source, log).starts
+                return starts[-1] if starts else log.start
+        except OSError:
+            return 0
+
     def close(self) -> None:
         """Give up what is under way."""
         self._keeper.close()

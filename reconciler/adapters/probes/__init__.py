@@ -1,4 +1,4 @@
-"""Ask a process whether it is ready: over TCP, over HTTP, or by a command."""
+"""Ask whether a process is ready: over TCP or HTTP, by a command, its output or a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar, assert_never
 
 from reconciler.adapters.probes.command import ask_command
+from reconciler.adapters.probes.marks import Output, ask_file, ask_output
 from reconciler.adapters.probes.net import ask_http, ask_tcp
 from reconciler.adapters.probes.place import Place, ProbeError
 from reconciler.model.event import Probe, ProbeAnswered
@@ -31,10 +32,14 @@ class Probes:
     """The prober of this host."""
 
     def __init__(
-        self, locate: Callable[[ServiceSpec, Slot, RunId], Place], intruder: Intruder
+        self,
+        locate: Callable[[ServiceSpec, Slot, RunId], Place],
+        intruder: Intruder,
+        output: Output | None = None,
     ) -> None:
         self._locate = locate
         self._intruder = intruder
+        self._output = output
         self._turns = asyncio.Semaphore(COMMANDS_AT_ONCE)
 
     async def probe(self, command: Probe) -> ProbeAnswered:
@@ -75,6 +80,10 @@ class Probes:
             case ReadyType.COMMAND:
                 async with self._turns:
                     return await ask_command(_given(readiness.command), place)
+            case ReadyType.FILE:
+                return await ask_file(place.expand(readiness.path), place.cwd, command.started)
+            case ReadyType.LOG_LINE:
+                return await ask_output(self._output, command)
             case ReadyType.NOTIFY:
                 raise ProbeError("it has to say READY=1 itself")
             case unreachable:
