@@ -23,6 +23,8 @@ from tests.manifest import reading
 
 BESIDE: dict[str, dict[str, Any]] = {
     "ready.tcp": {"type": "tcp"},
+    "ready.pattern": {"type": "logLine"},
+    "ready.path": {"type": "file"},
     "ready.http": {"type": "http", "http": {"url": "http://x"}},
     "ready.command": {"type": "command", "command": {"cmd": "x"}},
 }
