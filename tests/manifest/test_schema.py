@@ -23,12 +23,12 @@ from tests.manifest import reading
 
 BESIDE: dict[str, dict[str, Any]] = {
     "ready.tcp": {"type": "tcp"},
-    "ready.pattern": {"type": "logLine"},
-    "ready.path": {"type": "file"},
     "ready.http": {"type": "http", "http": {"url": "http://x"}},
     "ready.command": {"type": "command", "command": {"cmd": "x"}},
 }
 """What must stand beside a key of a readiness probe for it to make sense."""
+LEFT_BEHIND = {"pattern": {"type": "logLine"}, "path": {"type": "file"}}
+"""The type of readiness that a key is for."""
 FREE_KEYS = {"limits": "nofile"}
 """A key of mappings that do not take just any."""
 
@@ -104,6 +104,9 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
         if isinstance(value, dict):
             document["ready"] = {"type": key}
         document["ready"] = {"type": "delay", **document["ready"], key: value}
+        document["ready"] = {**document["ready"], **LEFT_BEHIND.get(key, {})}
+        if key in LEFT_BEHIND:
+            del document["ready"]["tcp"]
         if key == "type":
             document["ready"] = {
                 "type": value,
