@@ -27,7 +27,11 @@ BESIDE: dict[str, dict[str, Any]] = {
     "ready.command": {"type": "command", "command": {"cmd": "x"}},
 }
 """What must stand beside a key of a readiness probe for it to make sense."""
-LEFT_BEHIND = {"pattern": {"type": "logLine"}, "path": {"type": "file"}}
+LEFT_BEHIND: dict[str, dict[str, Any]] = {
+    "pattern": {"type": "logLine"},
+    "path": {"type": "file"},
+    "delay": {},
+}
 """The type of readiness that a key is for."""
 FREE_KEYS = {"limits": "nofile"}
 """A key of mappings that do not take just any."""
@@ -100,13 +104,11 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
     if not above:
         document[key] = value
     elif above == "ready":
-        document["ready"] = {"type": "tcp", "tcp": {"port": 1}} if key != "delay" else {}
+        tcp = {"type": "tcp", "tcp": {"port": 1}}
+        document["ready"] = LEFT_BEHIND.get(key, tcp)
         if isinstance(value, dict):
             document["ready"] = {"type": key}
         document["ready"] = {"type": "delay", **document["ready"], key: value}
-        document["ready"] = {**document["ready"], **LEFT_BEHIND.get(key, {})}
-        if key in LEFT_BEHIND:
-            del document["ready"]["tcp"]
         if key == "type":
             document["ready"] = {
                 "type": value,
