@@ -79,7 +79,8 @@ class Holder:
         if self.ledger.holding(holder_slot(slot, role)) is not None:
             text = "a process of its former run is still there"
             return _refusal(command, "slot", errno.EBUSY, text, is_busy=True)
-        has, needs = self._machine.available, spec.max_memory
+        # As with the real host, only a service itself has to find its memory.
+        has, needs = self._machine.available, spec.max_memory if errand is None else None
         if has is not None and needs is not None and has < needs:
             text = f"needs {amount(needs)}, {amount(has)} available"
             return _refusal(command, "memory", errno.ENOMEM, text, is_short=True)
