@@ -13,6 +13,7 @@ from typing import Any
 
 from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
 from reconciler.model.event import Measured, OperationKind
+from reconciler.model.observed import Role
 from reconciler.model.units import Digest, Nanos, ServiceName, seconds
 from tests.core.building import slot
 from tests.sim import documents as made_up
@@ -125,7 +126,7 @@ def end(world: World, which: int, code: int | None) -> None:
 def starve(world: World, which: int) -> None:
     """Let the kernel kill a process for want of memory."""
     run = _pick(world, which)
-    if run is not None:
+    if run is not None and run.role is Role.MAIN:
         world.host.starve(run)
         _count(world, "killed for its memory")
 
@@ -133,7 +134,7 @@ def starve(world: World, which: int) -> None:
 def measure(world: World, which: int, size: int) -> None:
     """Let a process be measured, and tell what it used only after it may have been replaced."""
     run = _pick(world, which)
-    if run is not None:
+    if run is not None and run.role is Role.MAIN:
         news = Measured(slot=run.slot, run=run.id, memory=size << 20)
         world.tell(news)
         world.tell_later(seconds(2), news)
