@@ -54,8 +54,25 @@ such as "1 of 2 running"; else it has the worst of `crashed`, `unknown`, `starti
 A process that ends though it should run is started again after a *back-off*: by default 1 s, then
 2 s, 4 s and so on up to 60 s, each with up to 1 s of jitter. After `maxRestarts` of these (default
 10) Weaver gives up: the service stays `crashed` until `weaver start NAME` or a change of its
-manifest. The count begins anew after 5 minutes of uptime. `restart: on-failure` restarts only
-what ended with a failure, `restart: never` nothing.
+manifest. The count begins anew after 5 minutes of uptime. A start that fails, since its program
+cannot be run or is not ready in time, is a failure like a crash.
+
+| how it ended | `always` | `on-failure` | `never` |
+|---|---|---|---|
+| well | restarts | stays `stopped`, `Healthy` | stays `stopped`, `Healthy` |
+| a oneshot, well | stays `stopped`, `Healthy` | the same | the same |
+| anything else, or its start failed | restarts | restarts | stays `crashed` |
+
+*Well* is exit code 0, what `successExitCodes` names, and, but for a oneshot, death by SIGHUP,
+SIGINT, SIGTERM or SIGPIPE. The two `stopped` say why: "ended well (0), restart is on-failure".
+Before a process was ready, no end is a good one. What a person or a manifest stops is never
+restarted.
+
+Of the whole host at most 20 services a second are started again after a crash, in turn; a cold
+start is not held back.
+
+Two things are no failure, and are tried again without a count: a place that is still taken, and a
+host that has no process, memory or descriptor to give (EAGAIN, ENOMEM, EMFILE, ENFILE).
 
 ## Stopping
 
@@ -91,6 +108,9 @@ EVENTS = {
     "service.gave-up": "`maxRestarts` is used up",
     "hook.failed": "a hook of a service failed, could not start, or took too long",
     "service.unknown": "a process cannot be verified any more",
+    "service.refused": "the host had no means to start it; it is tried again, and is no failure",
+    "schedule.missed": "scheduled times passed while nobody was there",
+    "schedule.skipped": "a scheduled time came while the last run was going on",
     "dependency.lost": "it runs on while something it needs does not",
     "dependency.back": "what it needs is there again",
     "config.changed": "its manifest changed, at this revision",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 
 from reconciler.core.ends import catch_up, one_more_failure, tell_if_given_up
 from reconciler.core.ledger import Data, Ledger
 from reconciler.core.lifecycle import Signal
+from reconciler.core.luck import fraction
 from reconciler.core.occasions import due, without_occasion
 from reconciler.core.reloads import reload_answered
 from reconciler.core.strays import kill_answered
@@ -21,6 +23,10 @@ BUSY_RETRY = seconds(1)
 """After the host refused a start because the slot is not empty."""
 DEFAULT_DELAY = seconds(1)
 DEFAULT_INTERVAL = seconds(0.25)
+SCARCE = frozenset({EAGAIN, ENOMEM, EMFILE, ENFILE})
+"""Errors of a start that say nothing about what was to be started."""
+SCARCE_RETRY = seconds(5)
+"""Until the next try then, and up to twice as long, so that not all try at once."""
 UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before we look and perhaps send it again."""
 SHORT_RETRY = seconds(10)
@@ -172,6 +178,9 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     if event.is_short:
         _wait_for_memory(ledger, record, event.because)
         return
+    if event.errno in SCARCE:
+        _wait_for_means(ledger, record, event)
+        return
     data: Data = {"step": event.step, "errno": event.errno}
     start_failed(ledger, record, event.because, result="exec-failed", data=data)
 
@@ -183,7 +192,9 @@ def start_failed(
     trouble = one_more_failure(ledger, record, because, uptime=Nanos(0))
     # The end of any process that was there before is old news by now.
     newest = max(record.memory.newest, record.since)
-    memory = replace(record.memory, trouble=trouble, newest=newest)
+    # A try that failed is a restart as well, if it was one.
+    restarts = record.memory.restarts + (record.cause in AUTOMATIC)
+    memory = replace(record.memory, trouble=trouble, newest=newest, restarts=restarts)
     failed = replace(record, memory=memory, cause="", deadline=None)
     failed = without_occasion(failed, Role.PRE_START)
     for role in (Role.POST_STOP, Role.ON_FAILURE):
@@ -206,6 +217,23 @@ def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
     trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
     memory = replace(record.memory, trouble=trouble)
     ledger.move(replace(record, memory=memory, short=because), Signal.REFUSED, because)
+
+
+def _wait_for_means(ledger: Ledger, record: SlotRecord, event: SpawnFailed) -> None:
+    """Try again later what the host is too short of means for: no failure of the service."""
+    because = f"{event.because}; the host is short of processes, memory or descriptors"
+    if record.memory.trouble.because != because:
+        ledger.tell(
+            "service.refused",
+            slot=record.memory.slot,
+            reason=because,
+            data={"step": event.step, "errno": event.errno},
+        )
+    spread = fraction(f"{record.memory.slot}:{ledger.now}", ledger.seed)
+    retry_at = Nanos(ledger.now + round((1 + spread) * SCARCE_RETRY))
+    trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
+    memory = replace(record.memory, trouble=trouble)
+    ledger.move(replace(record, memory=memory), Signal.REFUSED, because)
 
 
 def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:

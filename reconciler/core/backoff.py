@@ -22,7 +22,9 @@ def ended_well(spec: ServiceSpec, end: Exit) -> bool:
     """
     if end.code is not None:
         return end.code == 0 or end.code in spec.success_exit_codes
-    return end.signal in CLEAN_SIGNALS and not spec.is_oneshot
+    if end.signal in CLEAN_SIGNALS and not spec.is_oneshot:
+        return True
+    return end.signal is not None and end.signal in spec.success_exit_codes
 
 
 def wants_restart(spec: ServiceSpec, *, well: bool) -> bool:

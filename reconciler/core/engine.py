@@ -132,6 +132,7 @@ class Engine:
             strays=ledger.strays,
             next_runs=next_runs(ledger),
             noisy=ledger.noisy,
+            crash_restarts=ledger.crash_restarts,
             condemned=ledger.condemned,
         )
 

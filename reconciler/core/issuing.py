@@ -10,8 +10,10 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.occasions import UP, due, give_up_start, without_occasion
 from reconciler.core.reloads import at_start, begin_reload
+from reconciler.core.storms import recent
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.core.watching import trust_again
+from reconciler.core.wishes import is_crash_restart
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Role, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
@@ -57,6 +59,8 @@ def _spawn(ledger: Ledger, action: Start) -> None:
     if record.state is State.STARTING:
         _spawn_main(ledger, record, action.because)
         return
+    if is_crash_restart(record, spec):
+        ledger.crash_restarts = (*recent(ledger.crash_restarts, ledger.now), ledger.now)
     cause = record.cause or _cause(ledger, spec, record)
     if record.memory.tried != spec.digest:
         # What an earlier version did before its start says nothing about this one's.

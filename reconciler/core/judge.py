@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from reconciler.core.breaches import Fault, fault_of, one_action_a_slot, service_of
+from reconciler.core.judge_storm import against_storm
 from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.plan import (
     Forget,
@@ -50,6 +51,7 @@ def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
             case Update():
                 faults += court.against_update(action)
     faults += court.against_order(plan)
+    faults += against_storm(plan, situation, court.spec)
     return tuple(faults)
 
 
@@ -377,7 +379,8 @@ class _Court:
             return True
         if end.code is not None:
             return end.code == 0 or end.code in spec.success_exit_codes
-        return end.signal in _ASKED_TO_END and not spec.is_oneshot
+        is_asked = end.signal in _ASKED_TO_END and not spec.is_oneshot
+        return is_asked or (end.signal or "") in spec.success_exit_codes
 
     def _is_done(self, spec: ServiceSpec, record: SlotRecord) -> bool:
         memory = record.memory

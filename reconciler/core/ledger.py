@@ -139,6 +139,8 @@ class Ledger:
     is_unsettled: bool = False
     """Whether a slot changed after this step had planned, so that another must follow at once."""
 
+    crash_restarts: tuple[Nanos, ...] = ()
+    """When slots were last started again after a crash: what counts against a storm."""
     timed: dict[Slot, None] = field(default_factory=dict)
     """Slots of which something becomes due by itself."""
     stirred: dict[Slot, None] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.looking import LOOK_EVERY, put_off
 from reconciler.core.reloads import end_reload
+from reconciler.core.storms import MOST, WINDOW
 from reconciler.core.strays import moments_of_strays
 from reconciler.core.timing import moments_of_schedules
 from reconciler.model.event import Probe
@@ -118,6 +119,8 @@ def _moments(ledger: Ledger) -> Iterator[Nanos]:
     if ledger.looked_at is not None:
         yield Nanos(ledger.looked_at + LOOK_EVERY)
     yield from moments_of_strays(ledger)
+    if len(ledger.crash_restarts) >= MOST:
+        yield Nanos(ledger.crash_restarts[0] + WINDOW)
     if ledger.host_seen:
         yield from moments_of_schedules(ledger)
     if not ledger.host_seen and ledger.lost_at is not None:

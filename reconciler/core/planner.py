@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from reconciler.core.quiet import restless
+from reconciler.core.storms import in_turn
 from reconciler.core.upkeep import Desk, Step, bring_down, keep_up, set_up, why_unwanted
 from reconciler.core.wishes import Board, Layout, Wish, arrange
 from reconciler.model.observed import Process, Slot
@@ -46,7 +47,7 @@ def plan(situation: Situation, layout: Layout | None = None) -> Plan:
     names |= {stray.slot.service for stray in board.live_strays}.intersection(board.wishes)
     desk = set_up(board, sorted(names, key=board.layout.place.__getitem__))
     steps = [step for name in desk.names for step in _service_steps(desk, name)]
-    steps += _strays(board)
+    steps = [*in_turn(board, steps), *_strays(board)]
     return Plan(
         actions=_in_order([step for step in steps if not isinstance(step, Hold)]),
         holds=tuple(step for step in steps if isinstance(step, Hold)),

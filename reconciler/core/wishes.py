@@ -270,6 +270,11 @@ def is_tried_again(record: SlotRecord, spec: ServiceSpec) -> bool:
     return is_failing and record.memory.tried == spec.digest
 
 
+def is_crash_restart(record: SlotRecord, spec: ServiceSpec) -> bool:
+    """Tell whether a start of a slot would be one more try after a crash."""
+    return record.state is State.CRASHED and is_tried_again(record, spec)
+
+
 def is_between_runs(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> bool:
     """Tell whether a slot waits for the next time of its schedule."""
     is_served = record.memory.newest >= restart_before

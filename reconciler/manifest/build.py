@@ -73,6 +73,11 @@ _CHOICES: Mapping[str, tuple[str, type[StrEnum]]] = {
 }
 
 
+def _in_order(codes: list[int | str]) -> tuple[int | str, ...]:
+    """Give exit codes, then signals."""
+    return tuple(sorted(codes, key=lambda code: (isinstance(code, str), code)))
+
+
 def build(document: Document) -> ServiceSpec:
     """Give the spec that a document means; keys that are not there have the model's defaults."""
     fields: dict[str, Any] = {
@@ -199,7 +204,7 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "maxRestarts": ("max_restarts", lambda most: None if most == "unlimited" else most),
     "umask": ("umask", lambda mask: int(mask, 8)),
     "limits": ("limits", _limits),
-    "successExitCodes": ("success_exit_codes", lambda codes: tuple(sorted(codes))),
+    "successExitCodes": ("success_exit_codes", _in_order),
     "maxMemory": ("max_memory", sizes.read),
     "maxCpu": ("max_cpu", _cores),
     "logRotation": ("log_rotation", rotation),

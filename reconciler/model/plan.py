@@ -176,5 +176,7 @@ class Situation:
     """Of services that run on a schedule."""
     noisy: Mapping[ServiceName, str] = field(default_factory=dict)
     """Services that change the files they are watched for, each in a sentence."""
+    crash_restarts: tuple[Nanos, ...] = ()
+    """When services were last started again after a crash, oldest first."""
     condemned: Collection[RunId] = ()
     """Those of them that were killed already, and were not seen gone yet."""

@@ -298,8 +298,8 @@ class ServiceSpec:
     backoff: Backoff = field(default_factory=Backoff)
     max_restarts: int | None = 10
     """Restarts in a row before giving up; None: never gives up."""
-    success_exit_codes: tuple[int, ...] = ()
-    """Exit codes besides 0 that count as success."""
+    success_exit_codes: tuple[int | str, ...] = ()
+    """Exit codes besides 0, and names of signals, that count as success."""
     ready: Readiness | None = None
     schedule: Schedule | None = None
     """When a oneshot runs, and then only; None: once."""

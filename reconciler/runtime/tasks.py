@@ -9,7 +9,7 @@ from typing import assert_never
 from reconciler.manifest.intent import Intent
 from reconciler.model.spec import DesiredState
 from reconciler.model.units import ServiceName
-from reconciler.ports import BlockedError, Drafts, ManifestError
+from reconciler.ports import ConflictError, Drafts, ManifestError
 from reconciler.runtime import guards, intents
 from reconciler.runtime.guards import Services
 from reconciler.runtime.requests import (
@@ -99,7 +99,7 @@ async def _documents(request: Apply, drafts: Drafts) -> list[tuple[ServiceName, 
 async def _put(request: PutManifest, services: Services, drafts: Drafts) -> Task:
     name = request.service
     if request.create and name in services:
-        raise BlockedError(
+        raise ConflictError(
             f"cannot register {name}: it exists already ({services[name].source})",
             mend=f"weaver edit {name} changes it",
         )

@@ -443,7 +443,7 @@ def test_registering_twice_is_refused(tmp_path: Path) -> None:
         assert code(await desk.change(new)) == 0
         assert desk.state(API) is State.RUNNING
         messages = await desk.change(new)
-        assert code(messages) == 5
+        assert code(messages) == 10
         assert problems(messages) == [
             "cannot register api: it exists already (services.d/api.yaml:1:1)"
         ]

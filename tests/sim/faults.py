@@ -182,6 +182,18 @@ def fall_silent(world: World, which: int) -> None:
         _count(world, "watchdog not fed")
 
 
+def run_short(world: World, span: float) -> None:
+    """Let the host have no process to give for a while."""
+    machine = world.host.machine
+    machine.is_short = True
+    _count(world, "host short of processes")
+
+    def mend() -> None:
+        machine.is_short = False
+
+    world.host.later(seconds(span), mend)
+
+
 def defy(world: World, name: str) -> None:
     """Let a process end not even by SIGKILL, and ask for its restart."""
     for run in world.host.live(slot(name)):
@@ -523,6 +535,7 @@ KINDS: Mapping[str, Kind] = {
     "fall-silent": Kind(lambda luck: (luck.randrange(100),), fall_silent, 2),
     "by-hand": Kind(_named, start_by_hand),
     "defy": Kind(_named, defy),
+    "run-short": Kind(choose(0.5, 20.0), run_short),
     "stale-look": Kind(_named, stale_look, 2),
     "lose-holder": Kind(choose(0.1, 3.0, 20.0), lose_holder, 2),
     "kill-holder": Kind(choose(0.0, 0.1, 3.0, 20.0), kill_holder, 2),

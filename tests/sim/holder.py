@@ -94,6 +94,9 @@ class Holder:
         if dies == "before the fork":
             return None
         program = self._machine.program(slot.service)
+        if self._machine.is_short and errand is None:
+            self._record({"is": "failed", "run": run_id})
+            return _refusal(command, "fork", errno.EAGAIN, "resource temporarily unavailable")
         why = program.cannot_run if errand is None else program.hooks_cannot_run
         if why:
             self._record({"is": "failed", "run": run_id})

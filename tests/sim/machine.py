@@ -157,6 +157,8 @@ class Machine:
     """Told of every end of a main process, whoever its parent is: the daemon, by pidfd."""
     tells: bool = False
     """Whether the kernel keeps how a process ended for those who are not its parent."""
+    is_short: bool = False
+    """Whether it has no process to give."""
     boot: str = BOOT
     _ticks: int = 0
     _named: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from errno import EAGAIN
 
 from reconciler.core.engine import Engine
 from reconciler.model.event import (
@@ -113,7 +114,11 @@ class Promises:
                         self._told_to_end[run_id] = (self._awake, patience)
                 case SignalAnswered(serial=serial, problem=""):
                     self._note_delivered(serial)
-                case SpawnFailed(slot=slot, is_busy=False, is_short=False) | Exited(slot=slot):
+                case SpawnFailed(slot=slot, is_busy=False, is_short=False, errno=number) if (
+                    number != EAGAIN
+                ):
+                    self._may_fail[slot] += 1
+                case Exited(slot=slot):
                     self._may_fail[slot] += 1
                 case ProbeAnswered(run=run):
                     self._probed[run] = now

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from errno import EAGAIN
 
 from reconciler.core.engine import Engine
 from reconciler.core.judge import judge
@@ -235,7 +236,9 @@ class Rules:
                 self._told_as.setdefault(run, Exit(at=now, unknown=True))
             case Spawned(process=process) if process.role is Role.MAIN:
                 self._see(process, now)
-            case SpawnFailed(serial=serial, is_busy=False, is_short=False):
+            case SpawnFailed(serial=serial, is_busy=False, is_short=False, errno=number) if (
+                number != EAGAIN
+            ):
                 self._note_failed_start(serial)
             case ProbeAnswered(run=run, passed=True):
                 self._ready.add(run)

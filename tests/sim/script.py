@@ -17,6 +17,7 @@ from dataclasses import replace
 from reconciler.manifest import sizes
 from reconciler.model.event import Measured, OperationKind
 from reconciler.model.units import Nanos, in_seconds
+from tests.sim.faults import KINDS
 from tests.sim.files import Files
 from tests.sim.host import Program, Run
 from tests.sim.sentences import Sentences, StoryError, nearest, span_of
@@ -265,6 +266,11 @@ class Player:
     def _reboot(self) -> None:
         """Let everything end; seconds are counted anew."""
         self.world.reboot()
+
+    @_says("host runs short for SPAN")
+    def _run_out_of_processes(self, span: str) -> None:
+        """Let every fork fail with EAGAIN for a while."""
+        KINDS["run-short"].act(self.world, _seconds(span))
 
     @_says("lose the next KIND")
     def _drop(self, kind: str) -> None:

@@ -253,6 +253,7 @@ class World:
         host.machine.available = None
         host.weather, host.dies_in_spawn = None, ""
         host.begin_holder()
+        host.machine.is_short = False
         self.store.free()
         for faults in (host.loses_next, host.drops_next, host.doubles_next):
             faults.clear()

@@ -211,8 +211,8 @@ ONESHOTS = (
     Mutant(
         name="killed-counts-as-done",
         module="reconciler/core/backoff.py",
-        before="return end.signal in CLEAN_SIGNALS and not spec.is_oneshot",
-        after="return end.signal in CLEAN_SIGNALS or not spec.is_oneshot",
+        before="if end.signal in CLEAN_SIGNALS and not spec.is_oneshot:",
+        after="if end.signal in CLEAN_SIGNALS or not spec.is_oneshot:",
         story="A service with `restart: on-failure` is killed for want of memory, counts as ended"
         " well, and stays down.",
     ),

@@ -140,6 +140,14 @@ WAKING = (
 
 GIVING_UP = (
     Mutant(
+        name="a-host-that-is-short-fails-its-services",
+        module="reconciler/core/answers.py",
+        before="if event.errno in SCARCE:",
+        after="if event.errno < 0:",
+        story="For a minute the host has no process to give, since somebody's build went wild."
+        " Everything that was to start just then is given up for good.",
+    ),
+    Mutant(
         name="gives-up-one-early",
         module="reconciler/core/backoff.py",
         before="if spec.max_restarts is not None and failures > spec.max_restarts:",
