@@ -101,12 +101,12 @@ def _is_ending(
     records = board.slots(name).values()
     if any(record.state is State.STOPPING for record in records):
         return True
-    now = board.situation.now
-    if any(_is_overdue(record, now) or is_due(record, now) for record in records):
+    now, wish = board.situation.now, board.wishes[name]
+    if any(_is_overdue(wish, record, now) or is_due(record, now) for record in records):
         return True
     if not any(is_live(record) and record.state is not State.UNKNOWN for record in records):
         return False
-    wish, replacement = board.wishes[name], replacing.get(name)
+    replacement = replacing.get(name)
     if replacement is not None:
         return not replacement.blocked_by
     return not wish.runs and not wish.spared
@@ -206,7 +206,7 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     if is_due(record, desk.board.situation.now):
         because, target = why_due(record), record.process.id
         return Stop(slot=record.memory.slot, target=target, because=because, aborts=True)
-    if _is_overdue(record, desk.board.situation.now):
+    if _is_overdue(wish, record, desk.board.situation.now):
         return _start_failed(wish, record)
     if _is_none_of_its_runs(desk.board, wish, record.process):
         because = "it runs on a schedule now"
@@ -229,12 +229,20 @@ def _go_on_starting(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     return _start_after(desk, wish, record, record.reason or "its preStart hooks are done")
 
 
-def _is_overdue(record: SlotRecord, now: Nanos) -> bool:
-    """Tell whether a process that lives has not come up, or done its work, in its time."""
+def _is_overdue(wish: Wish, record: SlotRecord, now: Nanos) -> bool:
+    """Tell whether a process that lives has not come up, or done its work, in its time.
+
+    One that was to do its work has no such time where a service is to serve in its place: it is
+    replaced, like any process of another version.
+    """
     process = record.process
-    is_coming = process is not None and process.exit is None and record.pending is None
+    if process is None or process.exit is not None or record.pending is not None:
+        return False
     is_over = record.deadline is not None and record.deadline <= now
-    return is_coming and is_over and record.state in (State.STARTING, State.RUNNING)
+    is_old = wish.spec is not None and process.digest != wish.spec.digest
+    serves = wish.spec is not None and not wish.spec.is_oneshot
+    is_replaced = record.state is State.RUNNING and is_old and serves
+    return is_over and not is_replaced and record.state in (State.STARTING, State.RUNNING)
 
 
 def _is_none_of_its_runs(board: Board, wish: Wish, process: Process) -> bool:
