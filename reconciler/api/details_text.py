@@ -87,7 +87,7 @@ def _facts(
         if limits := _limits(service.spec, scene):
             yield "limits", limits
         if way := scene.ways.get("main"):
-            yield "killed by", way.text if way.version else f"session, group and mark ({way.text})"
+            yield "held in", way.text if way.version else f"a session with a mark ({way.text})"
     if service.needed_by:
         yield "needed by", listing(service.needed_by)
     for slot in _last_to_end(service.slots):
