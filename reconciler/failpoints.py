@@ -5,7 +5,10 @@ two variables are set: `WEAVER_FAILPOINT=NAME:ACTION`, or several with commas be
 `WEAVER_FAILPOINT_DIR`, a folder in which each point leaves a file of its name as it strikes. That
 folder is the explicit switch, and it makes a point strike once only, whichever process of those
 that inherit the variables is the first: a daemon that is started again is not killed again.
-`NAME@3:ACTION` strikes at the third time that a process passes the point.
+`NAME@3:ACTION` strikes at the third time that a process passes the point. `WEAVER_FAILPOINT=@FILE`
+names a file that says so instead, and is read at each pass: what runs is armed for the next blow.
+
+docs/failpoints.md lists all points; a test holds the source to it.
 
 Actions: `kill` (SIGKILL), `stop` (SIGSTOP), `raise` (EIO), `sleep:SECONDS`.
 """
@@ -15,31 +18,68 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from contextlib import suppress
+
+SWITCH, FOLDER = "WEAVER_FAILPOINT", "WEAVER_FAILPOINT_DIR"
 
 _armed: dict[str, str] = {}
 _passes: dict[str, int] = {}
 """How often each point that is switched on is still passed before it strikes."""
+_folder = ""
+_file = ""
+_text = ""
 
 
 def arm(text: str, folder: str) -> None:
     """Switch points on as the two variables do; an empty text switches all off."""
-    global _folder  # noqa: PLW0603 - a process is armed once, as it begins
+    global _folder, _file  # noqa: PLW0603 - a process is armed once, as it begins
+    if text and not folder:
+        raise SystemExit(
+            f"cannot begin: {SWITCH} makes a program fail on purpose, in tests, and needs a folder "
+            f"in {FOLDER}; unset it"
+        )
     _folder = folder
-    _armed.clear()
-    for part in text.split(",") if folder else ():
-        place, _, action = part.partition(":")
-        name, _, count = place.partition("@")
-        if name:
-            _armed[name], _passes[name] = action, int(count or 1) - 1
+    _file = text[1:] if text.startswith("@") else ""
+    _switch_on("" if _file else text)
 
 
-_folder = ""
-arm(os.environ.get("WEAVER_FAILPOINT", ""), os.environ.get("WEAVER_FAILPOINT_DIR", ""))
+def own_switch() -> dict[str, str]:
+    """Give the two variables, where they are set, for a process of ours; services never get them.
+
+    >>> own_switch()
+    {}
+    """
+    return {name: os.environ[name] for name in (SWITCH, FOLDER) if name in os.environ}
 
 
 def failpoint(name: str) -> None:
     """Go on, unless a test has switched this point on."""
-    if _armed and name in _armed:
+    if _armed:
+        _pass(name)
+
+
+def _switch_on(text: str) -> None:
+    """Switch these points on and no others."""
+    global _text  # noqa: PLW0603 - see `arm`
+    _text = text
+    _armed.clear()
+    _passes.clear()
+    for part in text.split(",") if text else ():
+        place, _, action = part.partition(":")
+        name, _, count = place.partition("@")
+        _armed[name], _passes[name] = action, int(count or 1) - 1
+    if _file:
+        # Never empty, since the file may name a point later.
+        _armed[""] = ""
+
+
+def _pass(name: str) -> None:
+    if _file:
+        with suppress(FileNotFoundError), open(_file) as told:  # noqa: PTH123 - no pathlib in the holder
+            # It may have named nothing when we began.
+            if (text := told.read()) != _text:
+                _switch_on(text)
+    if name in _armed:
         _passes[name] -= 1
         if _passes[name] < 0:
             _strike(name, *_armed[name].split(":"))
@@ -63,3 +103,6 @@ def _strike(name: str, action: str, seconds: str = "0") -> None:
         time.sleep(float(seconds))
     else:
         raise ValueError(f"a failpoint cannot {action!r}: kill, stop, raise or sleep:SECONDS")
+
+
+arm(os.environ.get(SWITCH, ""), os.environ.get(FOLDER, ""))

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import timeit
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,37 @@ def run(folder: str, text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_the_switch_a_point_does_nothing() -> None:
-    assert run("", "a:kill,b:raise").stdout == "end\n"
+def test_without_the_switch_a_point_does_nothing(tmp_path: Path) -> None:
+    assert run(str(tmp_path), "").stdout == "end\n"
+    assert not [*tmp_path.iterdir()]
+
+
+def test_points_without_a_folder_are_refused_with_a_clear_word() -> None:
+    done = run("", "a:kill")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot begin: WEAVER_FAILPOINT" in done.stderr
+    assert "needs a folder in WEAVER_FAILPOINT_DIR; unset it" in done.stderr
+
+
+def test_a_file_arms_a_process_that_runs(tmp_path: Path) -> None:
+    armed, folder = tmp_path / "armed", tmp_path / "struck"
+    folder.mkdir()
+    arm(f"@{armed}", str(folder))
+    failpoint("a")
+    armed.write_text("a@2:raise")
+    failpoint("a")
+    with pytest.raises(OSError, match="failpoint a"):
+        failpoint("a")
+    armed.write_text("b:raise")
+    failpoint("a")
+    with pytest.raises(OSError, match="failpoint b"):
+        failpoint("b")
+
+
+def test_a_point_that_is_off_costs_next_to_nothing() -> None:
+    """The holder passes some twenty of them from a crash to the next start."""
+    arm("", "")
+    assert min(timeit.repeat(lambda: failpoint("a"), number=1000, repeat=20)) < 1000 * 2e-6
 
 
 def test_a_point_strikes_once_whichever_process_passes_it(tmp_path: Path) -> None:

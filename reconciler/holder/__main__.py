@@ -22,6 +22,7 @@ import sys
 # Started by its path, isolated: nothing but the standard library can be found yet.
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import reexec, tree, wire
 from reconciler.holder.journal import Journal
 from reconciler.holder.log import Log
@@ -47,7 +48,9 @@ def main(directory: str, state: str, files: str = "", *, stays: bool = False) ->
     listener = wire.open_socket()
     try:
         check_state(state)
+        failpoint("holder.listen.before")
         listener.bind(wire.address(directory))
+        failpoint("holder.listen.bound")
     except OSError as error:
         is_held = error.errno == errno.EADDRINUSE
         why = "it has a holder already" if is_held else error.strerror
@@ -60,6 +63,7 @@ def main(directory: str, state: str, files: str = "", *, stays: bool = False) ->
     if os.fork():
         os.close(ready)
         return 0 if os.read(answers, 1) else 1
+    failpoint("holder.begin.forked")
     os.close(answers)
 
     def tell() -> None:
@@ -83,7 +87,9 @@ def serve(listener: socket.socket, state: str, group: str, tell: Callable[[], No
     loop = Loop(listener, journal, log, group)
     loop.open()
     log.write(f"holder {os.getpid()} has {len(journal.ledger.unfinished())} runs")
+    failpoint("holder.begin.before")
     tell()
+    failpoint("holder.begin.told")
     loop.run()
 
 
@@ -97,7 +103,9 @@ def resume(memfd: int) -> None:
     strange = reexec.fill(journal.ledger, belongings)
     try:
         loop = Loop(socket.socket(fileno=belongings["listener"]), journal, log, belongings["group"])
+        failpoint("holder.resume.before")
         loop.resume(belongings)
+        failpoint("holder.resume.after")
     except Exception:
         # The daemon sees it end, and starts one that takes over from the journal.
         log.write_failure()

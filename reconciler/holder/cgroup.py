@@ -13,6 +13,7 @@ import errno
 import os
 import signal
 
+from reconciler.failpoints import failpoint
 from reconciler.holder.hierarchy import LIMITED, UNIFIED, own_groups
 
 TYPE_CHECKING = False  # see wire.py
@@ -224,7 +225,9 @@ def send(leaf: str, number: int) -> int:
 def kill(leaf: str) -> bool:
     """Kill everybody in a leaf and beneath it; False where there is no such leaf any more."""
     try:
+        failpoint("holder.cgroup.kill")
         _write(os.path.join(leaf, KILL_FILE), "1")
+        failpoint("holder.cgroup.killed")
     except FileNotFoundError:
         return os.path.isdir(leaf) and _kill_frozen(leaf)
     except OSError:
@@ -330,19 +333,28 @@ def _control(group: str) -> str:
     return os.path.join(group, "cgroup.subtree_control")
 
 
+def leaf_name(slot: str, run_id: str) -> str:
+    """Name the leaf of a run."""
+    return f"{slot}.{run_id}"
+
+
 # --- files and folders -----------------------------------------------------------------------
 
 
 def _make(group: str) -> None:
     with contextlib.suppress(FileExistsError):
+        failpoint("holder.cgroup.before")
         os.mkdir(group, 0o755)
+        failpoint("holder.cgroup.made")
 
 
 def _remove(group: str) -> bool:
     """Remove a group with the empty ones beneath it; False: something lives there."""
     for beneath in (*_groups_in(group), group):
         try:
+            failpoint("holder.cgroup.remove")
             os.rmdir(beneath)
+            failpoint("holder.cgroup.removed")
         except FileNotFoundError:
             continue
         except OSError:

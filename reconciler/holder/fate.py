@@ -12,6 +12,7 @@ import os
 import signal
 import struct
 
+from reconciler.failpoints import failpoint
 from reconciler.holder.tree import find, pin
 
 __all__ = ["Ending", "ending", "pin", "sentence"]
@@ -64,6 +65,13 @@ def waitable() -> os.waitid_result | None:
         return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
+
+
+def collect(pid: int) -> None:
+    """Let go of a child that has exited and is on record."""
+    failpoint("holder.reap.before")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+    failpoint("holder.reap.collected")
 
 
 def collected(status: os.waitid_result) -> Ending:

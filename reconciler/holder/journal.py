@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 
+from reconciler.failpoints import failpoint
 from reconciler.holder.ledger import Ledger
 
 TYPE_CHECKING = False  # see wire.py
@@ -54,7 +55,9 @@ class Journal:
                 self._write_whole()
             else:
                 self._room -= len(line)
+                failpoint("holder.journal.before")
                 _write(self._fd, line)
+                failpoint("holder.journal.written")
         except OSError as error:
             self.trouble = f"cannot write {self._path}: {error.strerror}"
 
@@ -90,6 +93,7 @@ class Journal:
         fd = os.open(fresh, flags, 0o600)
         try:
             _write(fd, b"".join(map(_line, self.ledger.entries())))
+            failpoint("holder.rewrite.before")
             os.rename(fresh, self._path)
         except OSError:
             os.close(fd)
@@ -98,6 +102,7 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._room = fd, GROWTH_BYTES
+        failpoint("holder.rewrite.renamed")
 
 
 def _line(entry: Message) -> bytes:

@@ -10,6 +10,7 @@ import socket
 import time
 
 import reconciler
+from reconciler.failpoints import failpoint
 from reconciler.holder import reexec, wire
 from reconciler.holder.cgroup import Cgroups
 from reconciler.holder.notify import Notify
@@ -204,15 +205,19 @@ class Loop:
         answer = self._answer(channel, message)
         # What was kept was taken out.
         wire.close_all(fds)
+        failpoint("holder.answer.before")
         self._post(channel, {"answer": message.get("serial")} | answer)
+        failpoint("holder.answer.sent")
 
     def _post(self, channel: wire.Channel, message: Message, fds: Iterable[int] = ()) -> None:
         channel.post(message, fds)
         self._poller.await_room(channel.fileno(), channel.is_behind)
 
     def _tell(self, event: Message) -> None:
+        failpoint("holder.event.before")
         if self._controller is not None:
             self._post(self._controller, event)
+        failpoint("holder.event.told")
 
     def _tell_of_notices(self, event: Message, fds: list[int]) -> None:
         if self._controller is not None and self._hears_notices:
@@ -278,7 +283,9 @@ class Loop:
     def _ack(self, _channel: wire.Channel, order: Message) -> Message:
         """Forget the events up to a number: the daemon has recorded them."""
         if order["seq"] > self._journal.ledger.acked:
+            failpoint("holder.ack.before")
             self._journal.record({"is": "acked", "seq": order["seq"]})
+            failpoint("holder.ack.taken")
         return {}
 
     def _reexec(self, channel: wire.Channel, order: Message) -> Message:
@@ -312,8 +319,10 @@ class Loop:
         if unfinished:
             text = f"{len(unfinished)} runs are not over, {unfinished[0].slot} among them"
             raise Refused("shutdown", errno.EBUSY, text)
+        failpoint("holder.shutdown.before")
         self._leaves = True
         self._cgroups.close()
+        failpoint("holder.shutdown.after")
         return {}
 
 

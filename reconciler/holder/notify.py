@@ -16,6 +16,7 @@ import os
 import socket
 import time
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import notice, tree, wire
 from reconciler.holder.door import (
     CREDENTIALS,
@@ -213,10 +214,12 @@ class Notify:
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC
         sock = socket.socket(socket.AF_UNIX, kind)
         try:
+            failpoint("holder.door.before")
             sock.bind(f"\0{name}")
         except OSError:
             sock.close()
             raise
+        failpoint("holder.door.bound")
         return self._add_door(slot, name, sock)
 
     def _add_door(self, slot: str, address: str, sock: socket.socket) -> Door:

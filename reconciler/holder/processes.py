@@ -10,6 +10,7 @@ import select
 import signal
 import time
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import cgroup, fate, tree
 from reconciler.holder.cgroup import MAIN, Cgroups
 from reconciler.holder.deliver import deliver, inhabitants, to_members
@@ -82,7 +83,7 @@ class Processes:
         entry = {"run": run_id, "slot": slot, "tag": order["tag"], "at": at}
         order, noticed = self._notify.equip(order)
         entry |= noticed
-        if leaves := self._cgroups.plan(_leaf_name(slot, run_id), limits):
+        if leaves := self._cgroups.plan(cgroup.leaf_name(slot, run_id), limits):
             entry["leaves"] = leaves
         self._journal.record({"is": "spawning"} | entry)
         try:
@@ -104,11 +105,13 @@ class Processes:
             if (order["signal"], order["scope"]) == (signal.SIGKILL, "tree"):
                 self._doomed.add(run.id)
             main, survivors = self._mains.get(run.id), self._survivors.get(run.id, {})
+            failpoint("holder.signal.before")
             reached = deliver(run, main, survivors, order["signal"], order["scope"])
         except OSError as error:
             raise Refused("signal", error.errno or errno.EIO, str(error.strerror)) from error
         if not reached:
             raise Refused("signal", errno.ESRCH, f"nothing is left of process {run.main[0]}")
+        failpoint("holder.signal.after")
         if order.get("release"):
             self._notify.release(run.slot)
         return {"reached": reached}
@@ -118,7 +121,7 @@ class Processes:
         self._refuse_unless_free(order["slot"], order["run"])
         names = ("run", "slot", "tag", "at", "notice")
         run = {name: order[name] for name in names if name in order}
-        run["leaves"] = self._cgroups.find(_leaf_name(order["slot"], order["run"]))
+        run["leaves"] = self._cgroups.find(cgroup.leaf_name(order["slot"], order["run"]))
         identity = {"run": order["run"], "pid": order["pid"], "born": order["born"]}
         self._journal.record({"is": "spawning"} | run)
         self._journal.record({"is": "spawned", "seen": order["at"]} | identity)
@@ -140,7 +143,7 @@ class Processes:
                 ended.append(run)
             elif (told := self.apart.pop(status.si_pid, None)) is not None:
                 told(status)
-            os.waitid(os.P_PID, status.si_pid, os.WEXITED | os.WNOHANG)
+            fate.collect(status.si_pid)
         for run in ended:
             self._see_to_rest(run)
 
@@ -262,6 +265,7 @@ class Processes:
     def _take_charge(self, run: Run, pid: int) -> None:
         """Pin a child that was just executed; it is not reaped, so its pid is still its own."""
         try:
+            failpoint("holder.spawn.after")
             process, pidfd = tree.find(pid), os.pidfd_open(pid)
         except OSError as error:
             os.killpg(pid, signal.SIGKILL)
@@ -273,6 +277,7 @@ class Processes:
         born = 0 if process is None else process.born
         identity = {"pid": pid, "born": born, "seen": run.at}
         self._journal.record({"is": "spawned", "run": run.id} | identity)
+        failpoint("holder.identity.recorded")
 
     def _adopt(self, run: Run, pid: int, born: int) -> None:
         """Take over a living main process of a former holder, if it is exactly this one."""
@@ -393,7 +398,3 @@ class Processes:
         if not self._survivors[run.id]:
             del self._survivors[run.id]
             self._settle_soon(run)
-
-
-def _leaf_name(slot: str, run_id: str) -> str:
-    return f"{slot}.{run_id}"

@@ -15,6 +15,7 @@ import select
 import signal
 import sys
 
+from reconciler.failpoints import failpoint
 from reconciler.holder.ledger import Ledger
 from reconciler.holder.spawn import Refused
 
@@ -47,6 +48,7 @@ def replace(words: list[str], belongings: Message, fds: Collection[int]) -> None
             os.set_inheritable(fd, True)
         # The folder is for people who read `ps`: it says whose holder this is.
         resume = [*words, "--resume", str(memfd), belongings["state"]]
+        failpoint("holder.reexec.before")
         os.execve(words[0], resume, os.environ)  # noqa: S606 - no shell is wanted
     except OSError as error:
         text = f"cannot run {words[0]}: {error.strerror}"

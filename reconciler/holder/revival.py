@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import fate, tree
 
 TYPE_CHECKING = False  # see wire.py
@@ -147,6 +148,7 @@ class Revival:
             (os.POSIX_SPAWN_OPEN, 1, plan["log"], log, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ]
+        failpoint("holder.revive.before")
         self._standing.waive()
         try:
             pid = os.posix_spawn(
@@ -160,6 +162,7 @@ class Revival:
             )
         finally:
             self._standing.claim()
+        failpoint("holder.revive.after")
         self._child, self._has_met_child = pid, False
         self._apart[pid] = functools.partial(self._child_ended, plan)
 

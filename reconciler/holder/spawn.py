@@ -16,6 +16,7 @@ import os
 import resource
 import signal
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import fork, streams, vfork
 from reconciler.holder.cgroup import Within
 from reconciler.holder.identity import Identity
@@ -134,6 +135,7 @@ class _Start:
         program = _locate(self._argv[0], self._search())
         outputs = self._streams()
         actions = [(os.POSIX_SPAWN_DUP2, fd, at) for at, fd in enumerate(outputs)]
+        failpoint("holder.spawn.before")
         standing.waive()
         try:
             if within.is_somewhere:
@@ -170,6 +172,7 @@ class _Start:
         steps = [*joins, *standing.steps(), *self._steps(identity)]
         self._at("fork", f"run {self._name()}")
         try:
+            failpoint("holder.fork.before")
             return fork.execute(steps, within.fd)
         except OSError as error:
             why = f"no room for a process: {_lower(str(error.strerror))}"

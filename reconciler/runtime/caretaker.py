@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from reconciler.failpoints import failpoint
 from reconciler.ports import WeaverError
 from reconciler.runtime.home import Home
 
@@ -44,7 +45,9 @@ class Caretaker:
             is_restored = self._home.restore()
             if is_restored or not self._home.paths.socket.exists():
                 log.warning("the state directory was deleted; it is made again")
+                failpoint("daemon.mend.before")
                 await self._reopen()
+                failpoint("daemon.mend.after")
                 self._home.register()
             self.trouble = ""
         except (WeaverError, OSError) as why:

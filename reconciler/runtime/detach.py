@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import reconciler
+from reconciler.failpoints import failpoint
 from reconciler.ports import ConflictError, HostError
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
@@ -105,6 +106,7 @@ def replace_program() -> NoReturn:
         # Whoever waited for that was told long ago.
         at = words.index("--ready")
         del words[at : at + 2]
+    failpoint("daemon.reexec.before")
     os.execv(sys.executable, [sys.executable, *words])  # noqa: S606 - no shell is wanted
 
 

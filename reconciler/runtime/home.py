@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler import __version__
+from reconciler.failpoints import failpoint
 from reconciler.ports import ConflictError, ForbiddenError, HostError
 from reconciler.runtime import socket_file
 from reconciler.runtime.paths import StatePaths
@@ -44,12 +45,14 @@ class Home:
             return False
         make_private(self.paths.state)
         os.close(self._lock_file)
+        failpoint("daemon.restore.before")
         self._take_file()
         self._hide_from_git()
         return True
 
     def leave(self) -> None:
         """Let the next daemon in, and take the notes about this one away."""
+        failpoint("daemon.leave.before")
         for note in (
             self._registered(),
             self.paths.socket_note,
@@ -60,6 +63,7 @@ class Home:
                 with suppress(OSError):
                     note.unlink()
         os.close(self._lock_file)
+        failpoint("daemon.leave.unlocked")
         self._lock.close()
 
     def register(self) -> None:
@@ -97,7 +101,9 @@ class Home:
                 mend="make room there, or keep state elsewhere with `--state-dir DIR`",
             ) from why
         try:
+            failpoint("daemon.lock.before")
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            failpoint("daemon.lock.taken")
         except BlockingIOError:
             owner = os.pread(self._lock_file, 32, 0).decode("ascii", "replace").partition("\n")[0]
             os.close(self._lock_file)
@@ -133,7 +139,9 @@ def take_name(name: bytes) -> socket.socket:
     """Hold an abstract socket, which no cleaning of files can take away."""
     held = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        failpoint("daemon.name.before")
         held.bind(name)
+        failpoint("daemon.name.bound")
         held.listen(_ASKERS)
         held.setblocking(False)
     except OSError as why:
@@ -200,7 +208,9 @@ def bind_socket(path: Path) -> socket.socket:
         path.unlink()
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        failpoint("daemon.socket.before")
         bound.bind(str(path))
+        failpoint("daemon.socket.bound")
         # The folder is private, so nobody can come in before this.
         path.chmod(0o600)
         # Who connects from now on waits until the server takes it, and is not refused.
@@ -226,7 +236,9 @@ def write_whole(path: Path, text: str) -> None:
     """Replace a small file in one step; a reader sees the old text or the new one."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_text(text)
+    failpoint("daemon.note.before")
     fresh.replace(path)
+    failpoint("daemon.note.written")
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from reconciler.adapters.git.listing import SETTINGS, Entry
 from reconciler.adapters.git.locks import LEFT_OVER
 from reconciler.adapters.git.plumbing import run
 from reconciler.adapters.git.revisions import RevisionFiles, read_entries
+from reconciler.failpoints import failpoint
 from reconciler.manifest.naming import FOLDER
 from reconciler.ports import ConflictError
 
@@ -80,7 +81,9 @@ class NewIndex:
 
     def publish(self) -> None:
         """Put the new one in place, by one rename."""
+        failpoint("git.index.before")
         self.beside.replace(self.place)
+        failpoint("git.index.renamed")
 
     def take_back(self) -> None:
         """Undo `publish` after a later step failed."""

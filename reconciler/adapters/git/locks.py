@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from reconciler.adapters.git.checkout import Checkout
+from reconciler.failpoints import failpoint
 from reconciler.ports import ConflictError
 
 WAIT_S = 10.0
@@ -99,6 +100,7 @@ def index(checkout: Checkout, wait_s: float = WAIT_S) -> Iterator[None]:
     try:
         yield
     finally:
+        failpoint("git.unlock.before")
         path.unlink(missing_ok=True)
 
 
@@ -109,7 +111,9 @@ def _created(path: Path) -> bool:
     draft = path.with_name(f"{LEFT_OVER}lock-{os.getpid()}")
     draft.write_bytes(_own_mark())
     try:
+        failpoint("git.lock.before")
         os.link(draft, path)
+        failpoint("git.lock.taken")
     except FileExistsError:
         return False
     finally:

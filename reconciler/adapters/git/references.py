@@ -12,6 +12,7 @@ from typing import Self
 
 from reconciler.adapters.git import message, plumbing
 from reconciler.adapters.git.checkout import Checkout
+from reconciler.failpoints import failpoint
 from reconciler.ports import HostError
 
 _SIGNS_OF_OTHERS = ("but expected", "already exists", "File exists")
@@ -60,9 +61,12 @@ class Move:
 
     def commit(self) -> None:
         """Publish. Raises HostError where git could not write it."""
+        failpoint("git.ref.before")
         self._say("commit\0")
+        failpoint("git.ref.told")
         if self._answer() != "commit: ok":
             raise HostError(f"cannot move the branch: {self._last_words()}")
+        failpoint("git.ref.moved")
 
     def _say(self, text: str) -> None:
         with suppress(BrokenPipeError):

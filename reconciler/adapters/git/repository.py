@@ -14,6 +14,7 @@ from pathlib import Path
 import reconciler
 from reconciler.adapters.git import history, plumbing, recovery, revisions, state, wire
 from reconciler.adapters.git.checkout import locate
+from reconciler.failpoints import failpoint, own_switch
 from reconciler.model.desired import Revision
 from reconciler.ports import (
     Author,
@@ -114,6 +115,7 @@ class GitRepository:
 
     async def _warm_worker(self) -> Process:
         if self._worker is None or self._worker.returncode is not None:
+            failpoint("git.worker.before")
             self._worker = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "reconciler.adapters.git.worker"),
                 stdin=PIPE,
@@ -123,6 +125,7 @@ class GitRepository:
                 limit=ANSWER_LIMIT_BYTES,
                 start_new_session=True,
             )
+            failpoint("git.worker.started")
         return self._worker
 
     async def _lost(self, worker: Process) -> None:
@@ -169,7 +172,8 @@ class GitRepository:
 def _environment() -> dict[str, str]:
     """Give the worker's whole environment: git's, and where this package is."""
     package = Path(reconciler.__file__).parent.parent
-    return plumbing.environment() | {"PYTHONPATH": str(package), "PYTHONUTF8": "1"}
+    own = {"PYTHONPATH": str(package), "PYTHONUTF8": "1"}
+    return plumbing.environment() | own | own_switch()
 
 
 async def _exchange(worker: Process, question: bytes) -> bytes:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.failpoints import failpoint
 from reconciler.manifest.limits import MAX_FILE_BYTES
 from reconciler.manifest.naming import FOLDER, is_manifest
 from reconciler.ports import ConflictError
@@ -125,6 +126,7 @@ def _write_one(target: Path, data: bytes, before: SavedFile | None, number: int 
         file.write(data)
         file.flush()
         os.fsync(descriptor)
+    failpoint("git.beside.written")
     return beside
 
 
@@ -145,7 +147,9 @@ def publish(replacements: list[Replacement]) -> None:
         if replacement.beside is None:
             replacement.target.unlink(missing_ok=True)
         else:
+            failpoint("git.save.before")
             replacement.beside.replace(replacement.target)
+            failpoint("git.save.renamed")
     for folder in {replacement.target.parent for replacement in replacements}:
         _sync(folder)
 

@@ -24,6 +24,7 @@ from reconciler.adapters.git.publishing import Target, Tell
 from reconciler.adapters.git.references import BranchMovedError
 from reconciler.adapters.git.saved import SavedFileMovedError
 from reconciler.adapters.git.state import head
+from reconciler.failpoints import failpoint
 from reconciler.ports import CommitRequest, Committed, ConflictError, HostError
 
 TRIES = 10
@@ -91,9 +92,11 @@ def _attempt(job: Job) -> Committed:
         outcome = work_out(found, job.edit)
     else:
         outcome = work_out_saved(found, job.edit)
+    failpoint("git.objects.before")
     with Objects(job.checkout) as objects:
         ids = _write_texts(objects, outcome)
         commit = _write_commit(job, objects, found, outcome, ids)
+    failpoint("git.objects.written")
     job.tell("objects")
     publishing.publish(job.checkout, _target(job, found, outcome, ids, commit), job.tell)
     return Committed(

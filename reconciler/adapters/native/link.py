@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import wire
 
 Message = dict[str, Any]
@@ -51,7 +52,9 @@ class Link:
         if not self._is_up:
             raise LinkLost
         serial = next(self._serials)
+        failpoint("daemon.command.before")
         self._channel.post({"do": do, "serial": serial, **fields}, fds)
+        failpoint("daemon.command.sent")
         answer: asyncio.Future[Message] = self._loop.create_future()
         # Some answers are of no interest; their failure must not be reported as forgotten.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -105,6 +108,7 @@ class Link:
             return
         wire.close_all(fds)
         answer = self._open.pop(message["answer"], None)
+        failpoint("daemon.answer.heard")
         if answer is not None and not answer.done():
             answer.set_result(message)
 

@@ -33,6 +33,7 @@ from reconciler.adapters.native.translate import (
     ways_of,
 )
 from reconciler.adapters.native.witness import Witness
+from reconciler.failpoints import failpoint
 from reconciler.holder import wire
 from reconciler.model.event import Event, Exited, HostLost, Notified, TreeEmptied
 from reconciler.model.observed import Process
@@ -129,7 +130,9 @@ class Session:
         if self._link is not None and seq is not None and seq > self._acked_seq:
             self._acked_seq = seq
             with contextlib.suppress(LinkLost):
+                failpoint("daemon.ack.before")
                 self._link.ask("ack", seq=seq)
+                failpoint("daemon.ack.sent")
 
     async def close(self, *, stop_holder: bool, returns: bool = False) -> None:
         """Leave in order; with `stop_holder` the holder ends too, if its services are gone.
@@ -148,7 +151,9 @@ class Session:
         try:
             with contextlib.suppress(LinkLost, TimeoutError):
                 async with asyncio.timeout(LEAVE_TIMEOUT_S):
+                    failpoint("daemon.goodbye.before")
                     await link.ask("goodbye", returns=returns)
+                    failpoint("daemon.goodbye.said")
             if stop_holder:
                 await self._stop_holder(link)
         finally:
@@ -189,6 +194,7 @@ class Session:
             return
         if self._told_seq is not None:
             self._told_seq = event["seq"]
+        failpoint("daemon.event.heard")
         if event["event"] == "exited":
             self._tell_end(self.seen(replace(process, exit=exit_of(event))))
         elif event["event"] == "empty":

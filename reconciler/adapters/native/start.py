@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.failpoints import failpoint, own_switch
 from reconciler.holder import wire
 from reconciler.ports import HostError
 
@@ -38,7 +39,9 @@ def start_holder(directory: Path, state: Path) -> None:
     command.append(str(_FILES))
     # A Python that was built with a shared library may not find it elsewhere.
     env = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    env |= own_switch()
     try:
+        failpoint("daemon.holder.before")
         done = subprocess.run(
             command,
             env=env,
@@ -49,6 +52,7 @@ def start_holder(directory: Path, state: Path) -> None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise HostError(f"cannot start the holder of {directory}: {error}") from error
+    failpoint("daemon.holder.started")
     if done.returncode not in (0, _HELD):
         words = done.stderr.decode(errors="replace").strip()
         last = words.splitlines()[-1] if words else f"it exited with {done.returncode}"

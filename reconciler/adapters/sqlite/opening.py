@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.adapters.sqlite import schema
+from reconciler.failpoints import failpoint
 from reconciler.ports import StoreError
 
 LOCK_WAIT_S = 0.5
@@ -171,6 +172,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _migrate(path: Path) -> None:
     """Let a child process make the tables."""
+    failpoint("store.schema.before")
     done = subprocess.run(
         [sys.executable, "-I", schema.__file__, str(path)],
         capture_output=True,
@@ -178,6 +180,7 @@ def _migrate(path: Path) -> None:
         timeout=MIGRATION_TIMEOUT_S,
         check=False,
     )
+    failpoint("store.schema.after")
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         because = lines[-1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.adapters.sqlite import codec
 from reconciler.adapters.sqlite.backlog import Answer, Backlog, Moment
+from reconciler.failpoints import failpoint
 from reconciler.model.event import Happening, Signal, Spawn, Transition
 from reconciler.model.observed import Slot, State
 from reconciler.model.record import ServiceMemory, SlotMemory
@@ -35,7 +36,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        failpoint("store.commit.before")
         connection.execute("COMMIT")
+        failpoint("store.commit.after")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
