@@ -21,15 +21,15 @@ class AppetiteRules:
     """Which processes were measured to use more than they may."""
 
     def __init__(self) -> None:
-        self._above: set[RunId] = set()
-        """Above their limit, and not clearly below it since."""
+        self._told: set[RunId] = set()
+        """Told of as above their limit, and not clearly below it since."""
         self._outgrown: set[RunId] = set()
-        self._to_tell: set[str] = set()
-        """Slots of which this step may tell that they are above, not having been before."""
+        self._to_tell: dict[str, RunId] = {}
+        """What this step may tell of, by slot: above its limit, and not told of as that."""
 
     def begin(self) -> None:
         """Begin a daemon's life: nothing was measured."""
-        self._above.clear()
+        self._told.clear()
         self._outgrown.clear()
 
     def before(self, events: Iterable[Event], runs: dict[RunId, Run], in_force: InForce) -> None:
@@ -46,13 +46,12 @@ class AppetiteRules:
         if event.memory is None or limit is None or run.digest != spec.digest:
             return
         if event.memory > limit:
-            if run.id not in self._above:
-                self._to_tell.add(str(run.slot))
-            self._above.add(run.id)
+            if run.id not in self._told:
+                self._to_tell[str(run.slot)] = run.id
             if spec.memory_action is MemoryAction.RESTART:
                 self._outgrown.add(run.id)
         elif event.memory * 100 <= limit * BELOW_PERCENT:
-            self._above.discard(run.id)
+            self._told.discard(run.id)
 
     def has_outgrown(self, run: Run) -> bool:
         """Tell whether a process may be replaced for what it uses."""
@@ -62,5 +61,6 @@ class AppetiteRules:
         """See that only news is told."""
         for told in happenings:
             if told.kind == "service.over-limit":
-                is_news = str(told.slot) in self._to_tell
-                assert is_news, f"{told.slot} is said to be above its limit, and is not, or was"
+                run = self._to_tell.pop(str(told.slot), None)
+                assert run is not None, f"{told.slot} is said to be above its limit, and is not"
+                self._told.add(run)
