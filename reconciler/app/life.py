@@ -205,6 +205,8 @@ class Life:
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             # They mean nothing here, and would end us all the same.
             loop.add_signal_handler(number, lambda: None)
+        # A flood of signals that fills the pipe loses nothing: one of each kind is in there.
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
 
 def _complain(task: asyncio.Task[None]) -> None:

@@ -179,7 +179,8 @@ def test_c4_without_time_zone_data_the_mend_is_to_install_it(
     import zoneinfo
 
     monkeypatch.setattr(zoneinfo, "TZPATH", ())
-    monkeypatch.setitem(sys.modules, "tzdata", None)
+    for module in {"tzdata", "tzdata.zoneinfo", "tzdata.zoneinfo.Europe"}:
+        monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(zoneinfo, "available_timezones", set)
     zoneinfo.ZoneInfo.clear_cache()
     zoneinfo.reset_tzpath(to=())

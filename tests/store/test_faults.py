@@ -472,7 +472,7 @@ def test_sigkill_in_the_middle_of_commits_loses_nothing_that_was_told(tmp_path: 
     path = tmp_path / "state.db"
     luck = random.Random(20231114)
     last = 0
-    for _ in range(200):
+    for _ in range(100):
         child = start_commit_loop(path)
         told_numbers = read_numbers(child, 1)
         threading.Event().wait(luck.uniform(0, 0.05))
