@@ -205,7 +205,7 @@ class Life:
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             # They mean nothing here, and would end us all the same.
             loop.add_signal_handler(number, lambda: None)
-        # A flood of signals that fills the pipe loses nothing: one of each kind is in there.
+        # A flood of signals fills the pipe that they come through, which is no error to print.
         signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
 
 

@@ -179,7 +179,7 @@ def test_c4_without_time_zone_data_the_mend_is_to_install_it(
     import zoneinfo
 
     monkeypatch.setattr(zoneinfo, "TZPATH", ())
-    for module in {"tzdata", "tzdata.zoneinfo", "tzdata.zoneinfo.Europe"}:
+    for module in ("tzdata", "tzdata.zoneinfo", "tzdata.zoneinfo.Europe"):
         monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setattr(zoneinfo, "available_timezones", set)
     zoneinfo.ZoneInfo.clear_cache()
