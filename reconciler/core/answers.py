@@ -48,11 +48,17 @@ def spawned(ledger: Ledger, event: Spawned) -> None:
         ledger.look_again = True
 
 
+def as_said(ledger: Ledger, process: Process) -> Process:
+    """Give a process with what it said of itself before its start or a look told of it."""
+    early = ledger.early_notices.pop(process.run, None)
+    if early is None or early.notice.at <= process.notice.at:
+        return process
+    return replace(process, id=early.id, notice=early.notice)
+
+
 def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Put a started process into its slot and set the clock of its readiness."""
-    early = ledger.early_notices.pop(process.run, None)
-    if early is not None and early.notice.at > process.notice.at:
-        process = replace(process, id=early.id, notice=early.notice)
+    process = as_said(ledger, process)
     record = ledger.put(
         replace(
             record,

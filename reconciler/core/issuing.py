@@ -13,7 +13,7 @@ from reconciler.core.reloads import at_start, begin_reload
 from reconciler.core.storms import recent
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.core.watching import trust_again
-from reconciler.core.wishes import is_crash_restart
+from reconciler.core.wishes import is_crash_restart, is_prepared
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Role, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
@@ -74,6 +74,8 @@ def _spawn(ledger: Ledger, action: Start) -> None:
         until = None if spec.is_oneshot else Nanos(ledger.now + patience)
         waiting = replace(record, cause=cause, deadline=until)
         ledger.move(waiting, Sign.START, action.because, {"cause": cause})
+        # Where all of it was done for an earlier daemon, the service itself comes at once.
+        ledger.is_unsettled |= is_prepared(waiting, spec)
         return
     started = _asked_for(ledger, record, spec, action.because)
     ledger.move(replace(started, cause=cause), Sign.START, action.because, {"cause": cause})

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.core.answers import (
     DEFAULT_DELAY,
+    as_said,
     await_ready,
     begun,
     run_limit,
@@ -244,6 +245,7 @@ def _vanished(ledger: Ledger, slot: Slot, process: Process) -> None:
 
 def _adopt(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Take over a process that runs in our slot: started by us, be it in an earlier life."""
+    process = as_said(ledger, process)
     slot, run = process.slot, process.run
     if record.process is None and record.state is State.STOPPING:
         # Whatever hooks its stop was still waiting for, the next process is there already.

@@ -46,9 +46,10 @@ def _leave_cut_off(ledger: Ledger, record: SlotRecord) -> SlotRecord:
 
 
 def _wants(ledger: Ledger, record: SlotRecord) -> bool:
-    """Tell whether a process is wanted in a slot."""
-    wanted = ledger.desired.services.get(record.memory.slot.service)
-    spec = wanted.spec if wanted else None
+    """Tell whether a process is wanted in a slot; what nobody has let go yet is wanted still."""
+    name = record.memory.slot.service
+    wanted, memory = ledger.desired.services.get(name), ledger.services.get(name)
+    spec = wanted.spec if wanted else memory.spec if memory and not memory.leaving else None
     if spec is None or ledger.shutting_down:
         return False
     return spec.wants_to_run and record.memory.slot.index < spec.instances

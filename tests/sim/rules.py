@@ -302,17 +302,20 @@ class Rules:
             return
         is_by_itself = run.asked_at is None and not run.is_killed and not self._is_asked(run_id)
         is_by_itself = is_by_itself and not self.wanted.is_shutting_down
-        if run_id not in self._judged and is_by_itself and is_of_today:
-            self._judge_end(run, end, now)
+        if run_id not in self._judged and is_of_today:
+            self._judge_end(run, end, now, is_by_itself=is_by_itself)
         self._judged.add(run_id)
 
-    def _judge_end(self, run: Run, end: Exit, now: Nanos) -> None:
+    def _judge_end(self, run: Run, end: Exit, now: Nanos, *, is_by_itself: bool) -> None:
         """Count an end that nobody asked for, if it surely is a failure."""
         spec = self.wanted.in_force(run.slot.service)
         if spec is None or spec.digest != run.digest:
             return
         if end.at - run.started >= spec.backoff.reset_after:
+            # It held for long, whoever ended it then: what failed before counts no more.
             self._failures.pop(run.slot, None)
+        if not is_by_itself:
+            return
         if spec.is_oneshot and end.code == 0:
             if run.started >= self._restart_asked.get(spec.name, Nanos(0)):
                 # Work that had begun before a restart was asked for is done once more.
@@ -626,6 +629,7 @@ class Rules:
         return spec is not None and any(
             other.digest != spec.digest
             or other.started < self._restart_asked.get(name, Nanos(-1))
+            or self.appetites.has_outgrown(other)
             or any(self._is_renewed(further, other) for further in spec.needs)
             for other in runs
             if not other.is_empty or other.id not in self._ended
