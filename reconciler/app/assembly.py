@@ -15,6 +15,7 @@ from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.repository import GitRepository
+from reconciler.adapters.host_hooks import HookPrograms
 from reconciler.adapters.logs.awaited import AwaitedLines
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.native import NativeHost
@@ -36,7 +37,7 @@ from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch
 from reconciler.manifest.config import effective
 from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe, effect_of
-from reconciler.model.event import Errand, Probe
+from reconciler.model.event import Errand, Event, Probe, Signal, Spawn
 from reconciler.model.observed import Process, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
@@ -47,6 +48,8 @@ from reconciler.runtime.checkup import Vitals, examine
 from reconciler.runtime.code import follower
 from reconciler.runtime.control import Setting
 from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.host_hooks import Gate, HostHooks
+from reconciler.runtime.host_hooks import Surroundings as HookSurroundings
 from reconciler.runtime.inquest import Inquest
 from reconciler.runtime.live import LiveControl, Parts
 from reconciler.runtime.logbook import Logbook
@@ -81,6 +84,8 @@ class Assembly:
     """Where the metrics are on TCP."""
     exposition: Exposition
     measuring: Measuring
+    hooks: HostHooks
+    gate: Gate
 
     async def close(self, *, in_order: bool) -> None:
         """Let go of everything, in order; what is on its way is finished.
@@ -92,6 +97,7 @@ class Assembly:
             await self.host.close(stop_holder=stop_holder, returns=returns)
         else:
             self.host.abandon()
+        await self.gate.close()
         await self.repository.close()
         await self.reader.close()
         await self.store.close()
@@ -124,6 +130,9 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         pattern = probe.readiness.pattern
         return await asyncio.to_thread(awaited.find, probe.run, files, pattern)
 
+    async def allowed(command: Spawn | Signal) -> Event | None:
+        return await gate.may(command)
+
     daemon = Daemon(
         CountingDecider(Engine(memory, seed=secrets.randbits(63)), counts),
         World(
@@ -133,6 +142,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             store=store,
             manifests=worktree,
             timetable=WallTimetable(clock),
+            may=allowed,
             before_start=logbook.mark_start,
             after_reading=follower(code, logbook.files, str(paths.state)),
             through=inquest.through,
@@ -140,8 +150,17 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         ),
     )
     inquest.lookup = daemon.slot
+    programs = HookPrograms(paths.root, prepare.base_env)
+    around = HookSurroundings(
+        runner=programs,
+        settings=lambda: worktree.config.hooks,
+        wall=clock.wall,
+        note=daemon.note,
+        revision=lambda: daemon.source.last.revision.commit if daemon.source.last else "",
+    )
+    gate, hooks = Gate(around, lambda: daemon.is_ending), HostHooks(around)
     repository = GitRepository(paths.root)
-    troubles: list[Callable[[], str]] = [lambda: code.problem]
+    troubles: list[Callable[[], str]] = [lambda: code.problem, hooks.trouble]
     listening: list[str] = []
 
     async def tail(name: ServiceName) -> tuple[str, ...]:
@@ -157,6 +176,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             record=store.facts(),
             other_troubles=tuple(said for told in troubles if (said := told())),
             ways=host.ways,
+            hooks={kind: programs.fault(hook) for kind, hook in worktree.config.hooks.items()},
             files_allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         )
 
@@ -187,6 +207,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         daemon=daemon,
         control=control,
         exposition=Exposition(control, counts),
+        hooks=hooks,
+        gate=gate,
         measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,
         store=store,
@@ -208,7 +230,7 @@ class Preparation:
     def __init__(self, paths: StatePaths) -> None:
         self._root = str(paths.root)
         self._log_dir = str(paths.logs)
-        self._base = _base_environment()
+        self.base_env = _base_environment()
 
     def __call__(
         self, spec: ServiceSpec, slot: Slot, run: RunId, errand: Errand | None = None
@@ -220,7 +242,7 @@ class Preparation:
         around = Surroundings(
             root=self._root,
             log_dir=self._log_dir,
-            base_env=self._base,
+            base_env=self.base_env,
             file_env=self._file_environment(spec),
             account=account_of(wanted(spec, errand)),
         )

@@ -27,6 +27,8 @@ SCARCE = frozenset({EAGAIN, ENOMEM, EMFILE, ENFILE})
 """Errors of a start that say nothing about what was to be started."""
 SCARCE_RETRY = seconds(5)
 """Until the next try then, and up to twice as long, so that not all try at once."""
+REFUSED_RETRY = seconds(5)
+"""After a hook of the host refused, and up to twice as long, so that not all ask at once."""
 UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before we look and perhaps send it again."""
 SHORT_RETRY = seconds(10)
@@ -73,6 +75,7 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             reloading=None,
             over="",
             outgrown="",
+            refused="",
         )
     )
     # Its time begins when we hear of it: the host may have slept since it was started.
@@ -177,12 +180,15 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     is_awaited = record.pending is not None and record.pending.serial == event.serial
     if record.process is not None or not is_awaited:
         return
-    record = replace(record, pending=None)
+    record = replace(record, pending=None, refused=record.refused if event.is_refused else "")
     if event.is_busy:
         _wait_for_room(ledger, record, event.because)
         return
     if event.is_short:
         _wait_for_memory(ledger, record, event.because)
+        return
+    if event.is_refused:
+        _wait_for_leave(ledger, record, event.because)
         return
     if event.errno in SCARCE:
         _wait_for_means(ledger, record, event)
@@ -225,6 +231,22 @@ def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
     ledger.move(replace(record, memory=memory, short=because), Signal.REFUSED, because)
 
 
+def _wait_for_leave(ledger: Ledger, record: SlotRecord, because: str) -> None:
+    """Ask again later for a start that a hook of the host refused: no failure of the service."""
+    retry_at = _refused_until(ledger, record, because)
+    trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
+    memory = replace(record.memory, trouble=trouble)
+    ledger.move(replace(record, memory=memory, refused=because), Signal.REFUSED, because)
+
+
+def _refused_until(ledger: Ledger, record: SlotRecord, because: str) -> Nanos:
+    """Tell of a refusal, unless it is known already, and give when to ask again."""
+    if record.refused != because:
+        ledger.tell("service.refused", slot=record.memory.slot, reason=because)
+    spread = fraction(f"{record.memory.slot}:{ledger.now}", ledger.seed)
+    return Nanos(ledger.now + round((1 + spread) * REFUSED_RETRY))
+
+
 def _wait_for_means(ledger: Ledger, record: SlotRecord, event: SpawnFailed) -> None:
     """Try again later what the host is too short of means for: no failure of the service."""
     because = f"{event.because}; the host is short of processes, memory or descriptors"
@@ -251,13 +273,18 @@ def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
     if record.process is None or pending is None or pending.serial != event.serial:
         kill_answered(ledger, event)
         return
-    if event.problem:
+    if event.is_refused:
+        later = Pending(
+            serial=event.serial, overdue_at=_refused_until(ledger, record, event.problem)
+        )
+        # Its time to end begins when it is asked to.
+        ledger.put(replace(record, pending=later, deadline=None, refused=event.problem))
+    elif event.problem:
         overdue_at = Nanos(min(pending.overdue_at, ledger.now + UNDELIVERED_RETRY))
         ledger.put(replace(record, pending=Pending(serial=event.serial, overdue_at=overdue_at)))
     else:
-        ledger.put(
-            replace(record, pending=None, deadline=_from_now(ledger, record.deadline, pending))
-        )
+        deadline = _from_now(ledger, record.deadline, pending)
+        ledger.put(replace(record, pending=None, deadline=deadline, refused=""))
 
 
 def _from_now(ledger: Ledger, deadline: Nanos | None, pending: Pending) -> Nanos | None:

@@ -181,6 +181,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         aborted=False,
         watchdog_at=None,
         after_stop=State.STOPPED,
+        refused="",
         is_untold=False,
     )
     spec = ledger.spec(record.memory.slot.service)

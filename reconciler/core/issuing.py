@@ -263,7 +263,9 @@ def _send(ledger: Ledger, record: SlotRecord, process: Process, because: str) ->
         name = "SIGABRT"
     if process.exit is not None:
         scope = Scope.TREE
-    serial = _command(ledger, process, name, scope, because)
+    is_sound = process.exit is None and record.after_stop is State.STOPPED
+    begins_stop = is_sound and not (record.killed or record.aborted)
+    serial = _command(ledger, process, name, scope, because, begins_stop=begins_stop)
     return replace(
         record,
         memory=replace(record.memory, asked=process.run),
@@ -273,7 +275,15 @@ def _send(ledger: Ledger, record: SlotRecord, process: Process, because: str) ->
     )
 
 
-def _command(ledger: Ledger, process: Process, name: str, scope: Scope, because: str) -> Serial:
+def _command(
+    ledger: Ledger,
+    process: Process,
+    name: str,
+    scope: Scope,
+    because: str,
+    *,
+    begins_stop: bool = False,
+) -> Serial:
     serial = ledger.next_serial()
     ledger.commands.append(
         Signal(
@@ -285,6 +295,7 @@ def _command(ledger: Ledger, process: Process, name: str, scope: Scope, because:
             scope=scope,
             because=because,
             releases=not _has_successor(ledger, process),
+            begins_stop=begins_stop,
         )
     )
     return serial

@@ -46,6 +46,7 @@ _TELLING = (
     HoldCode.UNKILLABLE,
     HoldCode.BACKING_OFF,
     HoldCode.MEMORY_SHORT,
+    HoldCode.REFUSED,
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.RELOAD_FAILED,
     HoldCode.WATCH_HELD,
@@ -57,7 +58,7 @@ _TELLING = (
 """Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
 _RANK = {code: place for place, code in enumerate(_TELLING)}
 _AS_WANTED = (HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED)
-_COMING = (HoldCode.BACKING_OFF, HoldCode.MEMORY_SHORT, HoldCode.STOPPING)
+_COMING = (HoldCode.BACKING_OFF, HoldCode.MEMORY_SHORT, HoldCode.REFUSED, HoldCode.STOPPING)
 _AT_REST = (
     HoldCode.COMPLETED,
     HoldCode.SCHEDULED,

@@ -149,8 +149,8 @@ def _going(now: Nanos, service: ServiceName, record: SlotRecord) -> Step:
         return Hold(
             service=service,
             slot=slot,
-            code=HoldCode.AWAITING_ANSWER,
-            because="the host was asked and has not answered yet",
+            code=HoldCode.REFUSED if record.refused else HoldCode.AWAITING_ANSWER,
+            because=record.refused or "the host was asked and has not answered yet",
             until=record.pending.overdue_at,
         )
     if record.state is State.UNKNOWN:
@@ -342,6 +342,14 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     is_early = trouble.retry_at is not None and trouble.retry_at > board.situation.now
     if not is_early or memory.tried != spec.digest:
         return None
+    if record.refused:
+        return Hold(
+            service=wish.name,
+            slot=slot,
+            code=HoldCode.REFUSED,
+            because=record.refused,
+            until=trouble.retry_at,
+        )
     if record.short:
         return Hold(
             service=wish.name,

@@ -6,9 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.manifest.hooks import hook_of, in_words
 from reconciler.model.diagnostic import Diagnostic
+from reconciler.model.spec import Hook
 
 CONFIG_FILE = "weaver.yaml"
+HOST_HOOKS = (
+    "pre-service-start",
+    "post-service-start",
+    "pre-service-stop",
+    "post-service-stop",
+    "service-crashed",
+    "notify",
+    "post-service-config-change",
+    "post-git-commit",
+)
+"""When programs of the host are run: the keys of `hooks`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +34,8 @@ class Config:
     """`git.author`: `Name <address>` of commits by people whose git knows no identity."""
     metrics_listen: str = ""
     """`metrics.listen`: `host:port`; empty where no port is opened."""
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    """`hooks`: what the host runs, by its occasion (`HOST_HOOKS`)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Keys of manifests and their values, as a document's meaning has them; `logs.rotation` is
     the default of `logRotation`."""
@@ -50,6 +65,11 @@ def configured(document: Mapping[str, Any]) -> Config:
         auto_commit=git.get("autoCommit", True),
         author=git.get("author", ""),
         metrics_listen=document.get("metrics", {}).get("listen", ""),
+        hooks={
+            kind: hook_of(written)
+            for kind, written in document.get("hooks", {}).items()
+            if kind in HOST_HOOKS
+        },
         defaults=_defaults(document),
     )
 
@@ -76,6 +96,10 @@ def effective(config: Config) -> tuple[ConfigValue, ...]:
     own = [
         ConfigValue(path=path, value=_spelt(value), is_default=value == default)
         for path, value, default in settings
+    ]
+    own += [
+        ConfigValue(path=f"hooks.{kind}", value=in_words(hook), is_default=False)
+        for kind, hook in config.hooks.items()
     ]
     own += [
         ConfigValue(path=f"defaults.{path}", value=_spelt(value), is_default=False)

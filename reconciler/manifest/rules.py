@@ -19,7 +19,7 @@ from reconciler.manifest.hook_rules import hook_faults
 from reconciler.manifest.limits import MAX_STRING_BYTES
 from reconciler.manifest.nodes import Path
 from reconciler.manifest.rlimits import LimitError
-from reconciler.manifest.schema import SERVICE, Schema, child, default_of, load
+from reconciler.manifest.schema import SERVICE, WEAVER, Schema, child, default_of, load
 from reconciler.manifest.sizes import SizeError
 from reconciler.manifest.words import WordsError
 
@@ -48,6 +48,9 @@ def settings_faults(document: Document) -> Iterator[Fault]:
     rotation = (document.get("logs") or {}).get("rotation")
     schema = child(load(SERVICE), "logRotation")
     yield from _value_faults(("logs", "rotation"), rotation, schema, fills=None, shell=False)
+    schema = child(load(WEAVER), "hooks")
+    yield from _value_faults(("hooks",), document.get("hooks"), schema, fills=None, shell=False)
+    yield from hook_faults(document)
 
 
 def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:

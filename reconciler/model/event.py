@@ -66,6 +66,8 @@ class SpawnFailed:
     """The holder refused: the slot's former tree still lives. Look again, count no failure."""
     is_short: bool = False
     """The host has not as much memory as the service may use. Wait, count no failure."""
+    is_refused: bool = False
+    """The host's hook `pre-service-start` did not allow it. Ask again later, count no failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,8 @@ class SignalAnswered:
     serial: Serial
     slot: Slot
     problem: str = ""
+    is_refused: bool = False
+    """The host's hook `pre-service-stop` did not allow it: it was not sent. Ask again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +269,8 @@ class Signal:
     because: str
     releases: bool = False
     """No successor is wanted: what the run has stored with the host is of no more use."""
+    begins_stop: bool = False
+    """It asks a sound process to end, which the host's hook `pre-service-stop` may refuse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,7 @@ class HoldCode(StrEnum):
 
     BACKING_OFF = "BackingOff"
     MEMORY_SHORT = "MemoryShort"
+    REFUSED = "Refused"
     GAVE_UP = "GaveUp"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
     INVALID_MANIFEST = "InvalidManifest"

@@ -187,6 +187,8 @@ class SlotRecord:
     """Why the slot is in its state, in words for people."""
     short: str = ""
     """What the host lacks for a start: `needs 512M, 300M available`."""
+    refused: str = ""
+    """What a hook of the host said against its start or its stop."""
     over: str = ""
     """What its process was measured to use too much of."""
     outgrown: str = ""

@@ -32,6 +32,8 @@ class Vitals:
     files_allowed: int = 0
     ways: Mapping[str, Way] = field(default_factory=dict)
     """Which control groups runs are killed (`main`) and limited by."""
+    hooks: Mapping[str, str] = field(default_factory=dict)
+    """Why each hook of the host could not be run; empty where it could."""
 
 
 def examine(vitals: Vitals) -> Iterator[Finding]:
@@ -44,6 +46,7 @@ def examine(vitals: Vitals) -> Iterator[Finding]:
     yield from _services(vitals.picture)
     yield _files(vitals)
     yield from _control_groups(vitals)
+    yield from _hooks(vitals.hooks)
     for trouble in vitals.other_troubles:
         yield Finding(check="daemon", grade=Grade.PROBLEM, text=trouble)
 
@@ -136,6 +139,17 @@ def _files(vitals: Vitals) -> Finding:
             mend="raise the hard limit: ulimit -Hn",
         )
     return Finding(check="open files", grade=Grade.OK, text=f"{vitals.files_allowed} are allowed")
+
+
+def _hooks(hooks: Mapping[str, str]) -> Iterator[Finding]:
+    """Warn of hooks in weaver.yaml that could not be run."""
+    for kind, fault in hooks.items():
+        yield Finding(
+            check=kind,
+            grade=Grade.WARNING if fault else Grade.OK,
+            text=fault or "its program is there",
+            mend=f"mend hooks.{kind} in weaver.yaml, or the file and its mode" if fault else "",
+        )
 
 
 _WITHOUT = {

@@ -58,7 +58,7 @@ class Performer:
     async def _perform(self, command: Command) -> None:
         try:
             async with asyncio.timeout(limit_s(command)):
-                answer: Event | None = await self._ask(command)
+                answer: Event | None = await self._refused(command) or await self._ask(command)
         except TimeoutError:
             answer = overdue(command)
         except Exception as why:
@@ -66,6 +66,11 @@ class Performer:
             answer = failed(command, f"{type(why).__name__}: {why}")
         if answer is not None:
             self._answered(command, answer)
+
+    async def _refused(self, command: Command) -> Event | None:
+        if isinstance(command, Spawn | Signal):
+            return await self._world.may(command)
+        return None
 
     def _ask(self, command: Command) -> Awaitable[Event]:
         if isinstance(command, Probe):

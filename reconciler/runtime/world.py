@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from reconciler.model.event import Decision, Event, Spawn
+from reconciler.model.event import Decision, Event, Signal, Spawn
 from reconciler.model.plan import Situation
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos
@@ -36,6 +36,11 @@ def ignore(_: Spawn) -> None:
     """Do nothing before a start."""
 
 
+async def allow(_: Spawn | Signal) -> Event | None:
+    """Refuse nothing."""
+    return None
+
+
 def read_on(_: Situation) -> None:
     """Do nothing after a reading of the manifests."""
 
@@ -60,6 +65,8 @@ class World:
     store: Store
     manifests: Manifests
     timetable: Timetable
+    may: Callable[[Spawn | Signal], Awaitable[Event | None]] = allow
+    """Asked before each start and each signal; gives the refusal as its answer, or nothing."""
     before_start: Callable[[Spawn], None] = ignore
     """Told of each start just before it is asked for."""
     after_reading: Callable[[Situation], None] = read_on

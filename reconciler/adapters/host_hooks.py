@@ -1,0 +1,180 @@
+"""Run the host's hooks: programs in process groups of their own, with a document to read.
+
+Nothing of a hook outlives it or its time limit, and none of them is waited for by the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.model.spec import Hook
+from reconciler.model.units import in_seconds
+
+OUTPUT_LIMIT = 1 << 20
+"""Bytes of a hook's output that are kept, the last ones."""
+KILL_S = 1.0
+"""How long the end of one that was killed is waited for."""
+WORDS_LIMIT = 300
+"""Characters of its last line that people are shown."""
+_CHUNK = 65536
+_READ_EVERY_S = 0.01
+"""Between readings, so that one who floods its output takes little of our time."""
+
+
+class HookPrograms:
+    """Runs hooks in one directory and one environment. Implements `HookRunner`."""
+
+    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
+        self._root = root
+        self._env = env
+
+    async def run(self, kind: str, hook: Hook, document: bytes) -> str:
+        """Run a hook to its end; give what was wrong, with its last words, or nothing."""
+        said = bytearray()
+        try:
+            child, output = self._start(kind, hook, document)
+        except OSError as why:
+            reason = os.strerror(why.errno).lower() if why.errno else str(why)
+            return f"cannot run {_argv(hook)[0]}: {reason}"
+        ends = await _ended(child, output, said, in_seconds(hook.timeout))
+        words = _last_words(said)
+        problem = _problem(child.returncode) if ends else f"not done within {_span(hook)}, killed"
+        return f"{problem}: {words}" if problem and words else problem
+
+    def fault(self, hook: Hook) -> str:
+        """Say why a hook could not be run if it had to be; nothing where it could."""
+        name = _argv(hook)[0]
+        if "/" not in name:
+            found = shutil.which(name, path=self._env.get("PATH", os.defpath))
+            return "" if found else f"{name} is not on the PATH"
+        file = self._root / name
+        if not file.is_file():
+            return f"{name} is {'a directory' if file.is_dir() else 'not there'}"
+        return "" if os.access(file, os.X_OK) else f"{name} is not executable"
+
+    def _start(self, kind: str, hook: Hook, document: bytes) -> tuple[subprocess.Popen[bytes], int]:
+        """Start a hook; its document lies in memory, so that nobody has to feed it."""
+        output, its_end = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(output, False)
+        memory = os.memfd_create("weaver-hook", os.MFD_CLOEXEC)
+        try:
+            os.write(memory, document)
+            os.lseek(memory, 0, os.SEEK_SET)
+            child = subprocess.Popen(
+                _argv(hook),
+                cwd=self._root,
+                env={**self._env, "WEAVER_HOOK": kind},
+                stdin=memory,
+                stdout=its_end,
+                stderr=its_end,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(its_end)
+            os.close(memory)
+        return child, output
+
+
+async def _ended(
+    child: subprocess.Popen[bytes], output: int, said: bytearray, limit_s: float
+) -> bool:
+    """Wait for the child's end, whoever holds its output open; tell whether it came in time."""
+    pidfd = os.pidfd_open(child.pid)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    listening = asyncio.create_task(_listen(output, said))
+    in_time = False
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await ended.wait()
+                in_time = True
+        _kill(child)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILL_S):
+                await ended.wait()
+    finally:
+        _kill(child)
+        loop.remove_reader(pidfd)
+        loop.remove_reader(output)
+        listening.cancel()
+        _take(output, said, 2 * _CHUNK)
+        os.close(output)
+        _reap(child, pidfd)
+    return in_time
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill all of its group; its number is its leader's pid, free only after that is reaped."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def _reap(child: subprocess.Popen[bytes], pidfd: int) -> None:
+    """Reap now, or once it has ended: one in an uninterruptible call keeps nobody waiting."""
+    loop = asyncio.get_running_loop()
+    if child.poll() is None:
+        loop.add_reader(pidfd, _reap, child, pidfd)
+        return
+    loop.remove_reader(pidfd)
+    os.close(pidfd)
+
+
+async def _listen(output: int, said: bytearray) -> None:
+    """Take what is written, piece by piece, for as long as anybody may write."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    while True:
+        loop.add_reader(output, readable.set)
+        await readable.wait()
+        readable.clear()
+        loop.remove_reader(output)
+        if not _take(output, said, _CHUNK):
+            return
+        await asyncio.sleep(_READ_EVERY_S)
+
+
+def _take(output: int, said: bytearray, most: int) -> bool:
+    """Take what can be read now, and keep its tail; tell whether somebody may write more."""
+    try:
+        chunk = os.read(output, most)
+    except BlockingIOError:
+        return True
+    said += chunk
+    if len(said) > OUTPUT_LIMIT:
+        del said[: len(said) - OUTPUT_LIMIT]
+    return bool(chunk)
+
+
+def _argv(hook: Hook) -> list[str]:
+    if hook.shell:
+        return ["/bin/sh", "-c", hook.command[0], "sh", *hook.args]
+    return [*hook.command, *hook.args]
+
+
+def _problem(code: int | None) -> str:
+    if code == 0:
+        return ""
+    if code is None or code > 0:
+        return f"exited with {code}"
+    return f"killed by {signal.Signals(-code).name}"
+
+
+def _span(hook: Hook) -> str:
+    return f"{in_seconds(hook.timeout):g} s"
+
+
+def _last_words(said: bytearray) -> str:
+    lines = said[-4 * WORDS_LIMIT :].decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].strip()[-WORDS_LIMIT:] if lines else ""
