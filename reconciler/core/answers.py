@@ -27,8 +27,10 @@ SCARCE = frozenset({EAGAIN, ENOMEM, EMFILE, ENFILE})
 """Errors of a start that say nothing about what was to be started."""
 SCARCE_RETRY = seconds(5)
 """Until the next try then, and up to twice as long, so that not all try at once."""
-REFUSED_RETRY = seconds(5)
-"""After a hook of the host refused, and up to twice as long, so that not all ask at once."""
+REFUSED_RETRY = seconds(1)
+"""After a hook of the host refused for the first time; each time twice as long."""
+REFUSED_RETRY_MAX = seconds(10)
+"""And no longer: while Weaver ends, a stop that was refused is waited for that long."""
 UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before we look and perhaps send it again."""
 SHORT_RETRY = seconds(10)
@@ -76,6 +78,7 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             over="",
             outgrown="",
             refused="",
+            refusals=0,
         )
     )
     # Its time begins when we hear of it: the host may have slept since it was started.
@@ -180,7 +183,9 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     is_awaited = record.pending is not None and record.pending.serial == event.serial
     if record.process is not None or not is_awaited:
         return
-    record = replace(record, pending=None, refused=record.refused if event.is_refused else "")
+    record = replace(record, pending=None)
+    if not event.is_refused:
+        record = replace(record, refused="", refusals=0)
     if event.is_busy:
         _wait_for_room(ledger, record, event.because)
         return
@@ -233,18 +238,21 @@ def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
 
 def _wait_for_leave(ledger: Ledger, record: SlotRecord, because: str) -> None:
     """Ask again later for a start that a hook of the host refused: no failure of the service."""
-    retry_at = _refused_until(ledger, record, because)
+    record, retry_at = _refused(ledger, record, because)
     trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
     memory = replace(record.memory, trouble=trouble)
-    ledger.move(replace(record, memory=memory, refused=because), Signal.REFUSED, because)
+    ledger.move(replace(record, memory=memory), Signal.REFUSED, because)
 
 
-def _refused_until(ledger: Ledger, record: SlotRecord, because: str) -> Nanos:
-    """Tell of a refusal, unless it is known already, and give when to ask again."""
+def _refused(ledger: Ledger, record: SlotRecord, because: str) -> tuple[SlotRecord, Nanos]:
+    """Note a refusal, told unless it is known already; give when to ask again, too."""
+    slot = record.memory.slot
     if record.refused != because:
-        ledger.tell("service.refused", slot=record.memory.slot, reason=because)
-    spread = fraction(f"{record.memory.slot}:{ledger.now}", ledger.seed)
-    return Nanos(ledger.now + round((1 + spread) * REFUSED_RETRY))
+        ledger.tell("service.refused", slot=slot, reason=because)
+    pause = min(REFUSED_RETRY * 2 ** min(record.refusals, 10), REFUSED_RETRY_MAX)
+    spread = fraction(f"{slot}:{ledger.now}", ledger.seed)
+    refused = replace(record, refused=because, refusals=record.refusals + 1)
+    return refused, Nanos(ledger.now + round((1 + spread / 2) * pause))
 
 
 def _wait_for_means(ledger: Ledger, record: SlotRecord, event: SpawnFailed) -> None:
@@ -274,17 +282,16 @@ def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
         kill_answered(ledger, event)
         return
     if event.is_refused:
-        later = Pending(
-            serial=event.serial, overdue_at=_refused_until(ledger, record, event.problem)
-        )
+        record, again = _refused(ledger, record, event.problem)
+        later = Pending(serial=event.serial, overdue_at=again)
         # Its time to end begins when it is asked to.
-        ledger.put(replace(record, pending=later, deadline=None, refused=event.problem))
+        ledger.put(replace(record, pending=later, deadline=None))
     elif event.problem:
         overdue_at = Nanos(min(pending.overdue_at, ledger.now + UNDELIVERED_RETRY))
         ledger.put(replace(record, pending=Pending(serial=event.serial, overdue_at=overdue_at)))
     else:
         deadline = _from_now(ledger, record.deadline, pending)
-        ledger.put(replace(record, pending=None, deadline=deadline, refused=""))
+        ledger.put(replace(record, pending=None, deadline=deadline, refused="", refusals=0))
 
 
 def _from_now(ledger: Ledger, deadline: Nanos | None, pending: Pending) -> Nanos | None:

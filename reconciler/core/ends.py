@@ -182,6 +182,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         watchdog_at=None,
         after_stop=State.STOPPED,
         refused="",
+        refusals=0,
         is_untold=False,
     )
     spec = ledger.spec(record.memory.slot.service)

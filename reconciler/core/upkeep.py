@@ -342,20 +342,12 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     is_early = trouble.retry_at is not None and trouble.retry_at > board.situation.now
     if not is_early or memory.tried != spec.digest:
         return None
-    if record.refused:
+    if record.refused or record.short:
         return Hold(
             service=wish.name,
             slot=slot,
-            code=HoldCode.REFUSED,
-            because=record.refused,
-            until=trouble.retry_at,
-        )
-    if record.short:
-        return Hold(
-            service=wish.name,
-            slot=slot,
-            code=HoldCode.MEMORY_SHORT,
-            because=record.short,
+            code=HoldCode.REFUSED if record.refused else HoldCode.MEMORY_SHORT,
+            because=record.refused or record.short,
             until=trouble.retry_at,
         )
     count = f"failure {trouble.failures}, " if trouble.failures else ""

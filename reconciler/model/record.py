@@ -189,6 +189,8 @@ class SlotRecord:
     """What the host lacks for a start: `needs 512M, 300M available`."""
     refused: str = ""
     """What a hook of the host said against its start or its stop."""
+    refusals: int = 0
+    """How often in a row."""
     over: str = ""
     """What its process was measured to use too much of."""
     outgrown: str = ""

@@ -42,7 +42,6 @@ NOTEWORTHY = frozenset(
         "record.trouble",
         "schedule.missed",
         "service.crashed",
-        "service.degraded",
         "service.gave-up",
         "service.over-limit",
         "service.refused",

@@ -79,6 +79,8 @@ class Holder:
         if self.ledger.holding(holder_slot(slot, role)) is not None:
             text = "a process of its former run is still there"
             return _refusal(command, "slot", errno.EBUSY, text, is_busy=True)
+        if self._machine.refuses and errand is None:
+            return _refusal(command, "hook", 0, self._machine.refuses, is_refused=True)
         # As with the real host, only a service itself has to find its memory.
         has, needs = self._machine.available, spec.max_memory if errand is None else None
         if has is not None and needs is not None and has < needs:
@@ -126,6 +128,13 @@ class Holder:
 
     def signal(self, command: Signal) -> Event:
         """Send a signal to exactly the process that is meant."""
+        if self._machine.refuses and command.begins_stop:
+            return SignalAnswered(
+                serial=command.serial,
+                slot=command.slot,
+                problem=self._machine.refuses,
+                is_refused=True,
+            )
         run, known = self._machine.runs.get(command.run), self.ledger.runs.get(command.run)
         problem = ""
         who = (command.target.pid or None, command.target.born or None)
@@ -250,6 +259,7 @@ def _refusal(
     *,
     is_busy: bool = False,
     is_short: bool = False,
+    is_refused: bool = False,
 ) -> SpawnFailed:
     return SpawnFailed(
         serial=command.serial,
@@ -259,4 +269,5 @@ def _refusal(
         because=text,
         is_busy=is_busy,
         is_short=is_short,
+        is_refused=is_refused,
     )

@@ -159,6 +159,8 @@ class Machine:
     """Whether the kernel keeps how a process ended for those who are not its parent."""
     is_short: bool = False
     """Whether it has no process to give."""
+    refuses: str = ""
+    """What a hook of the host says against every start and every stop."""
     boot: str = BOOT
     _ticks: int = 0
     _named: int = 0

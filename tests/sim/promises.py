@@ -114,9 +114,9 @@ class Promises:
                         self._told_to_end[run_id] = (self._awake, patience)
                 case SignalAnswered(serial=serial, problem=""):
                     self._note_delivered(serial)
-                case SpawnFailed(slot=slot, is_busy=False, is_short=False, errno=number) if (
-                    number != EAGAIN
-                ):
+                case SpawnFailed(
+                    slot=slot, is_busy=False, is_short=False, is_refused=False, errno=number
+                ) if number != EAGAIN:
                     self._may_fail[slot] += 1
                 case Exited(slot=slot):
                     self._may_fail[slot] += 1

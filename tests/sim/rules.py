@@ -236,9 +236,9 @@ class Rules:
                 self._told_as.setdefault(run, Exit(at=now, unknown=True))
             case Spawned(process=process) if process.role is Role.MAIN:
                 self._see(process, now)
-            case SpawnFailed(serial=serial, is_busy=False, is_short=False, errno=number) if (
-                number != EAGAIN
-            ):
+            case SpawnFailed(
+                serial=serial, is_busy=False, is_short=False, is_refused=False, errno=number
+            ) if number != EAGAIN:
                 self._note_failed_start(serial)
             case ProbeAnswered(run=run, passed=True):
                 self._ready.add(run)

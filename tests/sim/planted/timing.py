@@ -129,8 +129,8 @@ PATIENCE = (
     Mutant(
         name="undelivered-counts-as-delivered",
         module="reconciler/core/answers.py",
-        before="    if event.problem:\n        overdue_at",
-        after="    if event.problem and pending.overdue_at <= ledger.now:\n        overdue_at",
+        before="    elif event.problem:\n        overdue_at",
+        after="    elif event.problem and pending.overdue_at <= ledger.now:\n        overdue_at",
         story="The holder was away when a stop was sent. Nobody sends it again, and the service is"
         " killed at its stopTimeout without ever having been asked.",
     ),
