@@ -228,7 +228,7 @@ def _is_as_wanted(world: World) -> None:
         defined = found.definitions.get(run.slot.service)
         files = []
         if defined is not None and run.id not in world.rules.lost:
-            files = behind(world.host.machine, run, defined.spec)
+            files = behind(world.rules.reloads, world.host.machine, run, defined.spec)
         assert files == [], f"{run.slot} has not loaded {files} as they are"
     left = world.host.machine.live_errands()
     assert left == [], f"the {left[0].role} hook of {left[0].slot} does not end"

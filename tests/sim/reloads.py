@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from reconciler.model.event import (
     Asked,
+    Decision,
     Event,
     FilesChanged,
     OperationKind,
@@ -17,7 +18,7 @@ from reconciler.model.event import (
     Spawn,
 )
 from reconciler.model.observed import Slot
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.spec import ServiceSpec, ServiceType
 from reconciler.model.units import Nanos, RunId, Serial, ServiceName
 from tests.sim.machine import Machine, Run
 
@@ -29,24 +30,35 @@ class ReloadRules:
 
     def __init__(self) -> None:
         self._sent: dict[Serial, tuple[RunId, Nanos, Loads]] = {}
+        self._says_when: dict[RunId, Slot] = {}
         self._heard: list[tuple[RunId, Nanos, Loads]] = []
         """Reloads that are known to have come to pass, and are not on record yet."""
+        self._under_way: dict[Slot, tuple[RunId, Nanos, Loads]] = {}
+        """Reloads of services that say themselves when they are over, as sd_notify has it.
+
+        A daemon that dies before it heard that leaves them to be told again.
+        """
         self._asked_now: dict[ServiceName, Nanos] = {}
         self._asked: dict[ServiceName, Nanos] = {}
         self._begins: dict[Slot, Loads] = {}
         """What each slot's last start was given to load."""
+        self._begun: dict[Slot, Loads] = {}
+        """... that is on record."""
         self._has: dict[RunId, tuple[Nanos, Loads]] = {}
 
     def begin(self) -> None:
         """Begin a daemon's life: what is not on record is as if it had never been."""
         self._sent.clear()
         self._heard.clear()
+        self._begins = dict(self._begun)
+        self._under_way.clear()
         self._asked_now.clear()
 
     def forget(self) -> None:
         """Begin anew: the record is lost, or the host was booted."""
         self._asked.clear()
         self._has.clear()
+        self._begun.clear()
 
     def before(self, events: Iterable[Event], now: Nanos) -> None:
         """Note what the engine is about to hear."""
@@ -54,7 +66,12 @@ class ReloadRules:
             match event:
                 case SignalAnswered(serial=serial, problem=""):
                     found = self._sent.pop(serial, None)
-                    self._heard += [found] if found else []
+                    if found and any(later[0] == found[0] for later in self._sent.values()):
+                        continue  # It comes too late: it was taken for lost, and told again.
+                    if found and found[0] in self._says_when:
+                        self._under_way[self._says_when[found[0]]] = found
+                    elif found:
+                        self._heard.append(found)
                 case FilesChanged(service=name, at=at):
                     self._asked_now[name] = at
                 case Asked(operation=asked) if asked.kind is OperationKind.RELOAD:
@@ -62,11 +79,16 @@ class ReloadRules:
                 case _:
                     pass
 
-    def recorded(self) -> None:
+    def recorded(self, written: Iterable[Decision]) -> None:
         """Note that all that was heard is on record."""
+        for decision in written:
+            for told in decision.happenings:
+                if told.kind == "service.reloaded" and told.slot in self._under_way:
+                    self._heard.append(self._under_way.pop(told.slot))
         for run, at, loads in self._heard:
             self._has[run] = (at, loads)
         self._heard.clear()
+        self._begun = dict(self._begins)
         self._asked |= self._asked_now
         self._asked_now.clear()
 
@@ -84,7 +106,8 @@ class ReloadRules:
         assert run.asked_at is None or not is_known, f"{run.slot} has to end and is reloaded"
         assert run.digest == spec.digest, f"{run.slot} is reloaded though it has to be replaced"
         begun = self._begins.get(run.slot, {})
-        known = [found[1:] for found in self._heard if found[0] == run.id]
+        heard = [*self._heard, *self._under_way.values()]
+        known = [found[1:] for found in heard if found[0] == run.id]
         at, loads = known[-1] if known else self._has.get(run.id, (run.started, begun))
         asked = {**self._asked, **self._asked_now}.get(spec.name, Nanos(0))
         is_other = any(loads.get(path) != text for path, text in spec.loads.items())
@@ -92,14 +115,26 @@ class ReloadRules:
         is_due = is_other or asked >= at or not is_known
         assert is_due, f"{run.slot} is reloaded and has loaded all there is"
         self._sent[order.serial] = (run.id, now, dict(spec.loads))
+        if spec.type is ServiceType.NOTIFY:
+            self._says_when[run.id] = run.slot
+
+    def knows(self, run: Run, path: str) -> bool:
+        """Tell whether the record ever had what a process loaded of a file.
+
+        One that is named later, or was loaded by a process that no record tells of, counts as
+        loaded as it is when it is seen first.
+        """
+        return path in self._begun.get(run.slot, {}) or path in self._has.get(run.id, (0, {}))[1]
 
 
-def behind(machine: Machine, run: Run, spec: ServiceSpec) -> list[str]:
-    """Give the files of which a process has not loaded what they hold now."""
+def behind(rules: ReloadRules, machine: Machine, run: Run, spec: ServiceSpec) -> list[str]:
+    """Give the files of which a process has not loaded what they hold now, and could have."""
     if spec.reload is None:
         return []
     return [
         path
         for path in spec.reload_on
-        if path in machine.contents and run.loaded.get(path) != machine.contents[path]
+        if path in machine.contents
+        and rules.knows(run, path)
+        and run.loaded.get(path) != machine.contents[path]
     ]

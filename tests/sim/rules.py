@@ -707,7 +707,7 @@ class Rules:
         self._unwritten.append(decision)
         if is_written:
             written, self._unwritten = self._unwritten, []
-            self.reloads.recorded()
+            self.reloads.recorded(written)
             for one in written:
                 self._asked.update(_to_end(one.remembered.slots.values()))
                 self._count_ends(one)
