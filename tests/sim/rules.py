@@ -191,6 +191,8 @@ class Rules:
 
     def reboot(self) -> None:
         """Begin anew: no failure and no work that was done outlives the host's boot."""
+        for slot in self.timetables.slots():
+            self.timetables.has_come_to_nothing(slot, self._newest(slot))
         self._failures.clear()
         self._done.clear()
         self._restart_asked.clear()
@@ -449,13 +451,20 @@ class Rules:
         self._for_code[slot] = [*before, now]
         assert len(before) < MOST_IN_A_ROW, f"{slot} restarts for ever by what it writes itself"
 
+    def _newest(self, slot: Slot) -> Nanos:
+        """Give when the last process of a slot was started since the host's boot."""
+        last = self._last_run(slot)
+        return Nanos(-1) if last is None else last.started
+
+    def _last_run(self, slot: Slot) -> Run | None:
+        machine = self._host.machine
+        runs = (run for run in machine.of(slot) if run.identity.boot == machine.boot)
+        return max(runs, key=lambda run: run.started, default=None)
+
     def _is_its_time(self, start: Spawn, now: Nanos) -> bool:
         """See that a run is scheduled or asked for; tell whether it is, not one more try."""
         slot, spec = start.slot, start.spec
-        machine = self._host.machine
-        runs = [run for run in machine.of(slot) if run.identity.boot == machine.boot]
-        newest = max((run.started for run in runs), default=Nanos(-1))
-        is_void = self.timetables.has_come_to_nothing(slot, newest)
+        is_void = self.timetables.has_come_to_nothing(slot, self._newest(slot))
         is_asked = self.timetables.is_asked_for(slot)
         is_claimed = start.because.startswith("its schedule")
         if is_claimed:
@@ -468,7 +477,7 @@ class Rules:
             self._failures.pop(slot, None)
             self._done.pop(slot, None)
             return True
-        last = max(runs, key=lambda run: run.started, default=None)
+        last = self._last_run(slot)
         was_late = last is not None and last.asked_at is not None and spec.start_timeout
         may = self._failures.get(slot) or is_void or was_late or self._lost
         assert may, f"{slot} is started, and its time has not come"

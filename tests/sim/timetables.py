@@ -60,6 +60,10 @@ class Timetables:
         asked = self._asked.get(slot.service)
         return asked is not None and self._started.get(slot, Nanos(-1)) < asked
 
+    def slots(self) -> list[Slot]:
+        """List what was started for a scheduled time."""
+        return list(self._serving)
+
     def has_come_to_nothing(self, slot: Slot, newest: Nanos) -> bool:
         """Tell whether no process has come of the last start; then it has served no time."""
         is_void = self._started.get(slot, Nanos(-1)) > newest

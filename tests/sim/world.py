@@ -214,8 +214,8 @@ class World:
         self._coming.clear()
         self.wall += (self.now - START) / seconds(1) + BOOTING
         self.now = START
-        self.host.reboot()
         self.rules.reboot()
+        self.host.reboot()
         self.promises.reboot()
         self.kill_daemon()
 
