@@ -12,11 +12,11 @@ from collections import Counter
 from reconciler.model.event import Decision, Signal, Spawn
 from reconciler.model.observed import Role, Slot, State
 from reconciler.model.spec import Hook, ServiceSpec
-from reconciler.model.units import Nanos, RunId
+from reconciler.model.units import Digest, Nanos, RunId
 from tests.sim.host import Host, Run
 from tests.sim.wanted import Wanted
 
-Cause = tuple[int, ...]
+Cause = tuple[int | str, ...]
 
 
 class HookRules:
@@ -74,7 +74,7 @@ class HookRules:
         assert order.errand is not None
         slot, role = order.slot, order.role
         assert not self._wanted.is_hurried, f"a hook of {slot} is run in a hurry"
-        self._ordered[slot, role] = self._cause(slot, role)
+        self._ordered[slot, role] = self._cause(slot, role, order.spec.digest)
         live = [run for run in self._live(slot) if run.role is role]
         assert live == [] or self.is_exempt, f"the {role} hook of {slot} runs already"
         if role is Role.PRE_START:
@@ -144,13 +144,14 @@ class HookRules:
             is_new = not before or self._causes.get(before[-1].id) != cause
             assert is_new or self.is_exempt, f"the {role} hook of {slot} runs twice for one cause"
 
-    def _cause(self, slot: Slot, role: Role) -> Cause:
-        """Give what a hook runs for, as a number for each thing that it may run for."""
+    def _cause(self, slot: Slot, role: Role, version: Digest) -> Cause:
+        """Give what a hook runs for, as a value for each thing that it may run for."""
         mains = len(self._mains(slot))
         if role in (Role.POST_START, Role.PRE_STOP, Role.RELOAD):
             return (mains,)
         if role is Role.PRE_START:
-            return (mains, self._over[slot])
+            # Another version is another start, whatever hooks ran for the one before.
+            return (mains, self._over[slot], version)
         # A failure may be told of while the next process runs already.
         ended = sum(run.exit is not None for run in self._mains(slot))
         return (ended, self._starts[slot])
