@@ -66,7 +66,7 @@ class ReloadRules:
             match event:
                 case SignalAnswered(serial=serial, problem=""):
                     found = self._sent.pop(serial, None)
-                    if found and any(later[0] == found[0] for later in self._sent.values()):
+                    if found and self._was_sent_again(found[0], serial):
                         continue  # It comes too late: it was taken for lost, and told again.
                     if found and found[0] in self._says_when:
                         self._under_way[self._says_when[found[0]]] = found
@@ -78,6 +78,9 @@ class ReloadRules:
                     self._asked_now.update(dict.fromkeys(asked.services, now))
                 case _:
                     pass
+
+    def _was_sent_again(self, run: RunId, serial: Serial) -> bool:
+        return any(later > serial and sent[0] == run for later, sent in self._sent.items())
 
     def recorded(self, written: Iterable[Decision]) -> None:
         """Note that all that was heard is on record."""
