@@ -28,7 +28,7 @@ def read(stream: BinaryIO) -> object:
     return json.loads(stream.read(LENGTH.unpack(head)[0])) if len(head) == LENGTH.size else None
 
 
-def write(stream: BinaryIO, message: str) -> None:
+def write(stream: BinaryIO, message: object) -> None:
     """Write one message."""
     data = json.dumps(message).encode()
     stream.write(LENGTH.pack(len(data)) + data)
