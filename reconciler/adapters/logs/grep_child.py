@@ -14,7 +14,7 @@ import resource
 import struct
 import sys
 import time
-from typing import BinaryIO
+from typing import IO
 
 LENGTH = struct.Struct("!I")
 MEMORY_BYTES = 256 * 1024 * 1024
@@ -22,13 +22,13 @@ MESSAGE_CPU_S = 30
 """What one message may take: who asked kills us long before, unless it was killed itself."""
 
 
-def read(stream: BinaryIO) -> object:
+def read(stream: IO[bytes]) -> object:
     """Read one message; None at the end."""
     head = stream.read(LENGTH.size)
     return json.loads(stream.read(LENGTH.unpack(head)[0])) if len(head) == LENGTH.size else None
 
 
-def write(stream: BinaryIO, message: object) -> None:
+def write(stream: IO[bytes], message: object) -> None:
     """Write one message."""
     data = json.dumps(message).encode()
     stream.write(LENGTH.pack(len(data)) + data)
