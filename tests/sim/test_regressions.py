@@ -53,19 +53,6 @@ def by_hand(world: World, digest: str, **traits: Any) -> Run:
 # --- what is due is done ---------------------------------------------------------------------
 
 
-def test_p7_deadlines_are_judged_anew_by_a_daemon_that_stood_still_for_a_minute() -> None:
-    """SIGSTOP and SIGCONT: what ran runs on, and what got ready meanwhile was not too late."""
-    slow = probed("slow", start_timeout=seconds(20))
-    world = World(service("web"), slow)
-    world.become(slow=Program(ready_after=seconds(5)))
-    world.pass_time(2)
-    before = {run.id for run in world.host.machine.all_live()}
-    world.stall(60)
-    world.settle()
-    assert {run.id for run in world.host.machine.all_live()} == before
-    assert world.state("slow") is State.RUNNING
-
-
 def test_a_process_that_is_found_again_is_asked_at_once_whether_it_is_ready() -> None:
     web = probed("web", start_timeout=seconds(20))
     world = World(web)

@@ -16,7 +16,7 @@ from tests.sim.rules import Rules
 from tests.sim.shrinking import outcome, rule_of, shortest
 
 EVENTS = 120_000
-FAULTS = 20_000
+FAULTS = 18_000
 SEEDS = (1, 2, 3, 4)
 """More shares than cores, so that no core is idle for long while the last one plays."""
 
