@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import SubprocessError
 
 from benchmarks import machine
 from benchmarks.cases import (
@@ -87,7 +88,7 @@ def measured(name: str) -> list[Row | Beside]:
     print(f"measuring {name} ...", file=sys.stderr, flush=True)
     try:
         return list(CASES[name]())
-    except (NeverCameError, OSError, RuntimeError, ValueError) as why:
+    except (NeverCameError, OSError, RuntimeError, SubprocessError, ValueError) as why:
         print(f"cannot measure {name}: {why}", file=sys.stderr)
         return [Row(what=name, measured="failed", met=False, note=str(why))]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import subprocess
 import time
 from dataclasses import dataclass
 
-from benchmarks.processes import cpu_time_s, is_alive, pss_bytes, until
+from benchmarks.processes import NeverCameError, cpu_time_s, is_alive, pss_bytes, until
 from benchmarks.supervisors import Supervisor, Weaver
 
 LIMIT_S = 120.0
@@ -26,7 +28,7 @@ class Life:
     idle_percent: float
     """Of one core, at rest."""
     stop_s: float
-    """From asking until no service and no manager is left."""
+    """From asking until no service and no manager is left; infinite where it never came to that."""
     left: int
     """Services that outlived the stop."""
 
@@ -75,7 +77,10 @@ def _stop(supervisor: Supervisor) -> tuple[float, int]:
     """Stop it in its own way; give how long that took, and how many services are left."""
     managers, services = supervisor.managers(), [*supervisor.census.fresh()]
     began = time.perf_counter()
-    supervisor.stop()
-    until(lambda: not any(map(is_alive, managers)), LIMIT_S, f"{supervisor.name} to leave")
-    took = time.perf_counter() - began
+    try:
+        supervisor.stop()
+        until(lambda: not any(map(is_alive, managers)), LIMIT_S, f"{supervisor.name} to leave")
+        took = time.perf_counter() - began
+    except (subprocess.TimeoutExpired, NeverCameError):
+        took = math.inf
     return took, sum(map(is_alive, services))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -150,9 +151,11 @@ def with_table(text: str, table: str) -> str:
 def time_text(seconds: float) -> str:
     """Give a time with three digits, in the unit that suits it.
 
-    >>> time_text(0.01234), time_text(1.5), time_text(0.00012)
-    ('12.3 ms', '1.50 s', '0.12 ms')
+    >>> time_text(0.01234), time_text(1.5), time_text(0.00012), time_text(math.inf)
+    ('12.3 ms', '1.50 s', '0.12 ms', 'never')
     """
+    if math.isinf(seconds):
+        return "never"
     if seconds >= 1:
         return f"{seconds:.2f} s"
     milliseconds = seconds * 1000

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import beside_python
-from benchmarks.processes import Census, all_pids, children, end, is_alive, until
+from benchmarks.processes import Census, NeverCameError, all_pids, children, end, is_alive, until
 
 NUMBERS = itertools.count(1)
 SLEEP = shutil.which("sleep") or "/bin/sleep"
@@ -134,9 +135,17 @@ def running(supervisor: Supervisor, seconds: float = 60.0) -> Iterator[Superviso
         supervisor.launch()
         supervisor.census.until_there(supervisor.count, seconds)
         yield supervisor
-        supervisor.stop()
+        _leave(supervisor)
     finally:
         supervisor.clean_up()
+
+
+def _leave(supervisor: Supervisor) -> None:
+    """Stop it where nobody measures that; what does not leave by itself is killed."""
+    try:
+        supervisor.stop()
+    except (subprocess.TimeoutExpired, NeverCameError) as why:
+        print(f"{supervisor.name} did not leave by itself: {why}", file=sys.stderr)
 
 
 class Weaver(Supervisor):
