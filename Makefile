@@ -6,6 +6,9 @@ PYTHON ?= $(firstword $(FOUND))
 VENV := .venv/bin
 BOOTSTRAP = $(if $(PYTHON),$(PYTHON),$(error cannot set up weaver: no python3 on PATH; install Python 3.11 or newer)) tools/bootstrap.py
 
+# Tests run in two processes, and who is done takes tests from the other. To debug: ARGS="-n0 -x".
+PYTEST := $(VENV)/python -m pytest -q -n 2 --dist worksteal
+
 # More arguments for the program that a target ends with: make test ARGS="tests/core -x"
 ARGS ?=
 
@@ -21,10 +24,10 @@ up: ## Set up and run the services of services.d/ in the foreground
 
 test: ## Set up with all that the tests need, then run them all
 	@$(BOOTSTRAP) test
-	$(VENV)/python -m pytest $(ARGS)
+	$(PYTEST) --durations=15 --durations-min=2 $(ARGS)
 
 check: static ## The quick gate: format, lint, types, import contracts, fast tests, docs
-	$(VENV)/python -m pytest -q -n 2 -m "not real and not slow" $(ARGS)
+	$(PYTEST) -m "not real and not slow" $(ARGS)
 
 static: ## Only what needs no test run: format, lint, types, import contracts
 	@$(BOOTSTRAP) check

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import hypothesis
 import pytest
 
-from tests.sim.covered import COVERED
+from tests.covered import COVERED, Tell
+
+ORDINARY_S = 120.0
+"""What pyproject.toml gives a test; whoever needs longer begins first, so that nobody waits for it
+at the end while other cores have nothing left to do."""
 
 # Machines differ in speed and examples in size, so no single example has a deadline; every test
 # has one. A failure prints the line that replays it.
@@ -29,12 +34,35 @@ def pytest_configure() -> None:
     os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest; the rest stays in the random order that it was given."""
+    items.sort(key=lambda item: -_seconds_of(item))
+
+
+def _seconds_of(item: pytest.Item) -> float:
+    """Give how long a test may take."""
+    found = item.get_closest_marker("timeout")
+    return max(float(found.args[0]), ORDINARY_S) if found else ORDINARY_S
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Give what takes a sentence for the closing lines of the run.
+
+    It travels with the report of the test, whichever process that runs in.
+    """
+    return functools.partial(record_property, COVERED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how much the simulator went through."""
-    for sentence in config.stash.get(COVERED, []):
-        terminalreporter.write_line(sentence)
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            if report.when == "call":
+                for name, sentence in report.user_properties:
+                    if name == COVERED:
+                        terminalreporter.write_line(str(sentence))
 
 
 @pytest.hookimpl(wrapper=True)

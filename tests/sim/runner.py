@@ -6,6 +6,7 @@ import functools
 import gc
 import itertools
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -145,10 +146,16 @@ def play_share(share: Share) -> tuple[Toll, str]:
     return toll, ""
 
 
+def cores() -> int:
+    """Give how many cores are ours: pytest-xdist tells each of its processes how many it began."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
 def play_all(shares: Iterable[Share]) -> tuple[Toll, list[str]]:
     """Play shares side by side, as many at a time as there are cores."""
     toll, broken = Toll(), []
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # Whoever has threads, as a test process has, must not fork.
+    with ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn")) as pool:
         for one, problem in pool.map(play_share, shares):
             toll.add(one)
             broken += [problem] if problem else []
@@ -158,9 +165,9 @@ def play_all(shares: Iterable[Share]) -> tuple[Toll, list[str]]:
 def soak(minutes: float, seed: int) -> int:
     """Play seeds on all cores for so long, and print what was covered."""
     until = time.monotonic() + 60 * minutes
-    cores = os.cpu_count() or 1
-    toll, broken = play_all(Share(seed + core, until=until) for core in range(cores))
-    print(f"seeds {seed} to {seed + cores - 1}: {in_words(toll)}")
+    count = cores()
+    toll, broken = play_all(Share(seed + core, until=until) for core in range(count))
+    print(f"seeds {seed} to {seed + count - 1}: {in_words(toll)}")
     for name, count in toll.faults.most_common(TOP_FAULTS):
         print(f"  {count:>10,}  {name}")
     for problem in broken:
@@ -235,7 +242,7 @@ def catch_all(names: list[str], limit_s: float = HUNT_CPU_S, *, rewrite: bool = 
     With `rewrite` the episodes that caught them are kept, to be the first that are tried.
     """
     chosen = names or [mutant.name for mutant in mutants.MUTANTS]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         verdicts = list(pool.map(functools.partial(judge, limit_s=limit_s), chosen))
     for one in sorted(verdicts, key=lambda one: (one.caught, one.name)):
         mark = "caught  " if one.caught else "SURVIVED"

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from reconciler.model.event import Signal
+from tests.covered import Tell
 from tests.sim import runner
-from tests.sim.covered import COVERED
 from tests.sim.episode import BreachError, play
 from tests.sim.rules import Rules
 from tests.sim.shrinking import outcome, rule_of, shortest
@@ -23,11 +23,10 @@ SEEDS = (1, 2, 3, 4)
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_whatever_the_host_does_we_stay_safe_and_arrive(pytestconfig: pytest.Config) -> None:
+def test_whatever_the_host_does_we_stay_safe_and_arrive(tell: Tell) -> None:
     share = -(-EVENTS // len(SEEDS))
     toll, broken = runner.play_all(runner.Share(seed, events=share) for seed in SEEDS)
-    told = f"simulation: {len(SEEDS)} seeds, {runner.in_words(toll)}; {len(broken)} broken rules"
-    pytestconfig.stash[COVERED] = [*pytestconfig.stash.get(COVERED, []), told]
+    tell(f"simulation: {len(SEEDS)} seeds, {runner.in_words(toll)}; {len(broken)} broken rules")
     assert broken == [], "\n\n".join(broken)
     assert toll.events >= EVENTS
     assert toll.faults.total() >= FAULTS
@@ -36,14 +35,11 @@ def test_whatever_the_host_does_we_stay_safe_and_arrive(pytestconfig: pytest.Con
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_every_planted_bug_is_caught_and_the_source_itself_passes(
-    pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
+    tell: Tell, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = runner.catch_all([])
     said = capsys.readouterr().out
-    pytestconfig.stash[COVERED] = [
-        *pytestconfig.stash.get(COVERED, []),
-        f"planted bugs: {said.splitlines()[-1]}",
-    ]
+    tell(f"planted bugs: {said.splitlines()[-1]}")
     assert code == 0, said
 
 
