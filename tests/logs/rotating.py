@@ -1,10 +1,13 @@
-"""A program for tests: rotates one log again and again, as a daemon does.
+"""A program for tests: rotates logs again and again, as a daemon does.
 
-python rotating.py LOG MAX_SIZE MAX_FILES COMPRESS ROUNDS
+python rotating.py keep MAX_SIZE MAX_FILES COMPRESS ROUNDS LOG...
+python rotating.py kill MAX_SIZE FOLDER POINT...    rotates POINT/web.log and dies there, each
+python rotating.py listen                           does what it reads, a line each
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -12,11 +15,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from reconciler import failpoints
 from reconciler.adapters.logs.keeper import Keeper
 from reconciler.adapters.logs.stream import Streams
 from reconciler.model.log import LogSource
 from reconciler.model.spec import LogRotation
 from reconciler.model.units import ServiceName
+
+PACKING = ("rotate.packed", "rotate.packed-alone")
+"""The points at which something must be compressed."""
 
 
 def source_of(log: Path, rotation: LogRotation) -> LogSource:
@@ -25,13 +32,13 @@ def source_of(log: Path, rotation: LogRotation) -> LogSource:
     return LogSource(service=name, index=0, instance=f"{name}-0", path=str(log), rotation=rotation)
 
 
-def main(log: str, max_size: str, max_files: str, compress: str, rounds: str) -> None:
+def keep(max_size: str, max_files: str, compress: str, rounds: str, *logs: str) -> None:
     """Look so often, until what is there is rotated and compressed."""
     rotation = LogRotation(
         max_size=int(max_size), max_files=int(max_files), compress=compress == "yes"
     )
-    keeper = Keeper(Streams(), time.time, Path(log).parent)
-    keeper.attend([source_of(Path(log), rotation)])
+    keeper = Keeper(Streams(), time.time, Path(logs[0]).parent)
+    keeper.attend([source_of(Path(log), rotation) for log in logs])
     pause = threading.Event()
     left = int(rounds)
     while left > 0 or keeper.packer.is_busy:
@@ -42,5 +49,34 @@ def main(log: str, max_size: str, max_files: str, compress: str, rounds: str) ->
         sys.stdout.write(f"{news.kind} {news.reason} {dict(news.data)}\n")
 
 
+def kill(max_size: str, folder: str, *points: str) -> None:
+    """Rotate a log for each point in a process that dies there, and say how that ended."""
+    for point in points:
+        place = Path(folder) / point
+        child = os.fork()
+        if not child:
+            failpoints.arm(f"{point}:kill", str(place / "struck"))
+            files = "2" if point == "rotate.pruned" else "100"
+            compress = "yes" if point in PACKING else "no"
+            keep(max_size, files, compress, "3", str(place / "web.log"))
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{point} {os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def listen() -> None:
+    """Do what is asked for, and say when it is done."""
+    for line in sys.stdin:
+        do(*line.split())
+        sys.stdout.write("done\n")
+        sys.stdout.flush()
+
+
+def do(what: str, *words: str) -> None:
+    """Do one thing."""
+    {"keep": keep, "kill": kill, "listen": listen}[what](*words)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    do(*sys.argv[1:])

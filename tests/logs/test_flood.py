@@ -19,6 +19,7 @@ from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.logs.stream import Stream
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.spec import LogRotation
+from tests import settings
 from tests.logs import rotating
 from tests.logs.disks import disk
 from tests.logs.test_rotation import all_of, by_hand, leavings, rotate
@@ -46,18 +47,24 @@ def numbers(data: bytes) -> list[int]:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("kind", ["collapses", "punches"])
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    zip(["collapses", "punches", "collapses", "punches"], settings.SETTINGS, strict=True),
+)
 def test_of_a_flood_no_line_is_lost_or_doubled_though_rotation_is_killed_again_and_again(
-    kind: str, tmp_path: Path
+    kind: str, setting: str, tmp_path: Path
 ) -> None:
     luck = random.Random(7)
-    with disk(kind, tmp_path / "disk", "400m") as folder:
+    with settings.place(setting, tmp_path) as root, disk(kind, root / "disk", "400m") as folder:
         log = folder / "web.log"
         service = flood(log)
+        for path in (folder, log):
+            os.chown(path, root.stat().st_uid, root.stat().st_gid)
         kills = 0
         while service.poll() is None or kills < 3:
-            command = [sys.executable, rotating.__file__, str(log), "65536", "9999", "yes", "9999"]
-            keeper = subprocess.Popen(command)
+            words = ["keep", "65536", "9999", "yes", "9999", str(log)]
+            command = [sys.executable, rotating.__file__, *words]
+            keeper = subprocess.Popen(settings.command(setting, command))
             with suppress(subprocess.TimeoutExpired):
                 keeper.wait(timeout=0.2 + luck.random() * 0.2)
             keeper.send_signal(signal.SIGKILL)

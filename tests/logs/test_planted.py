@@ -85,8 +85,8 @@ def run(program: Path, log: Path, point: str = "") -> int:
         "WEAVER_FAILPOINT": f"{point}:kill" if point else "",
         "WEAVER_FAILPOINT_DIR": str(struck),
     }
-    command = [sys.executable, str(program / "tests/logs/rotating.py"), str(log)]
-    words = [*command, "65536", "99", "no", "1"]
+    command = [sys.executable, str(program / "tests/logs/rotating.py"), "keep"]
+    words = [*command, "65536", "99", "no", "1", str(log)]
     return subprocess.run(words, env=env, check=False, stderr=subprocess.DEVNULL).returncode
 
 

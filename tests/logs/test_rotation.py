@@ -5,17 +5,19 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from reconciler.adapters.logs.stream import Stream
+from tests import settings
 from tests.logs import rotating
 from tests.logs.disks import DISKS, disk
+from tests.logs.rotating import PACKING
 
 ROOT = Path(__file__).parents[2]
 POINTS = sorted(
@@ -30,20 +32,14 @@ COLLAPSING = {"rotate.collapsed", "rotate.collapse-synced"}
 EMPTYING = {"rotate.truncating", "rotate.truncated"}
 
 
-STEPS = [
-    (kind, point)
-    for kind in DISKS
-    for point in POINTS
-    if not (point in COLLAPSING and kind != "collapses")
-    and not (point in EMPTYING and kind != "empties")
-    and not (point in {*WITH_HOLES, "rotate.pruned"} and kind == "empties")
-]
-
-
-@pytest.fixture(params=DISKS)
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    with disk(request.param, tmp_path / "disk") as found:
-        yield found
+def points_of(kind: str) -> list[str]:
+    """Give the points that a rotation passes on a kind of disk."""
+    others = {
+        "collapses": EMPTYING,
+        "punches": EMPTYING | COLLAPSING,
+        "empties": COLLAPSING | WITH_HOLES | {"rotate.pruned"},
+    }
+    return [point for point in POINTS if point not in others[kind]]
 
 
 def lines(first: int, last: int) -> bytes:
@@ -74,42 +70,76 @@ def by_hand(log: Path) -> bytes:
 
 def leavings(log: Path) -> list[str]:
     """Give the files beside a log that are neither it, nor rotated, nor the record."""
-    known = re.compile(rf"{log.name}(\.\d{{15}}(\.gz)?)?|\.{log.name}\.rotation")
+    known = re.compile(rf"{log.name}(\.\d{{15}}(\.gz)?)?|\.{log.name}\.rotation|struck")
     return [path.name for path in log.parent.iterdir() if not known.fullmatch(path.name)]
 
 
 def rotate(log: Path, *, files: int = 100, compress: str = "yes", rounds: int = 3) -> None:
     """Look at a log some times, as a daemon that has just begun."""
-    rotating.main(str(log), "65536", str(files), compress, str(rounds))
+    rotating.keep("65536", str(files), compress, str(rounds), str(log))
 
 
-def killed_at(point: str, struck: Path, log: Path, files: int) -> int:
-    """Rotate in a process of its own that dies at a point; give how it ended."""
-    struck.mkdir()
-    env = {
-        **os.environ,
-        "WEAVER_FAILPOINT": f"{point}:kill",
-        "WEAVER_FAILPOINT_DIR": str(struck),
-    }
-    command = [sys.executable, rotating.__file__, str(log), "65536", str(files), "yes", "3"]
-    return subprocess.run(command, env=env, check=False).returncode
+@contextmanager
+def rotator(setting: str) -> Iterator[Callable[..., list[str]]]:
+    """Give what rotates as it is told to, and says what came of it, in a process in a setting."""
+    command = settings.command(setting, [sys.executable, rotating.__file__, "listen"])
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        asked, told = process.stdin, process.stdout
+        assert asked is not None
+        assert told is not None
+
+        def ask(*words: object) -> list[str]:
+            asked.write(" ".join(map(str, words)) + "\n")
+            said = []
+            while (line := told.readline()) != "done\n":
+                assert line, f"it ended after {said}"
+                said.append(line.strip())
+            return said
+
+        yield ask
+        asked.close()
+        assert process.wait(10) == 0
 
 
-@pytest.mark.parametrize(("kind", "point"), STEPS)
+def fresh_log(folder: Path, point: str) -> Path:
+    """Give an empty log in a folder of its own, which belong to whoever the disk belongs to."""
+    log = folder / point / "web.log"
+    made = [log.parent, log.parent / "struck", log]
+    for path in made[:2]:
+        path.mkdir()
+    log.touch()
+    for path in made:
+        os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
+    return log
+
+
+@pytest.mark.parametrize("setting", settings.SETTINGS)
+@pytest.mark.parametrize("kind", DISKS)
 def test_a_kill_at_any_step_of_a_rotation_neither_loses_nor_doubles_a_line(
-    kind: str, point: str, tmp_path: Path
+    kind: str, setting: str, tmp_path: Path
 ) -> None:
-    is_pruning = point == "rotate.pruned"
-    with disk(kind, tmp_path / "disk") as folder:
-        log = folder / "web.log"
-        append(log, lines(0, 4000))
-        files = 2 if is_pruning else 100
-        assert killed_at(point, tmp_path / "struck", log, files) == -signal.SIGKILL
-        append(log, lines(4000, 4500))
-        first = 1700 if is_pruning else 0
-        assert all_of(log)[-58 * (4500 - first) :] == lines(first, 4500)
-        append(log, lines(4500, 8000))
-        rotate(log)
-        assert all_of(log)[-58 * (8000 - first) :] == lines(first, 8000)
-        assert by_hand(log) == all_of(log)
-        assert leavings(log) == []
+    points = points_of(kind)
+    with (
+        settings.place(setting, tmp_path) as root,
+        disk(kind, root / "disk") as folder,
+        rotator(setting) as ask,
+    ):
+        os.chown(folder, root.stat().st_uid, root.stat().st_gid)
+        logs = {point: fresh_log(folder, point) for point in points}
+        for log in logs.values():
+            append(log, lines(0, 2000))
+        assert ask("kill", 32768, folder, *points) == [f"{point} -9" for point in points]
+        firsts = {point: 850 if point == "rotate.pruned" else 0 for point in points}
+        for point, log in logs.items():
+            append(log, lines(2000, 2300))
+            assert all_of(log)[-58 * (2300 - firsts[point]) :] == lines(firsts[point], 2300), point
+            append(log, lines(2300, 3000))
+        for is_packing, compress in ((True, "yes"), (False, "no")):
+            chosen = [logs[point] for point in points if (point in PACKING) == is_packing]
+            assert ask("keep", 32768, 100, compress, 3, *chosen) == []
+        for point, log in logs.items():
+            assert all_of(log)[-58 * (3000 - firsts[point]) :] == lines(firsts[point], 3000), point
+            assert by_hand(log) == all_of(log), point
+            assert leavings(log) == [], point
