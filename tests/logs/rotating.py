@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -75,7 +76,8 @@ def listen() -> None:
 
 def do(what: str, *words: str) -> None:
     """Do one thing."""
-    {"keep": keep, "kill": kill, "listen": listen}[what](*words)
+    deeds: dict[str, Callable[..., None]] = {"keep": keep, "kill": kill, "listen": listen}
+    deeds[what](*words)
 
 
 if __name__ == "__main__":

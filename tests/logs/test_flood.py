@@ -49,7 +49,7 @@ def numbers(data: bytes) -> list[int]:
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("kind", "setting"),
-    zip(["collapses", "punches", "collapses", "punches"], settings.SETTINGS, strict=True),
+    [("collapses", "v2"), ("punches", "v1"), ("collapses", "none"), ("punches", "user")],
 )
 def test_of_a_flood_no_line_is_lost_or_doubled_though_rotation_is_killed_again_and_again(
     kind: str, setting: str, tmp_path: Path

@@ -92,7 +92,7 @@ def rotator(setting: str) -> Iterator[Callable[..., list[str]]]:
 
         def ask(*words: object) -> list[str]:
             asked.write(" ".join(map(str, words)) + "\n")
-            said = []
+            said: list[str] = []
             while (line := told.readline()) != "done\n":
                 assert line, f"it ended after {said}"
                 said.append(line.strip())
