@@ -24,6 +24,8 @@ import pytest
 AS_IT_IS = "as it is"
 """The host's own setting, for tests to which it does not matter."""
 SETTINGS = ("v2", "v1", "none", "user")
+UNSEEN = "unseen"
+"""`user`, and /proc shows only processes of that user."""
 UNGROUPED = tuple(setting for setting in SETTINGS if setting != "v2")
 """The settings in which the processes of a run are found by session, group and mark."""
 NOBODY = 65534
@@ -49,16 +51,20 @@ def command(setting: str, argv: Sequence[str]) -> list[str]:
         _need_root()
         hide = _HIDE.format(kinds=_HIDDEN[setting])
         return ["/usr/bin/unshare", "-m", "/bin/sh", "-ec", hide, "sh", *argv]
+    identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     if setting == "user" and os.geteuid() == 0:
-        identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         return ["/usr/bin/setpriv", *identity, *argv]
+    if setting == UNSEEN:
+        _need_root()
+        hide = 'mount -t proc -o hidepid=2 proc /proc && exec /usr/bin/setpriv "$@"'
+        return ["/usr/bin/unshare", "-m", "/bin/sh", "-ec", hide, "sh", *identity, *argv]
     return [*argv]
 
 
 @contextmanager
 def place(setting: str, tmp_path: Path) -> Iterator[Path]:
     """Give an empty folder that belongs to whoever runs programs in a setting."""
-    if setting != "user" or os.geteuid() != 0:
+    if setting not in ("user", UNSEEN) or os.geteuid() != 0:
         yield tmp_path
         return
     # The folders of pytest are closed to others.

@@ -161,6 +161,7 @@ def test_acknowledged_ends_are_forgotten_and_others_are_not(rig: Rig) -> None:
     assert not rig.runs()
 
 
+@in_every_setting
 def test_sigterm_makes_the_holder_leave_and_its_services_stay(rig: Rig) -> None:
     started = rig.spawn("web-0", "sleep", "1000")
     rig.kill_holder(signal.SIGTERM)
@@ -279,6 +280,7 @@ def test_a_garbled_journal_costs_only_its_garbled_lines(rig: Rig) -> None:
     assert "2 lines" in (rig.state / "holder.log").read_text()
 
 
+@in_every_setting
 def test_a_deleted_state_folder_stops_nothing_and_is_made_again(rig: Rig) -> None:
     started = rig.spawn("web-0", "sleep", "1000")
     shutil.rmtree(rig.state)

@@ -12,6 +12,7 @@ from reconciler import __version__
 from reconciler.holder import reexec
 from tests.holder.installation import installation
 from tests.holder.rig import Rig
+from tests.settings import in_every_setting
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -47,14 +48,15 @@ def test_two_hundred_services_outlive_an_upgrade_and_the_way_back(rig: Rig, tmp_
     assert rig.connect()["pid"] == holder
 
 
+@in_every_setting
 def test_ends_that_nobody_has_collected_and_trees_without_a_main_process_come_along(
-    rig: Rig, tmp_path: Path
+    rig: Rig,
 ) -> None:
     """The holder is stopped while they end, so all of it happens between two programs."""
     left = rig.spawn_shell("tree-0", "setsid sleep 1000 & echo up; exit 4")
     rig.wait_for("exited", left)
     quick = rig.spawn("quick-0", "sleep", "1000")
-    serial = rig.post("reexec", program=installation(tmp_path / "next", NEXT))
+    serial = rig.post("reexec", program=installation(rig.root / "next", NEXT))
     os.kill(quick.pid, signal.SIGSEGV)
     assert rig.answer(serial)["version"] == NEXT
     assert rig.wait_for("exited", quick)["signal"] == signal.SIGSEGV
@@ -64,6 +66,7 @@ def test_ends_that_nobody_has_collected_and_trees_without_a_main_process_come_al
     rig.wait_for("empty", left)
 
 
+@in_every_setting
 def test_what_was_adopted_before_is_held_on_to_after(rig: Rig) -> None:
     adopted = rig.spawn("web-0", "sleep", "1000")
     rig.restart_holder()
