@@ -33,3 +33,15 @@ def fill(folder: Path) -> Path:
                 file.write(b"x" * 4096)
         except OSError:
             return filler
+
+
+def fill_inodes(folder: Path) -> list[Path]:
+    """Leave no room for another file, though there is for bytes; give the files that take it."""
+    fillers: list[Path] = []
+    while True:
+        filler = folder / f"filler{len(fillers)}"
+        try:
+            filler.touch()
+        except OSError:
+            return fillers
+        fillers.append(filler)

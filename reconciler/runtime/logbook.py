@@ -53,7 +53,7 @@ class Logbook:
                 if time.monotonic() - looked_at >= INDEX_EVERY_S:
                     looked_at = time.monotonic()
                     # No picture: one of a thousand services costs more than all else that idles.
-                    sources = self._written(daemon.situation())
+                    sources = self._of_slots(daemon.situation())
                     await asyncio.to_thread(self._logs.look, sources)
                 kept = await asyncio.to_thread(self._logs.keep)
                 self._troubles = kept.troubles
@@ -126,14 +126,14 @@ class Logbook:
             for source in self._files(spec, Slot(service=spec.name, index=index), None)
         )
 
-    def _written(self, situation: Situation) -> list[LogSource]:
-        """Give the logs that are being written: those of slots in which something lives."""
+    def _of_slots(self, situation: Situation) -> list[LogSource]:
+        """Give the logs of all slots: what has ended may have left something to rotate."""
         return [
             source
             for name, memory in situation.services.items()
             for record in situation.slots.get(name, {}).values()
-            if (process := record.process) is not None
-            for source in self._files(memory.spec, process.slot, process.id.pid)
+            for pid in [record.process.id.pid if record.process is not None else None]
+            for source in self._files(memory.spec, record.memory.slot, pid)
         ]
 
     def _sources(self, picture: Picture, names: Sequence[ServiceName]) -> list[LogSource]:

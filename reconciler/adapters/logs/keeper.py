@@ -235,7 +235,11 @@ class Keeper:
 
     def _make_folder(self, watched: _Watched) -> None:
         folder = watched.stream.path.parent
-        if self.own_folder in folder.parents and not folder.exists():
+        if (
+            watched.source.pid is not None
+            and self.own_folder in folder.parents
+            and not folder.exists()
+        ):
             with suppress(OSError):
                 folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 

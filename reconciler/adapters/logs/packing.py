@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,11 @@ from reconciler.adapters.logs import gzip_child
 from reconciler.adapters.logs.archives import Archive
 from reconciler.adapters.logs.plain_files import FLAGS
 from reconciler.adapters.logs.record import sync_folder
+from reconciler.adapters.logs.room import has_room
 from reconciler.failpoints import failpoint
+
+AGAIN_S = 300.0
+"""After a compression that failed, for want of room perhaps."""
 
 
 @dataclass(slots=True)
@@ -28,7 +33,8 @@ class Packer:
 
     def __init__(self) -> None:
         self._work: _Work | None = None
-        self._in_vain: set[Archive] = set()
+        self._in_vain: dict[Archive, float] = {}
+        """Which failed, and when to try them again."""
 
     @property
     def is_busy(self) -> bool:
@@ -49,9 +55,10 @@ class Packer:
             work, self._work = self._work, None
             finished = work.archive if self._finish(work.archive, status) else None
             waiting = [one for one in waiting if one != finished]
-        self._in_vain &= set(waiting)
+        now = time.monotonic()
+        self._in_vain = {one: at for one in waiting if (at := self._in_vain.get(one, 0)) > now}
         for archive in waiting:
-            if archive not in self._in_vain and archive.path.exists():
+            if archive not in self._in_vain and _can_be_packed(archive):
                 self._begin(archive)
                 break
         return finished
@@ -82,7 +89,7 @@ class Packer:
             finally:
                 os.close(target)
         except OSError:
-            self._in_vain.add(archive)
+            self._in_vain[archive] = time.monotonic() + AGAIN_S
             return
         finally:
             os.close(source)
@@ -100,10 +107,15 @@ class Packer:
                 return True
         except OSError:
             pass  # it stays as it is, which is as good but for its size
-        self._in_vain.add(archive)
+        self._in_vain[archive] = time.monotonic() + AGAIN_S
         with suppress(OSError):
             archive.packed_part.unlink()
         return False
+
+
+def _can_be_packed(archive: Archive) -> bool:
+    """Tell whether it is there, with room beside it: a disk that gets full costs old lines."""
+    return archive.path.exists() and has_room(archive.log.parent, archive.end - archive.start)
 
 
 def _created(archive: Archive, like: os.stat_result) -> int:

@@ -24,6 +24,15 @@ def free_bytes(folder: Path) -> tuple[int, int]:
     return found.f_bavail * found.f_frsize, min(RESERVE, whole // SHARE)
 
 
+def has_room(folder: Path, size: int) -> bool:
+    """Tell whether a disk is not full, and would not be with a file of this size on it."""
+    try:
+        free, least = free_bytes(folder)
+    except OSError:
+        return False
+    return free - size > least
+
+
 def make_room(device: int, folder: Path, streams: Iterable[Stream], need: int = 0) -> int:
     """Remove rotated files of a full disk until it is not; give how many bytes that freed."""
     freed = 0
