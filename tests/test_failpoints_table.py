@@ -70,6 +70,8 @@ WITHOUT_A_POINT = {
     "holder/fork.py:_fork": ABOVE,
     "holder/fork.py:exec_first": "in the child, of which the holder hears by a pipe",
     "holder/fork.py:execute": "a child that could not begin",
+    "holder/groups.py:_clear": "the kernel gives the lock back; holder.cgroup.remove follows",
+    "holder/groups.py:make_and_lock": "the kernel gives it back; holder.cgroup.before comes first",
     "holder/log.py:write": "a line for people, which may be lost",
     "holder/reexec.py:_cannot_begin": CHILD,
     "holder/vfork.py:execute": "a child that could not begin",

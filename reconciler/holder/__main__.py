@@ -80,9 +80,8 @@ def serve(listener: socket.socket, state: str, group: str, tell: Callable[[], No
     detach()
     log = Log(state)
     journal = Journal(state)
-    lost = journal.load()
-    if lost:
-        log.write(f"{lost} lines of the journal make no sense")
+    if problem := journal.load():
+        log.write(problem)
     journal.ledger.begin_boot(tree.boot_id())
     loop = Loop(listener, journal, log, group)
     loop.open()

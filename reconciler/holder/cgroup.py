@@ -14,6 +14,16 @@ import os
 import signal
 
 from reconciler.failpoints import failpoint
+from reconciler.holder.groups import (
+    children,
+    clear_dead,
+    groups_in,
+    make,
+    make_and_lock,
+    remove,
+    words_of,
+    write,
+)
 from reconciler.holder.hierarchy import LIMITED, UNIFIED, own_groups
 
 TYPE_CHECKING = False  # see wire.py
@@ -35,6 +45,7 @@ class Cgroups:
     """Where leaves can be made on this host, and for what."""
 
     def __init__(self, name: str, proc: str = "/proc/self") -> None:
+        self.name = name
         room = f"{name}.holder"
         own = {kind: _outside(room, group) for kind, group in own_groups(proc).items()}
         self._bases: dict[str, str] = {}
@@ -43,6 +54,8 @@ class Cgroups:
         """The controllers that leaves of version 2 have."""
         self._stale: set[str] = set()
         """Leaves that could not be removed yet."""
+        self._locks: list[int] = []
+        """Tell other holders that the folders are in use, for as long as we live."""
         self.why: dict[str, str] = {}
         """What is in force for each purpose, in words."""
         if UNIFIED in own:
@@ -80,6 +93,10 @@ class Cgroups:
             if purpose in self._bases
         }
 
+    def leaves(self) -> list[str]:
+        """Give all leaves of version 2 that there are."""
+        return children(self._bases[MAIN]) if MAIN in self._bases else []
+
     def find(self, name: str) -> dict[str, str]:
         """Give the leaves that there are of a run which is on no record of ours."""
         every = self.plan(name, dict.fromkeys(LIMITED))
@@ -93,7 +110,7 @@ class Cgroups:
         """
         for purpose, leaf in [*leaves.items()]:
             try:
-                _make(leaf)
+                make(leaf)
             except (OSError, ValueError):
                 if purpose != MAIN or any(one in limits for one in self._enabled):
                     raise
@@ -102,25 +119,33 @@ class Cgroups:
             folder = leaves.get(MAIN if controller in self._enabled else controller)
             if folder is not None:
                 for file, value in _settings(controller, limit, folder == leaves.get(MAIN)):
-                    _write(os.path.join(folder, file), value)
+                    write(os.path.join(folder, file), value)
 
     def remove(self, leaves: Iterable[str]) -> None:
         """Remove leaves in which nothing is left; one that is not free yet is tried again later."""
         self._stale.update(leaves)
-        self._stale = {leaf for leaf in self._stale if not _remove(leaf)}
+        self._stale = {leaf for leaf in self._stale if not remove(leaf)}
 
     def sweep(self, known: Iterable[str]) -> None:
         """Remove what dead holders left behind; leaves in which something lives stay."""
         kept = set(known)
         for base in self._bases.values():
-            for leaf in _children(base):
+            for leaf in children(base):
                 if leaf not in kept:
-                    _remove(leaf)
+                    remove(leaf)
+
+    def clear(self) -> None:
+        """Remove what dead holders of other directories left behind, as far as it is empty."""
+        for base in self._bases.values():
+            clear_dead(os.path.dirname(base), self.name)
 
     def close(self) -> None:
         """Leave nothing of ours behind, as far as it is empty."""
         for base in self._bases.values():
-            _remove(base)
+            remove(base)
+        for fd in self._locks:
+            os.close(fd)
+        self._locks = []
 
     def _open_unified(self, own: str, name: str, room: str) -> None:
         if not self._open(MAIN, own, name, "cgroup v2"):
@@ -136,12 +161,12 @@ class Cgroups:
     def _open(self, purpose: str, own: str, name: str, words: str) -> bool:
         base = os.path.join(own, name)
         try:
-            _make(base)
+            self._locks.append(make_and_lock(base))
             # Where we may make folders but not move processes, a leaf is of no use.
             for file in (base, own):
                 os.close(os.open(os.path.join(file, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC))
         except OSError as error:
-            _remove(base)
+            remove(base)
             self.why[purpose] = f"cannot use {words}: {error.filename}: {error.strerror}"
             return False
         self._bases[purpose] = base
@@ -208,7 +233,7 @@ def see_events(fd: int) -> bool:
 def members(leaf: str) -> list[int]:
     """Give the pids of who is in a leaf and beneath it; those of other name spaces are left out."""
     found = []
-    for folder in (leaf, *_groups_in(leaf)):
+    for folder in (leaf, *groups_in(leaf)):
         with contextlib.suppress(OSError), open(os.path.join(folder, "cgroup.procs"), "rb") as file:
             found += [int(pid) for pid in file.read().split()]
     return [pid for pid in found if pid]
@@ -226,7 +251,7 @@ def kill(leaf: str) -> bool:
     """Kill everybody in a leaf and beneath it; False where there is no such leaf any more."""
     try:
         failpoint("holder.cgroup.kill")
-        _write(os.path.join(leaf, KILL_FILE), "1")
+        write(os.path.join(leaf, KILL_FILE), "1")
         failpoint("holder.cgroup.killed")
     except FileNotFoundError:
         return os.path.isdir(leaf) and _kill_frozen(leaf)
@@ -239,12 +264,12 @@ def _kill_frozen(leaf: str) -> bool:
     """Kill as kernels before 5.14 can: frozen, nobody forks while we send to one by one."""
     frozen = os.path.join(leaf, "cgroup.freeze")
     with contextlib.suppress(OSError):
-        _write(frozen, "1")
+        write(frozen, "1")
     for _ in range(KILL_ROUNDS):
         if not _send_to_members(leaf, signal.SIGKILL):
             break
     with contextlib.suppress(OSError):
-        _write(frozen, "0")
+        write(frozen, "0")
     return True
 
 
@@ -301,27 +326,27 @@ def _settings(controller: str, limit: Any, is_v2: bool) -> Iterator[tuple[str, s
 
 def _enable(own: str, base: str, room: str) -> tuple[str, ...]:
     """Let leaves in `base` have the controllers that our own group has; give which."""
-    wanted = [name for name in LIMITED if name in _words(os.path.join(own, "cgroup.controllers"))]
-    missing = [name for name in wanted if name not in _words(_control(own))]
+    wanted = [name for name in LIMITED if name in words_of(os.path.join(own, "cgroup.controllers"))]
+    missing = [name for name in wanted if name not in words_of(_control(own))]
     if missing:
         try:
-            _write(_control(own), " ".join(f"+{name}" for name in missing))
+            write(_control(own), " ".join(f"+{name}" for name in missing))
         except OSError as error:
             if error.errno != errno.EBUSY or _inhabitants(own) != [os.getpid()]:
                 raise
             # A group with controllers for those beneath it holds no processes: we are alone in
             # it, which is how systemd delegates one, and move aside.
-            _make(room)
-            _write(os.path.join(room, "cgroup.procs"), "0")
-            _write(_control(own), " ".join(f"+{name}" for name in missing))
+            make(room)
+            write(os.path.join(room, "cgroup.procs"), "0")
+            write(_control(own), " ".join(f"+{name}" for name in missing))
     if wanted:
-        _write(_control(base), " ".join(f"+{name}" for name in wanted))
+        write(_control(base), " ".join(f"+{name}" for name in wanted))
     return tuple(wanted)
 
 
 def _inhabitants(group: str) -> list[int]:
     """Give the pids of who is in a group itself."""
-    return [int(pid) for pid in _words(os.path.join(group, "cgroup.procs"))]
+    return [int(pid) for pid in words_of(os.path.join(group, "cgroup.procs"))]
 
 
 def _outside(room: str, group: str) -> str:
@@ -336,59 +361,3 @@ def _control(group: str) -> str:
 def leaf_name(slot: str, run_id: str) -> str:
     """Name the leaf of a run."""
     return f"{slot}.{run_id}"
-
-
-# --- files and folders -----------------------------------------------------------------------
-
-
-def _make(group: str) -> None:
-    with contextlib.suppress(FileExistsError):
-        failpoint("holder.cgroup.before")
-        os.mkdir(group, 0o755)
-        failpoint("holder.cgroup.made")
-
-
-def _remove(group: str) -> bool:
-    """Remove a group with the empty ones beneath it; False: something lives there."""
-    for beneath in (*_groups_in(group), group):
-        try:
-            failpoint("holder.cgroup.remove")
-            os.rmdir(beneath)
-            failpoint("holder.cgroup.removed")
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return False
-    return True
-
-
-def _groups_in(group: str) -> list[str]:
-    """Give the groups beneath one, the deepest first."""
-    found: list[str] = []
-    for child in _children(group):
-        found += [*_groups_in(child), child]
-    return found
-
-
-def _children(group: str) -> list[str]:
-    try:
-        with os.scandir(group) as entries:
-            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
-
-
-def _words(path: str) -> list[str]:
-    with open(path, encoding="utf-8") as file:
-        return file.read().split()
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    except OSError as error:
-        error.filename = path
-        raise
-    finally:
-        os.close(fd)

@@ -49,6 +49,16 @@ def inhabitants(run: Run) -> list[tree.Process]:
     return [process for process in found if process is not None and not process.is_dead]
 
 
+def eldest_leader(run: Run, marked: Collection[tree.Process]) -> tree.Process | None:
+    """Give the main process of a run of which no pid is known; None where it is gone.
+
+    It has the run's mark, or was born in its leaf and has it not yet, or not any more. Others that
+    lead a session were started by it.
+    """
+    leaders = [one for one in (*marked, *inhabitants(run)) if one.pid == one.session]
+    return min(leaders, key=lambda one: one.born, default=None)
+
+
 def to_members(run: Run, members: Collection[tree.Process], number: int, scope: str) -> int:
     """Send a signal to those of a run that were found: its group, who is outside, or both."""
     inside = [member for member in members if member.group == run.pid and scope != "outside"]

@@ -35,14 +35,17 @@ class Journal:
         self._fd = -1
         self._room = 0
 
-    def load(self) -> int:
-        """Read what a predecessor left, and give the number of lines that make no sense."""
+    def load(self) -> str:
+        """Read what a predecessor left, as far as that makes sense; say what does not."""
         try:
             with open(self._path, "rb") as file:
                 *lines, _torn = file.read().split(b"\n")
         except FileNotFoundError:
-            return 0
-        return sum(not self._replay(line) for line in lines)
+            return ""
+        except OSError as error:
+            return f"cannot read {self._path}: {error.strerror}"
+        lost = sum(not self._replay(line) for line in lines)
+        return f"{lost} lines of the journal make no sense" if lost else ""
 
     def record(self, entry: Message) -> None:
         """Let a transition take effect, and add it to the file."""

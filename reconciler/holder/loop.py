@@ -11,7 +11,7 @@ import time
 
 import reconciler
 from reconciler.failpoints import failpoint
-from reconciler.holder import reexec, wire
+from reconciler.holder import lost, reexec, wire
 from reconciler.holder.cgroup import Cgroups
 from reconciler.holder.notify import Notify
 from reconciler.holder.poller import Poller
@@ -74,9 +74,12 @@ class Loop:
     def open(self) -> None:
         """Take over what a former holder left, then let the daemon in."""
         self._poller.watch(self._catch_signals(), self._on_signal)
+        if found := lost.enter(self._journal, self._cgroups):
+            self._log.write(f"found {len(found)} runs that no journal tells of: {' '.join(found)}")
         unfinished = self._journal.ledger.unfinished()
         self._notify.recover(unfinished)
         self._processes.recover(unfinished)
+        self._cgroups.clear()
         self._revival.begin()
         self._listener.setblocking(False)
         self._listener.listen(MAX_PEERS)
@@ -115,6 +118,7 @@ class Loop:
                 self._tell_trouble()
             except Exception:  # noqa: BLE001 - all services depend on this loop going on
                 self._log.write_failure()
+        self._cgroups.close()
         self._log.write(f"leaves; {len(self._journal.ledger.unfinished())} runs go on")
 
     def _pause(self) -> float | None:
@@ -321,7 +325,6 @@ class Loop:
             raise Refused("shutdown", errno.EBUSY, text)
         failpoint("holder.shutdown.before")
         self._leaves = True
-        self._cgroups.close()
         failpoint("holder.shutdown.after")
         return {}
 

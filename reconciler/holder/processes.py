@@ -11,9 +11,9 @@ import signal
 import time
 
 from reconciler.failpoints import failpoint
-from reconciler.holder import cgroup, fate, tree
+from reconciler.holder import cgroup, fate, lost, tree
 from reconciler.holder.cgroup import MAIN, Cgroups
-from reconciler.holder.deliver import deliver, inhabitants, to_members
+from reconciler.holder.deliver import deliver, eldest_leader, inhabitants, to_members
 from reconciler.holder.spawn import Refused, Standing, spawn
 
 TYPE_CHECKING = False  # see wire.py
@@ -86,6 +86,7 @@ class Processes:
         if leaves := self._cgroups.plan(cgroup.leaf_name(slot, run_id), limits):
             entry["leaves"] = leaves
         self._journal.record({"is": "spawning"} | entry)
+        order["env"] = order["env"] | lost.marks(entry, self._cgroups.name)
         try:
             run = self._ledger.runs[run_id]
             self._take_charge(run, self._spawn_within(run, order, limits))
@@ -183,17 +184,13 @@ class Processes:
         unsure = [run for run in runs if run.id not in self._mains]
         found = tree.survey(unsure)
         for run in unsure:
-            # Who has its mark yet, or was born in its leaf and has it not.
-            seen = [*found[run.id], *inhabitants(run)]
-            leader = next((one for one in seen if one.pid == one.session), None)
+            leader = eldest_leader(run, found[run.id])
             if run.exit is None and run.pid is None and leader is not None:
                 self._adopt(run, leader.pid, leader.born)
             if run.id not in self._mains:
                 if run.exit is None:
                     # A zombie that waits for its new parent still tells.
-                    known = run.pid is not None and run.born is not None
-                    end = fate.ending(None, run.pid or 0, run.born or 0) if known else None
-                    self._note_exit(run, end)
+                    self._note_exit(run, fate.ending(None, run.pid or 0, run.born or 0))
                 self._settle_soon(run)
         unfinished = self._ledger.unfinished()
         self._cgroups.sweep(leaf for run in unfinished for leaf in run.leaves.values())
@@ -277,6 +274,7 @@ class Processes:
         born = 0 if process is None else process.born
         identity = {"pid": pid, "born": born, "seen": run.at}
         self._journal.record({"is": "spawned", "run": run.id} | identity)
+        lost.note(run, self._cgroups.name)
         failpoint("holder.identity.recorded")
 
     def _adopt(self, run: Run, pid: int, born: int) -> None:
@@ -302,6 +300,7 @@ class Processes:
         # Once its parent is gone it is our child, and we see how it ends.
         self._children[pid], self._mains[run.id] = run, pidfd
         self._journal.record({"is": "moved", "run": run.id, "pid": pid, "born": born})
+        lost.note(run, self._cgroups.name)
         self._poller.watch(pidfd, functools.partial(self._adopted_gone, run))
         return True
 

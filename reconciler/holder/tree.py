@@ -126,20 +126,35 @@ def is_of(run: Run, process: Process) -> bool:
 
 def mark(pid: int) -> str:
     """Give the run that a process carries as its mark; empty when it has none that we may see."""
+    _, _, rest = (b"\0" + _settled_environ(pid)).partition(f"\0{MARK}=".encode())
+    return rest.partition(b"\0")[0].decode(errors="replace")
+
+
+def variables(pid: int) -> dict[bytes, bytes]:
+    """Give the environment that a process was executed with, as far as we may see it."""
+    pairs = (word.partition(b"=") for word in _settled_environ(pid).split(b"\0"))
+    # Of a name that is there twice, programs see the first.
+    return {name: value for name, _, value in reversed([*pairs])}
+
+
+def living() -> Iterator[Process]:
+    """Yield every process that is not dead."""
+    return (process for process in _born_since(0) if not process.is_dead)
+
+
+def _settled_environ(pid: int) -> bytes:
     try:
         for _ in range(EXEC_PATIENCE_MS):
             if environ := _environ(pid):
-                break
+                return environ
             if not _is_between_programs(pid):
                 # It may have been until just now.
-                environ = _environ(pid)
-                break
+                return _environ(pid)
             # The mark of its parent is gone and its own is not there yet, for some microseconds.
             time.sleep(0.001)
     except OSError:
-        return ""
-    _, _, rest = (b"\0" + environ).partition(f"\0{MARK}=".encode())
-    return rest.partition(b"\0")[0].decode(errors="replace")
+        pass
+    return b""
 
 
 def _environ(pid: int) -> bytes:

@@ -98,14 +98,19 @@ def test_a_killed_holder_changes_no_pid_and_hides_no_end(here: Station) -> None:
     assert len([e for e in here.events("web") if e["kind"] == "service.crashed"]) == 1
 
 
-def test_daemon_and_holder_die_together(here: Station) -> None:
+def test_daemon_and_holder_die_together_and_all_that_they_knew_with_them(here: Station) -> None:
+    """The second time their journal and record are deleted before the next ones begin."""
     before = some_up(here)
-    os.kill(here.status()["daemon"]["holderPid"], signal.SIGKILL)
-    here.kill_daemon()
-    assert all(map(is_alive, before.values()))
-    here.up()
-    assert here.settle()["exitCode"] == 0
-    assert here.pids() == before
+    for is_deleted in (False, True):
+        os.kill(here.status()["daemon"]["holderPid"], signal.SIGKILL)
+        here.kill_daemon()
+        if is_deleted:
+            shutil.rmtree(here.paths.state)
+        assert all(map(is_alive, before.values()))
+        here.up()
+        assert here.settle()["exitCode"] == 0
+        assert here.pids() == before
+    assert not [event for event in here.events() if event["kind"] == "service.starting"]
 
 
 def test_services_can_be_kept_when_the_daemon_goes(here: Station) -> None:

@@ -35,7 +35,5 @@ def test_a_program_that_dies_at_any_point_loses_and_doubles_nothing(
     """P2, P4, S5: each point once; at every other one both programs are killed."""
     with ordeal(tmp_path, monkeypatch) as test:
         for number, point in enumerate(points(*deeds)):
-            # Where somebody deleted the journal, one of the two must live to know what runs.
-            is_both = number % 2 == 1 and point.deed != "journal"
-            test.strike(point, both=is_both)
+            test.strike(point, both=number % 2 == 1)
         test.check_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -132,7 +133,8 @@ def test_a_service_sees_what_the_contract_names_and_nothing_else(
     here.up()
     assert here.settle()["exitCode"] == 0
     found = environment_of(here.pid("web") or 0)
-    assert found.pop("WEAVER_RUN")
+    run = found.pop("WEAVER_RUN")
+    assert json.loads(found.pop("WEAVER_ENTRY"))["run"] == run, "for a holder whose journal is lost"
     assert (found.pop("PATH"), found.pop("HOME")) == (os.environ["PATH"], str(Path.home()))
     assert found.pop("USER") == found.pop("LOGNAME")
     assert found == {
