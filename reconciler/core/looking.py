@@ -21,7 +21,13 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.noticing import heed
 from reconciler.core.occasions import due
-from reconciler.core.sides import compare_sides, is_awaited, mains_of
+from reconciler.core.sides import (
+    BEFORE_A_PROCESS,
+    BESIDE_A_PROCESS,
+    compare_sides,
+    is_awaited,
+    mains_of,
+)
 from reconciler.core.strays import is_answer_overdue, keep_strays
 from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
@@ -114,11 +120,13 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     unclaimed = {slot for slot in fresh if ledger.spec(slot.service) is None}
     rest = tuple(process for process in look.processes if process.slot in unclaimed)
     ledger.unclaimed = replace(look, processes=rest) if rest else None
+    # No stop is over while a hook of it runs; no start goes on that another process has overtaken.
+    compare_sides(ledger, every, BESIDE_A_PROCESS)
     found = _compare_all(ledger, look, [*known, *sorted(fresh - unclaimed)])
     keep_strays(ledger, look, found)
     ledger.forgotten = {slot: at for slot, at in ledger.forgotten.items() if slot in shown}
     ledger.dropped = {slot: at for slot, at in ledger.dropped.items() if at >= look.serial}
-    compare_sides(ledger, every)
+    compare_sides(ledger, every, BEFORE_A_PROCESS)
     # All other runs would have been met in this look.
     ledger.early = {
         run: early

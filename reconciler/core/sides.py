@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from reconciler.core.answers import BUSY_RETRY, UNDELIVERED_RETRY, start_failed
@@ -24,6 +25,8 @@ from reconciler.model.units import Digest, Nanos, RunId
 
 OVER_KEPT = 8
 """Errands of a slot that are remembered as over; a look is never older than so many of them."""
+BEFORE_A_PROCESS = frozenset({Role.PRE_START})
+BESIDE_A_PROCESS = frozenset(Role) - BEFORE_A_PROCESS - {Role.MAIN}
 
 
 # --- answers ---------------------------------------------------------------------------------
@@ -176,18 +179,18 @@ def mains_of(look: Look) -> tuple[Process, ...]:
     return tuple(process for process in look.processes if process.role is Role.MAIN)
 
 
-def compare_sides(ledger: Ledger, look: Look) -> None:
-    """Bring every slot's errands to what was found of them."""
+def compare_sides(ledger: Ledger, look: Look, roles: AbstractSet[Role]) -> None:
+    """Bring every slot's errands of these roles to what was found of them."""
     found: dict[Slot, list[Process]] = {}
     for process in look.processes:
-        if process.role is not Role.MAIN:
+        if process.role in roles:
             found.setdefault(process.slot, []).append(process)
     slots = dict.fromkeys(found)
     slots |= dict.fromkeys(record.memory.slot for record in ledger.timed_records() if record.sides)
     for slot in slots:
         shown = found.get(slot, [])
         for side in ledger.record(slot).sides:
-            if side.touched < look.serial:
+            if side.role in roles and side.touched < look.serial:
                 _compare(ledger, slot, side, shown)
         if ledger.spec(slot.service) is not None or ledger.manifests_seen:
             _take_over(ledger, slot, shown, look)

@@ -38,7 +38,9 @@ def keep_strays(ledger: Ledger, look: Look, found: tuple[Process, ...]) -> None:
     One that outlived its time, or may never have been sent SIGKILL, is killed once more.
     """
     alive = {process.run for process in look.processes if process.is_live}
-    left = [stray for stray in ledger.strays if stray.run in alive]
+    # Its slot may have been signalled in this very step, which makes no look too old.
+    anew = {stray.run for stray in found}
+    left = [stray for stray in ledger.strays if stray.run in alive - anew]
     kept = [stray for stray in left if ledger.record(stray.slot).touched >= look.serial]
     ledger.strays = (*kept, *found)
     waiting = {stray.run for stray in kept}

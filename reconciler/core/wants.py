@@ -10,8 +10,10 @@ from reconciler.core.prune import guard
 from reconciler.core.settle import settle
 from reconciler.core.watching import trust_again
 from reconciler.core.wishes import is_live
+from reconciler.model.diagnostic import Source
 from reconciler.model.event import Asked, ManifestsHeld, ManifestsRead, Operation, OperationKind
-from reconciler.model.record import ServiceMemory, Trouble
+from reconciler.model.record import ServiceMemory, Timing, Trouble
+from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 
 
@@ -27,12 +29,19 @@ def manifests_read(ledger: Ledger, event: ManifestsRead) -> None:
         if known is None:
             # A yes to the removal of one that had this name before is none to this one's.
             ledger.released.discard(name)
-            ledger.put_service(ServiceMemory(spec=wanted.spec, source=wanted.source))
+            ledger.put_service(_begun(ledger, wanted.spec, wanted.source))
             reason = f"defined in {wanted.source.file}"
             ledger.tell("service.registered", service=name, reason=reason)
         elif known.source != wanted.source:
             ledger.put_service(replace(known, source=wanted.source))
     guard_removals(ledger)
+
+
+def _begun(ledger: Ledger, spec: ServiceSpec, source: Source) -> ServiceMemory:
+    """Begin the memory of a service; what ran before it had a schedule is none of its runs."""
+    schedule = spec.schedule
+    timing = None if schedule is None else Timing(schedule=schedule, runs_from=ledger.now)
+    return ServiceMemory(spec=spec, source=source, timing=timing)
 
 
 def manifests_held(ledger: Ledger, event: ManifestsHeld) -> None:

@@ -97,6 +97,26 @@ def test_a_second_process_that_is_left_alone_is_kept() -> None:
     assert world.state("web") is State.RUNNING
 
 
+def stopping_beside_a_second_process() -> World:
+    """Give a world whose new daemon meets a stop under way, a second process, and no manifests."""
+    world = World(service("web"), web=Program(ends_in=None))
+    world.settle()
+    world.doom = Doom("recorded")
+    world.save(service("web", state=STOPPED))
+    world.step()
+    world.host.start(slot("web"), Digest("by hand"), Program(ends_in=None))
+    world.forget_manifests()
+    return world
+
+
+def test_a_second_process_is_one_though_its_slot_was_signalled_as_it_was_seen() -> None:
+    world = stopping_beside_a_second_process()
+    world.host.loses_next.add("Signal")
+    world.pass_time(15)
+    (_, by_hand) = world.runs("web")
+    assert [stray.run for stray in world.engine.situation(world.now).strays] == [by_hand.id]
+
+
 def test_a_removed_service_is_known_until_its_second_process_is_gone() -> None:
     world = World(service("web"), service("db"))
     world.settle()

@@ -26,6 +26,7 @@ from reconciler.model.event import (
     Spawn,
     Spawned,
     SpawnFailed,
+    TimeTold,
     TreeEmptied,
 )
 from reconciler.model.observed import Exit, Process, Role, Slot
@@ -198,6 +199,8 @@ class Heard:
                     self._note(operation, now)
                 case FilesChanged():
                     self._note_code(event)
+                case TimeTold():
+                    self.timetables.hear(event)
                 case HostLost():
                     self._blind_until, self._has_looked = self._serial, False
                 case HostLooked(look=look) if look.serial > self._blind_until:

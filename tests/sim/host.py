@@ -232,7 +232,7 @@ class Host:
         self._seen[run.id] = end
         if self.is_cut:
             self.faults["end seen without a holder"] += 1
-            self._tell_daemon(Exited(slot=run.slot, run=run.id, exit=end))
+            self._tell_daemon(Exited(slot=run.slot, run=run.id, exit=end, role=run.role))
 
     def _as_seen(self, process: Process) -> Process:
         """Put in how a process ended that nobody but the daemon saw."""

@@ -85,9 +85,12 @@ class ReloadRules:
     def recorded(self, written: Iterable[Decision]) -> None:
         """Note that all that was heard is on record."""
         for decision in written:
-            for told in decision.happenings:
-                if told.kind == "service.reloaded" and told.slot in self._under_way:
-                    self._heard.append(self._under_way.pop(told.slot))
+            for slot, memory in decision.remembered.slots.items():
+                sent = self._under_way.get(slot)
+                since = memory.reloaded_at if memory is not None else None
+                if sent is not None and since is not None and since >= sent[1]:
+                    # It is over, be it that it took too long: what was told is not told again.
+                    self._heard.append(self._under_way.pop(slot))
         for run, at, loads in self._heard:
             self._has[run] = (at, loads)
         self._heard.clear()

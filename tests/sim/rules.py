@@ -38,7 +38,7 @@ class Rules(StartRules, StopRules, RecordRules):
                 if is_taken_on_trust(before):
                     self._ready.update(self._spared(name, now))
             is_new = memory is not None and memory.spec.schedule is not None
-            if is_new and before is not None and before.schedule is None:
+            if is_new and (before is None or before.schedule is None):
                 self._scheduled_at[name] = now
             if self.wanted.put(name, memory):
                 self._forgive([name])

@@ -61,7 +61,7 @@ class StartRules(Heard):
         is_asked = self.timetables.is_asked_for(slot)
         is_claimed = start.because.startswith("its schedule")
         if is_claimed:
-            serves = self.timetables.serves(slot, spec, now, self.wall)
+            serves = self.timetables.serves(slot, spec, start.because, self.wall)
             assert serves or self._lost, f"{slot} is started twice for one scheduled time"
         self.timetables.started(slot, now, is_serving=is_claimed)
         # A later daemon goes on behind the hooks of a start whose time had come.

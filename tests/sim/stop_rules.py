@@ -92,7 +92,8 @@ class StopRules(Heard):
             # A run is finished as it was begun, and gives way to the next only where that is said.
             if spec.schedule.overlap is Overlap.REPLACE:
                 yield "its time came"
-            if run.started < self._scheduled_at.get(spec.name, Nanos(-1)):
+            is_of_another = run.digest != spec.digest
+            if is_of_another and run.started < self._scheduled_at.get(spec.name, Nanos(-1)):
                 yield "none of its runs"
         elif run.digest != spec.digest:
             yield "changed"

@@ -12,8 +12,8 @@ from typing import Any
 from reconciler.model.event import Exited, LookAtHost, OperationKind, Signal, TreeEmptied
 from reconciler.model.observed import Exit, State
 from reconciler.model.record import Memory
-from reconciler.model.spec import Condition, OnRestart, RestartPolicy, ServiceSpec
-from reconciler.model.units import Digest, Nanos, seconds
+from reconciler.model.spec import Condition, OnRestart, RestartPolicy, Schedule, ServiceSpec
+from reconciler.model.units import Digest, Nanos, minutes, seconds
 from tests.core.building import STOPPED, need, oneshot, probed, service, slot
 from tests.runtime.test_daemon import Scenery, supervise
 from tests.sim.host import Program, Run
@@ -373,6 +373,18 @@ def test_what_ended_well_is_tried_again_once_its_code_counts_as_failure() -> Non
     world.save(replace(job, success_exit_codes=(0,)))
     world.settle()
     assert len(world.runs("job")) == 2
+
+
+def test_what_served_before_there_was_a_schedule_makes_room_though_no_record_tells_of_it() -> None:
+    world = World(service("job"))
+    world.settle()
+    world.forget_manifests()
+    lose_record(world)
+    world.pass_time(1)
+    world.save(oneshot("job", edition=2, schedule=Schedule(every=minutes(1))))
+    world.pass_time(70)
+    assert world.happened("schedule.skipped") == []
+    assert [run.is_empty for run in world.runs("job")] == [True, True]
 
 
 # --- time asleep ------------------------------------------------------------------------------

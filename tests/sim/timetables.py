@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from reconciler.model.event import TimeTold
 from reconciler.model.observed import Slot
 from reconciler.model.spec import Schedule, ServiceSpec
 from reconciler.model.units import SECOND, Nanos, ServiceName, WallTime, minutes
@@ -24,7 +25,10 @@ class Timetables:
         self._schedules: dict[ServiceName, Schedule] = {}
         self._served: dict[Slot, list[WallTime]] = {}
         """Of each slot the scheduled times that are served by a start."""
-        self._starts: dict[Slot, list[Nanos]] = {}
+        self._told: dict[ServiceName, dict[str, Nanos]] = {}
+        """When each time was that any daemon was told of, by its label; the newest comes last."""
+        self._spans: dict[Slot, list[Nanos]] = {}
+        """Of each slot that runs after equal spans, the times that are served by a start."""
         self._started: dict[Slot, Nanos] = {}
         self._serving: set[Slot] = set()
         """Slots whose last start was for a scheduled time."""
@@ -41,10 +45,18 @@ class Timetables:
 
     def reboot(self) -> None:
         """Begin the clock anew that counts from the boot."""
-        self._starts.clear()
+        self._told.clear()
+        self._spans.clear()
         self._started.clear()
         self._serving.clear()
         self._asked.clear()
+
+    def hear(self, told: TimeTold) -> None:
+        """Take in which scheduled time was the last, by the clock that nobody sets."""
+        if not told.problem:
+            times = self._told.setdefault(told.service, {})
+            times.pop(told.label, None)
+            times[told.label] = told.at
 
     def asked(self, service: ServiceName, now: Nanos) -> None:
         """Note that somebody wants a run now."""
@@ -69,13 +81,16 @@ class Timetables:
         is_void = self._started.get(slot, Nanos(-1)) > newest
         if is_void and slot in self._serving:
             self._serving.discard(slot)
-            for known in (self._served, self._starts):
+            for known in (self._served, self._spans):
                 if known.get(slot):
                     known[slot].pop()
         return is_void
 
-    def serves(self, slot: Slot, spec: ServiceSpec, now: Nanos, wall: WallTime) -> bool:
-        """Tell whether a start serves a scheduled time that no other start has served."""
+    def serves(self, slot: Slot, spec: ServiceSpec, because: str, wall: WallTime) -> bool:
+        """Tell whether a start serves a scheduled time that no other start has served.
+
+        It may have waited for long, and then begin shortly before one that is at its time.
+        """
         schedule = spec.schedule
         assert schedule is not None
         before = self._schedules.get(slot.service)
@@ -83,19 +98,22 @@ class Timetables:
             self._schedules[slot.service] = schedule
             self._forget(slot.service)
         if schedule.every is not None:
-            return self._serves_span(slot, schedule.every, now)
+            return self._serves_span(slot, schedule.every, because)
         served = self._served.setdefault(slot, [])
         free = [at for at in _last_times(schedule.cron, wall) if at not in served]
         served += free[:1]
         return bool(free)
 
-    def _serves_span(self, slot: Slot, every: Nanos, now: Nanos) -> bool:
-        starts = self._starts.setdefault(slot, [])
-        starts.append(now)
-        return len(starts) <= MAY_WAIT or now - starts[-1 - MAY_WAIT] >= every
+    def _serves_span(self, slot: Slot, every: Nanos, because: str) -> bool:
+        times = self._told[slot.service]
+        newest = next(reversed(times.values()))
+        named = (at for label, at in times.items() if label in because)
+        served = self._spans.setdefault(slot, [])
+        served.append(next(named, newest))
+        return len(served) == 1 or served[-1] - served[-2] >= every
 
     def _forget(self, service: ServiceName) -> None:
-        for known in (self._served, self._starts):
+        for known in (self._served, self._spans):
             for slot in [slot for slot in known if slot.service == service]:
                 del known[slot]
 
