@@ -28,7 +28,7 @@ from reconciler.core.sides import (
     is_awaited,
     mains_of,
 )
-from reconciler.core.strays import is_answer_overdue, keep_strays
+from reconciler.core.strays import is_answer_overdue, keep_strays, most_likely_ours
 from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
@@ -199,7 +199,7 @@ def _compare(
     elif record.process is not None:
         _vanished(ledger, slot, record.process)
     live = [process for process in others if process.is_live]
-    adopted = _most_likely_ours(record, live)
+    adopted = most_likely_ours(record, live)
     for process in others:
         # What came after one that lives on never was the slot's own process.
         is_own = adopted is None or process.started < adopted.started
@@ -212,19 +212,6 @@ def _compare(
     elif record.process is None:
         _unanswered(ledger, record, serial)
     return live
-
-
-def _most_likely_ours(record: SlotRecord, live: list[Process]) -> Process | None:
-    """Give, of several live processes in one slot, the one we know; else the newest."""
-    if not live:
-        return None
-    memory = record.memory
-    known = (
-        process
-        for process in live
-        if process.run == memory.ready_run or process.started == memory.newest
-    )
-    return next(known, live[-1])
 
 
 def _still_there(ledger: Ledger, record: SlotRecord, found: Process) -> None:

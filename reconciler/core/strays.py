@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from reconciler.core.ledger import Condemned, Ledger
 from reconciler.model.event import SignalAnswered
 from reconciler.model.observed import Look, Process
+from reconciler.model.record import SlotRecord
 from reconciler.model.units import Nanos, Serial, seconds
 
 UNKILLABLE_AFTER = seconds(5)
@@ -30,6 +31,19 @@ def kill_answered(ledger: Ledger, event: SignalAnswered) -> None:
         else:
             until = Nanos(ledger.now + UNKILLABLE_AFTER)
             ledger.condemned[run] = Condemned(pending=None, until=until)
+
+
+def most_likely_ours(record: SlotRecord, live: list[Process]) -> Process | None:
+    """Give, of several live processes in one slot, the one we know; else the newest."""
+    if not live:
+        return None
+    memory = record.memory
+    known = (
+        process
+        for process in live
+        if process.run == memory.ready_run or process.started == memory.newest
+    )
+    return next(known, live[-1])
 
 
 def keep_strays(ledger: Ledger, look: Look, found: tuple[Process, ...]) -> None:
