@@ -78,7 +78,9 @@ def newer(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return weaver(*words, cwd=home, env={"PYTHONPATH": str(folder)})
 
 
-def test_a_newer_version_takes_over_both_in_place_and_the_way_back_is_as_quiet(home: Path) -> None:
+def test_p14_a_newer_version_takes_over_both_in_place_and_the_way_back_is_as_quiet(
+    home: Path,
+) -> None:
     weaver("up", "--detach", cwd=home)
     before, service = state(home)["daemon"], pid(home)
     said = newer(home, "up", "--detach")

@@ -98,7 +98,7 @@ def test_what_waits_for_something_hopeless_is_at_rest_however_far_away_that_is()
     assert world.status("web").sync is Sync.OUT_OF_SYNC
 
 
-def test_what_starts_already_may_come_although_its_own_need_is_gone() -> None:
+def test_v24_what_starts_already_may_come_although_its_own_need_is_gone() -> None:
     slow = Program(ready_after=seconds(20))
     world = World(service("top", "web"), probed("web", "db"), service("db"), web=slow)
     world.until(lambda: bool(world.runs("web")))

@@ -22,7 +22,7 @@ def signals(world: World) -> list[tuple[str, str, Scope]]:
     ]
 
 
-def test_a_stop_asks_the_main_process_with_the_signal_of_its_manifest() -> None:
+def test_v12_a_stop_asks_the_main_process_with_the_signal_of_its_manifest() -> None:
     world = World(service("web", stop_signal="SIGINT"))
     world.settle()
     world.save(service("web", stop_signal="SIGINT", state=STOPPED))
@@ -268,7 +268,7 @@ def test_a_service_wanted_again_while_it_stops_is_started_when_it_has_stopped() 
     assert len(world.runs("web")) == 2
 
 
-def test_deadlines_are_put_off_by_the_time_the_host_slept() -> None:
+def test_c3_deadlines_are_put_off_by_the_time_the_host_slept() -> None:
     world = World(service("web", stop_timeout=seconds(10)), web=Program(ends_in=seconds(3)))
     world.settle()
     run = world.run_of("web")

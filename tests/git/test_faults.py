@@ -247,7 +247,7 @@ def block(reflog: Path) -> None:
     (reflog / "in-the-way").touch()
 
 
-def test_a_full_disk_is_a_clear_error_and_changes_nothing(scratch: Scratch) -> None:
+def test_r3_a_full_disk_is_a_clear_error_and_changes_nothing(scratch: Scratch) -> None:
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from tests.git.crash import main; import reconciler.adapters.git.objects;"

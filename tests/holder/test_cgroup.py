@@ -139,7 +139,7 @@ def test_all_in_a_leaf_and_beneath_it_are_killed_though_they_fork(
 
 
 @needs_v2
-def test_a_zombie_does_not_populate_a_leaf(leaf: str) -> None:
+def test_c9_a_zombie_does_not_populate_a_leaf(leaf: str) -> None:
     zombie = start_in(leaf, "true")
     until(lambda: (found := tree.find(zombie.pid)) is not None and found.is_dead)
     assert cgroup.is_populated(leaf) is False
@@ -195,7 +195,7 @@ def test_a_run_has_a_leaf_from_birth_and_the_holder_is_outside_of_it(rig: Rig) -
 
 
 @with_a_leaf
-def test_who_left_session_group_and_mark_behind_is_killed_by_its_leaf(rig: Rig) -> None:
+def test_v3_who_left_session_group_and_mark_behind_is_killed_by_its_leaf(rig: Rig) -> None:
     hidden = "env -i setsid sh -c 'env -i setsid sh -c \"echo up; exec sleep 1000\" & echo up'"
     started = rig.spawn_shell("web-0", f"({hidden} &); echo up; exec sleep 1000", ups=3)
     rig.signal(started, signal.SIGTERM)
@@ -219,7 +219,7 @@ def test_what_is_left_of_a_tree_gets_the_stop_signal_too(rig: Rig) -> None:
 
 
 @with_a_leaf
-def test_a_leaf_that_vanished_under_a_live_run_is_done_without(rig: Rig) -> None:
+def test_r18_a_leaf_that_vanished_under_a_live_run_is_done_without(rig: Rig) -> None:
     started = rig.spawn_shell("web-0", "(setsid sleep 1000 &); echo up; exec sleep 1000")
     leaf = leaf_of(started)
     for pid in cgroup.members(leaf):
@@ -234,7 +234,7 @@ def test_a_leaf_that_vanished_under_a_live_run_is_done_without(rig: Rig) -> None
 
 
 @with_a_leaf
-def test_what_moved_out_of_its_leaf_is_killed_with_its_tree(rig: Rig) -> None:
+def test_v17_what_moved_out_of_its_leaf_is_killed_with_its_tree(rig: Rig) -> None:
     """As `su` does where a login begins a group of its own."""
     out = Path(own_groups()[UNIFIED], "cgroup.procs")
     script = f"(setsid sh -c 'echo 0 > {out}; echo up; exec sleep 1000' &); echo up; sleep 1000"
@@ -258,7 +258,9 @@ def freezer() -> Iterator[Path]:
 
 
 @in_every_setting
-def test_an_unkillable_tree_keeps_its_slot_and_nobody_waits_for_it(rig: Rig, freezer: Path) -> None:
+def test_c10_an_unkillable_tree_keeps_its_slot_and_nobody_waits_for_it(
+    rig: Rig, freezer: Path
+) -> None:
     stuck = rig.spawn_shell("web-0", "sleep 1000 & echo up; wait")
     (freezer / "cgroup.procs").write_text(str(stuck.pid))
     (freezer / "freezer.state").write_text("FROZEN")
@@ -304,7 +306,7 @@ def test_who_uses_more_than_its_memory_is_killed_and_it_is_told_by_whom(rig: Rig
     assert rig.runs()[greedy.run]["exit"]["oom"], "and it is on record"
 
 
-def test_a_fork_bomb_is_held_by_pids_max_and_killed_whole(rig: Rig) -> None:
+def test_v5_a_fork_bomb_is_held_by_pids_max_and_killed_whole(rig: Rig) -> None:
     if not limited(rig, "pids"):
         pytest.skip("no pids controller for us")
     bomb = "echo up; for n in $(seq 500); do setsid env -i sleep 1000 & done 2>/dev/null; wait"

@@ -318,7 +318,7 @@ async def test_a_signal_that_cannot_be_sent_is_a_problem_in_words(desk: Desk) ->
 
 
 @with_desk
-async def test_a_stopped_process_hears_that_it_shall_end(desk: Desk) -> None:
+async def test_v18_a_stopped_process_hears_that_it_shall_end(desk: Desk) -> None:
     process = await desk.start("web", "sleep", "1000")
     await desk.signal(process, "SIGSTOP")
     await desk.signal(process, "SIGTERM")

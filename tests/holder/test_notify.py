@@ -98,7 +98,7 @@ def test_the_last_word_of_each_kind_counts_while_the_daemon_is_away(rig: Rig) ->
     until(lambda: fds_of(rig.holder_pid) <= before, message="descriptors to be closed")
 
 
-def test_hostile_datagrams_are_harmless(rig: Rig) -> None:
+def test_v10_hostile_datagrams_are_harmless(rig: Rig) -> None:
     """V10: zero length, binary, oversized, senseless, each with sixty descriptors."""
     web = speak(rig, "web-0", "say READY=1", "abuse 20", "barrier 4", "say STATUS=still here")
     said = rig.says(web, status="still here")["notice"]
@@ -172,7 +172,7 @@ def test_another_process_of_the_slot_may_become_the_main_one(rig: Rig) -> None:
     rig.wait_for("empty", web)
 
 
-def test_no_foreign_process_becomes_the_main_one(rig: Rig) -> None:
+def test_v4_no_foreign_process_becomes_the_main_one(rig: Rig) -> None:
     web = speak(rig, "web-0", f"say MAINPID={os.getpid()}", "say MAINPID=1\\nSTATUS=done")
     rig.says(web, status="done")
     assert rig.runs()[web.run]["pid"] == web.pid

@@ -138,7 +138,7 @@ def test_what_its_leader_started_late_and_left_behind_is_still_known_to_the_next
 
 
 @in_every_setting
-def test_exit_codes_and_numbers_of_events_outlive_holder_and_daemon(rig: Rig) -> None:
+def test_v13_exit_codes_and_numbers_of_events_outlive_holder_and_daemon(rig: Rig) -> None:
     first = rig.spawn("a-0", "sh", "-c", "exit 42")
     rig.wait_for("empty", first)
     second = rig.spawn("b-0", "sleep", "1000")
@@ -176,7 +176,7 @@ def test_signals_of_a_terminal_do_not_reach_the_holder(rig: Rig) -> None:
     assert rig.connect()["pid"] == rig.holder_pid
 
 
-def test_a_start_that_was_cut_off_before_its_record_is_found_by_its_mark(fresh: Rig) -> None:
+def test_p4_a_start_that_was_cut_off_before_its_record_is_found_by_its_mark(fresh: Rig) -> None:
     run = "cutoff0"
     environment = {"WEAVER_RUN": run, "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(["sleep", "1000"], env=environment, start_new_session=True) as orphan:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real
 FDS = "import os; print(sorted(int(f) for f in os.listdir('/proc/self/fd')), flush=True)"
 
 
-def test_every_exit_code_is_told_as_it_was(rig: Rig) -> None:
+def test_v13_every_exit_code_is_told_as_it_was(rig: Rig) -> None:
     started = [rig.spawn(f"s-{code}", "/bin/sh", "-c", f"exit {code}") for code in range(256)]
     told = [rig.wait_for("exited", run) for run in started]
     assert [(event["code"], event["signal"]) for event in told] == [(n, None) for n in range(256)]
@@ -159,7 +159,7 @@ def test_a_service_starts_with_clean_signals_and_only_its_own_descriptors(rig: R
     assert started.output.splitlines()[-1] == "[0, 1, 2, 3]"
 
 
-def test_a_service_leads_a_session_without_a_terminal_and_reads_nothing(rig: Rig) -> None:
+def test_v20_a_service_leads_a_session_without_a_terminal_and_reads_nothing(rig: Rig) -> None:
     started = rig.spawn_shell("web-0", "echo up; cat; echo read all; pwd; exec sleep 1000")
     until(lambda: str(rig.root) in started.output)
     stat_line = Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()
@@ -167,7 +167,7 @@ def test_a_service_leads_a_session_without_a_terminal_and_reads_nothing(rig: Rig
     assert Path(f"/proc/{started.pid}/fd/0").readlink() == Path("/dev/null")
 
 
-def test_a_service_inherits_no_limit_or_score_that_the_holder_claims(rig: Rig) -> None:
+def test_p8_a_service_inherits_no_limit_or_score_that_the_holder_claims(rig: Rig) -> None:
     started = rig.spawn("web-0", "sleep", "1000")
     ours = Path("/proc/self/limits").read_text()
     theirs = Path(f"/proc/{started.pid}/limits").read_text()
@@ -232,7 +232,7 @@ def test_a_run_without_its_mark_or_with_a_used_one_is_refused(rig: Rig) -> None:
 
 
 @in_every_setting
-def test_what_a_leader_leaves_behind_keeps_the_slot_until_it_is_gone(rig: Rig) -> None:
+def test_v6_what_a_leader_leaves_behind_keeps_the_slot_until_it_is_gone(rig: Rig) -> None:
     started = rig.spawn_shell("web-0", "sleep 1000 & echo up; exit 3")
     assert rig.wait_for("exited", started)["code"] == 3
     refused = rig.try_spawn("web-0", ["true"])
@@ -275,7 +275,7 @@ def test_who_wiped_its_environment_is_found_by_its_session(rig: Rig) -> None:
 
 
 @in_every_setting
-def test_killing_a_tree_takes_a_live_leader_and_all_who_left_it(rig: Rig) -> None:
+def test_r18_killing_a_tree_takes_a_live_leader_and_all_who_left_it(rig: Rig) -> None:
     away = "setsid sh -c 'sleep 1000 & sleep 1000 & echo up; wait'"
     started = rig.spawn_shell("web-0", f"({away} &); sleep 1000 & echo up; wait", ups=2)
     rig.signal(started, signal.SIGKILL, "tree")

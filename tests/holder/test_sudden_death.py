@@ -52,7 +52,7 @@ def hurried_requests(rig: Rig, luck: random.Random, prefix: str) -> dict[str, st
 
 
 @pytest.mark.parametrize(("seed", "rig"), [*enumerate(SETTINGS)], indirect=["rig"])
-def test_a_holder_killed_at_any_moment_leaves_one_process_a_slot(rig: Rig, seed: int) -> None:
+def test_p3_a_holder_killed_at_any_moment_leaves_one_process_a_slot(rig: Rig, seed: int) -> None:
     luck, prefix = random.Random(seed), f"{secrets.token_hex(4)}-"
     slots: dict[str, str] = {}
     ends: dict[str, Message] = {}

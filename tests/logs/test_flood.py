@@ -51,7 +51,7 @@ def numbers(data: bytes) -> list[int]:
     ("kind", "setting"),
     [("collapses", "v2"), ("punches", "v1"), ("collapses", "none"), ("punches", "user")],
 )
-def test_of_a_flood_no_line_is_lost_or_doubled_though_rotation_is_killed_again_and_again(
+def test_l1_of_a_flood_no_line_is_lost_or_doubled_though_rotation_is_killed_again_and_again(
     kind: str, setting: str, tmp_path: Path
 ) -> None:
     luck = random.Random(7)

@@ -193,7 +193,7 @@ def test_filters_hold_while_following(logs: Folder) -> None:
     following(logs, scenario, level="warn", grep="b|tr")
 
 
-def test_a_reader_that_falls_far_behind_is_taken_to_the_end(
+def test_l7_a_reader_that_falls_far_behind_is_taken_to_the_end(
     logs: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """L7: nobody waits for it, and it is told."""

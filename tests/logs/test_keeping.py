@@ -232,7 +232,7 @@ def test_runs_and_times_are_found_in_rotated_files(tmp_path: Path) -> None:
 # --- disks that are full ---------------------------------------------------------------------
 
 
-def test_on_a_full_disk_the_oldest_rotated_files_go_first(tmp_path: Path) -> None:
+def test_r2_on_a_full_disk_the_oldest_rotated_files_go_first(tmp_path: Path) -> None:
     """R2, T11: the service's own writes work again, and what is there is the end of all."""
     with mounted("tmpfs", tmp_path / "disk", "1m") as folder:
         desk = Desk(folder)
@@ -251,7 +251,7 @@ def test_on_a_full_disk_the_oldest_rotated_files_go_first(tmp_path: Path) -> Non
         assert leavings(log) == []
 
 
-def test_on_a_disk_that_others_filled_nothing_is_half_done(tmp_path: Path) -> None:
+def test_l5_on_a_disk_that_others_filled_nothing_is_half_done(tmp_path: Path) -> None:
     """R1: without room for a copy the log stays as it is, and is rotated when there is."""
     with mounted("tmpfs", tmp_path / "disk", "1m") as folder:
         desk = Desk(folder)
@@ -421,7 +421,7 @@ def writer(desk: Desk) -> Iterator[subprocess.Popen[bytes]]:
     made.stdin.close()
 
 
-def test_a_log_that_was_deleted_is_noticed_and_the_mend_is_told(
+def test_v21_a_log_that_was_deleted_is_noticed_and_the_mend_is_told(
     desk: Desk, writer: subprocess.Popen[bytes]
 ) -> None:
     log = Path(desk.sources[0].path)
@@ -457,7 +457,7 @@ def test_a_log_that_was_moved_is_noticed_and_the_new_one_goes_on_where_it_ended(
     assert record is None or record.shift == 5800
 
 
-def test_a_folder_of_ours_that_was_deleted_is_made_again(desk: Desk) -> None:
+def test_r15_a_folder_of_ours_that_was_deleted_is_made_again(desk: Desk) -> None:
     """R15."""
     log = desk.log(path=desk.folder / "web" / "0.log")
     desk.look()

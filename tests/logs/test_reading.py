@@ -117,7 +117,7 @@ def test_whatever_clocks_do_a_log_is_shown_in_its_own_order(
         assert places == list(range(len(times)))[len(times) - len(places) :]
 
 
-def test_files_are_merged_by_time_and_each_keeps_its_own_order(logs: Folder) -> None:
+def test_l9_files_are_merged_by_time_and_each_keeps_its_own_order(logs: Folder) -> None:
     """L9: a clock that is set back reorders nothing within a log."""
     web, db = logs.source("web"), logs.source("db")
     logs.write(web, "2023-11-14T22:13:20Z w1\n2023-11-14T21:00:00Z w2 clock set back\n")
@@ -345,7 +345,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(logs: Folder, tmp_pat
     assert found[2].raw == "one"
 
 
-def test_hostile_bytes_are_bounded_and_readable(logs: Folder) -> None:
+def test_l3_hostile_bytes_are_bounded_and_readable(logs: Folder) -> None:
     """L3."""
     web = logs.source()
     logs.write(web, b"x" * (3 * pieces.LINE_MAX + 5) + b"\n")
@@ -376,7 +376,7 @@ def _peak_kib() -> int:
     return int(status.split("VmHWM:")[1].split()[0])
 
 
-def test_a_line_cannot_say_who_wrote_it(logs: Folder) -> None:
+def test_l12_a_line_cannot_say_who_wrote_it(logs: Folder) -> None:
     """L12."""
     web = logs.source()
     lie = {"service": "db", "instance": "db-0", "stream": "weaver", "pid": 1, "serviceVersion": "9"}

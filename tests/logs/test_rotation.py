@@ -117,7 +117,7 @@ def fresh_log(folder: Path, point: str) -> Path:
 
 @pytest.mark.parametrize("setting", settings.SETTINGS)
 @pytest.mark.parametrize("kind", DISKS)
-def test_a_kill_at_any_step_of_a_rotation_neither_loses_nor_doubles_a_line(
+def test_l4_a_kill_at_any_step_of_a_rotation_neither_loses_nor_doubles_a_line(
     kind: str, setting: str, tmp_path: Path
 ) -> None:
     points = points_of(kind)

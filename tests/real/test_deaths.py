@@ -35,7 +35,7 @@ def some_up(here: Station) -> dict[str, int | None]:
     return here.pids()
 
 
-def test_a_killed_daemon_changes_no_pid_and_the_next_one_adopts(here: Station) -> None:
+def test_p1_a_killed_daemon_changes_no_pid_and_the_next_one_adopts(here: Station) -> None:
     before = some_up(here)
     starts = len([e for e in here.events() if e["kind"] == "service.starting"])
     here.kill_daemon()
@@ -79,7 +79,7 @@ def test_a_oneshot_is_not_run_again_because_the_daemon_was_replaced(here: Statio
     assert note.read_text() == "x\n"
 
 
-def test_a_killed_holder_changes_no_pid_and_hides_no_end(here: Station) -> None:
+def test_p5_a_killed_holder_changes_no_pid_and_hides_no_end(here: Station) -> None:
     before = some_up(here)
     holder = here.status()["daemon"]["holderPid"]
     os.kill(holder, signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_down_leaves_nothing_behind(here: Station) -> None:
     assert not here.paths.socket.exists()
 
 
-def test_a_second_daemon_is_refused_and_the_first_one_goes_on(here: Station) -> None:
+def test_p9_a_second_daemon_is_refused_and_the_first_one_goes_on(here: Station) -> None:
     some_up(here)
     socket = here.paths.socket.stat().st_ino
     with pytest.raises(ConflictError, match=f"daemon {here.daemon_pid} runs this directory") as why:
@@ -144,7 +144,7 @@ def test_a_second_daemon_is_refused_and_the_first_one_goes_on(here: Station) -> 
     assert here.is_running("web")
 
 
-def test_everything_git_ignores_can_be_deleted_under_it(here: Station) -> None:
+def test_r15_everything_git_ignores_can_be_deleted_under_it(here: Station) -> None:
     before = some_up(here)
     here.commit()
     pid = here.daemon_pid
@@ -173,7 +173,7 @@ def test_a_checkout_with_a_long_path_works(tmp_path: Path, monkeypatch: pytest.M
         assert deep.paths.socket.parent == runtime
 
 
-def test_two_checkouts_of_one_repository_do_not_mix(here: Station, tmp_path: Path) -> None:
+def test_p10_two_checkouts_of_one_repository_do_not_mix(here: Station, tmp_path: Path) -> None:
     before = some_up(here)
     other = tmp_path / "other"
     other.mkdir()
@@ -191,7 +191,7 @@ def mounted(folder: Path, size: str) -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def test_a_full_state_disk_harms_no_service_and_is_said(tmp_path: Path) -> None:
+def test_r1_a_full_state_disk_harms_no_service_and_is_said(tmp_path: Path) -> None:
     root, state = tmp_path / "repo", tmp_path / "state"
     root.mkdir()
     state.mkdir(mode=0o700)
@@ -272,7 +272,7 @@ def test_ctrl_c_in_the_middle_of_the_start_leaves_nothing_behind(here: Station) 
     until(lambda: owner_of(here.paths.holder_lock) is None)
 
 
-def test_a_second_ctrl_c_kills(here: Station) -> None:
+def test_v15_a_second_ctrl_c_kills(here: Station) -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf'); time.sleep(1000)"
     here.define("web", python(code), "stopTimeout: 10m\n", quick=False)
     with foreground(here) as process:
@@ -290,7 +290,7 @@ def test_a_second_ctrl_c_kills(here: Station) -> None:
     assert not is_alive(pid)
 
 
-def test_many_signals_at_once_are_one_orderly_end(here: Station) -> None:
+def test_p13_many_signals_at_once_are_one_orderly_end(here: Station) -> None:
     here.define("web")
     here.up()
     assert here.settle()["exitCode"] == 0
@@ -325,7 +325,7 @@ def reboot(here: Station) -> None:
         file.write_bytes(text.replace(boot, boot[::-1]))
 
 
-def test_after_a_reboot_everything_starts_again_in_order_and_nothing_crashed(
+def test_p15_after_a_reboot_everything_starts_again_in_order_and_nothing_crashed(
     here: Station,
 ) -> None:
     here.define("db")
@@ -347,7 +347,9 @@ def test_after_a_reboot_everything_starts_again_in_order_and_nothing_crashed(
     assert all(here.instance(name)["restartCount"] == 0 for name in ("db", "api", "web"))
 
 
-def test_a_pid_file_and_a_socket_that_a_dead_daemon_left_harm_no_stranger(here: Station) -> None:
+def test_p11_a_pid_file_and_a_socket_that_a_dead_daemon_left_harm_no_stranger(
+    here: Station,
+) -> None:
     here.define("web")
     here.paths.state.mkdir(mode=0o700)
     with (

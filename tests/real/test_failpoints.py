@@ -29,7 +29,7 @@ def test_every_point_is_struck() -> None:
 
 
 @pytest.mark.parametrize("deeds", GROUPS, ids="-".join)
-def test_a_program_that_dies_at_any_point_loses_and_doubles_nothing(
+def test_p2_a_program_that_dies_at_any_point_loses_and_doubles_nothing(
     deeds: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P2, P4, S5: each point once; at every other one both programs are killed."""

@@ -190,7 +190,7 @@ def test_a_command_that_does_not_exist_is_named_and_fails_the_wait(here: Station
     assert "no-such-program-at-all" in here.service("web")["reason"]
 
 
-def test_a_service_that_exits_at_once_backs_off_and_gives_up(here: Station) -> None:
+def test_v2_a_service_that_exits_at_once_backs_off_and_gives_up(here: Station) -> None:
     more = "backoff: {initial: 10ms, jitter: 0ms}\nmaxRestarts: 2\n"
     here.define("web", python("raise SystemExit(3)"), more, quick=False)
     here.up()
@@ -202,7 +202,7 @@ def test_a_service_that_exits_at_once_backs_off_and_gives_up(here: Station) -> N
     assert "service.gave-up" in kinds
 
 
-def test_one_that_ignores_sigterm_is_killed_in_its_time(here: Station) -> None:
+def test_v1_one_that_ignores_sigterm_is_killed_in_its_time(here: Station) -> None:
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(1000)"
     here.define(
         "web", python(code), "ready: {type: delay, delay: 500ms}\nstopTimeout: 500ms\n", quick=False
@@ -226,7 +226,7 @@ def test_a_crash_is_counted_and_its_signal_kept(here: Station) -> None:
     assert (last["code"], last["signal"]) == (None, "SIGKILL")
 
 
-def test_a_port_in_use_names_the_process_that_has_it(here: Station) -> None:
+def test_v19_a_port_in_use_names_the_process_that_has_it(here: Station) -> None:
     code = (
         "import socket, time; s = socket.socket();"
         "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1);"

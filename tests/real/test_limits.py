@@ -29,7 +29,7 @@ def events(here: Station, kind: str) -> list[str]:
     return [one["reason"] for one in here.ask("/v1/events")["events"] if one["kind"] == kind]
 
 
-def test_what_uses_too_much_is_killed_by_the_kernel_and_said_to_be(here: Station) -> None:
+def test_v16_what_uses_too_much_is_killed_by_the_kernel_and_said_to_be(here: Station) -> None:
     if "memory" not in own_groups():
         pytest.skip("no memory controller of version 1 here")
     here.define("greedy", eat(here), "maxMemory: 32M\nmaxCpu: 50%\npidsMax: 9\nmaxRestarts: 0\n")

@@ -34,7 +34,7 @@ def example() -> str:
     return found[1]
 
 
-def test_the_page_s_example_is_ready_when_it_says_so_and_is_watched(here: Station) -> None:
+def test_v11_the_page_s_example_is_ready_when_it_says_so_and_is_watched(here: Station) -> None:
     """V11: it hangs, is aborted in time, and is started again for its watchdog's sake."""
     (here.root / "web.py").write_text(example() + AT_WORK)
     here.define("web", "python3 web.py", MORE, quick=False)

@@ -35,7 +35,7 @@ def up(here: Station, *before: str, **env: str) -> Iterator[subprocess.Popen[byt
             process.kill()
 
 
-def test_a_unit_hears_when_it_is_ready_alive_and_about_to_end(
+def test_p17_a_unit_hears_when_it_is_ready_alive_and_about_to_end(
     here: Station, tmp_path: Path
 ) -> None:
     here.define("web")

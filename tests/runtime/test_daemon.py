@@ -195,7 +195,7 @@ def test_a_full_disk_stops_no_supervision_and_heals(monkeypatch: pytest.MonkeyPa
     supervise("web", story=story, prepare=prepare)
 
 
-def test_a_disk_that_hangs_stops_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_r14_a_disk_that_hangs_stops_no_supervision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "PATIENCE_S", 0.05)
 
     async def story(scenery: Scenery) -> None:
@@ -353,7 +353,7 @@ def test_a_step_that_fails_is_survived(
     assert caplog.text.count("Traceback") == 1
 
 
-def test_a_command_that_raises_is_answered_and_the_loop_goes_on(
+def test_p16_a_command_that_raises_is_answered_and_the_loop_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def story(scenery: Scenery) -> None:

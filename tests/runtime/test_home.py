@@ -134,7 +134,7 @@ def test_clients_find_the_daemon_in_the_registry_while_it_runs(
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+def test_r16_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     folder.chmod(mode)
@@ -179,7 +179,7 @@ def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("x")])
-def test_what_is_no_socket_is_left_alone_and_refused(tmp_path: Path, make: object) -> None:
+def test_p12_what_is_no_socket_is_left_alone_and_refused(tmp_path: Path, make: object) -> None:
     path = tmp_path / "weaver.sock"
     assert callable(make)
     make(path)

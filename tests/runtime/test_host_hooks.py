@@ -52,7 +52,7 @@ def test_what_comes_of_a_hook_is_said_in_a_line(tmp_path: Path, hook: Hook, prob
     assert run(tmp_path, hook) == problem
 
 
-def test_nothing_that_a_hook_started_outlives_it(tmp_path: Path) -> None:
+def test_v22_nothing_that_a_hook_started_outlives_it(tmp_path: Path) -> None:
     assert "killed" in run(tmp_path, shell("sleep 100 & echo $! > pid; wait", 0.3))
     pid = (tmp_path / "pid").read_text().strip()
     state = Path(f"/proc/{pid}/stat")

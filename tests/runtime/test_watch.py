@@ -180,7 +180,7 @@ def test_a_flood_into_a_log_beside_the_settings_is_not_heard(root: Path) -> None
     folders.close()
 
 
-def test_when_the_kernel_loses_file_events_everything_is_read_anew(root: Path) -> None:
+def test_r9_when_the_kernel_loses_file_events_everything_is_read_anew(root: Path) -> None:
     """R9: more files come and go than it keeps events of."""
 
     async def story(seen: Seen, _: Watch) -> None:
@@ -232,7 +232,7 @@ def test_there_is_a_slow_look_when_nothing_is_told(root: Path) -> None:
     watching(root, story, slow_look_s=0.1)
 
 
-def test_without_file_events_it_looks_and_says_so(
+def test_r8_without_file_events_it_looks_and_says_so(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: Any) -> None:

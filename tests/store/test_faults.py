@@ -409,7 +409,7 @@ def test_a_first_start_on_a_full_disk_goes_on_without_a_record_until_there_is_ro
 
 
 @pytest.mark.real
-def test_a_read_only_disk_is_read_and_what_happens_is_kept_until_it_is_writable(
+def test_r5_a_read_only_disk_is_read_and_what_happens_is_kept_until_it_is_writable(
     disk: Path, clock: StillClock
 ) -> None:
     """R5."""
