@@ -79,11 +79,6 @@ class StatePaths:
         return f"\0{socket_file.daemon_lock(self.key)}".encode()
 
     @property
-    def holder_lock(self) -> bytes:
-        """Give the abstract socket that a holder holds."""
-        return f"\0weaver-holder-{self.key}".encode()
-
-    @property
     def socket_note(self) -> Path | None:
         """Give the file that must say where the socket is; None while it is in its usual place."""
         if self.socket.parent == self.state:

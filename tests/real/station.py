@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler import app
+from reconciler.holder import wire
 from reconciler.runtime.home import find_owner, owner_of
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
@@ -87,6 +88,13 @@ class Station:
         found = find_owner(self.paths)
         return found[0] if found else None
 
+    @property
+    def is_held(self) -> bool:
+        """Tell whether a holder is there: it listens by the name of our folder."""
+        name = wire.address(str(self.root)).replace("\0", "@")
+        sockets = Path("/proc/net/unix").read_text().splitlines()
+        return any(line.endswith(f" {name}") for line in sockets)
+
     def kill_daemon(self) -> None:
         pid = self.daemon_pid
         assert pid
@@ -155,13 +163,13 @@ class Station:
     def down(self) -> None:
         """End everything, however things stand."""
         if self.daemon_pid is None:
-            if owner_of(self.paths.holder_lock) is None:
+            if not self.is_held:
                 return
             self.paths.state.mkdir(mode=0o700, exist_ok=True)
             self.up()
         self.tell("/v1/shutdown", kill=True)
         until(lambda: owner_of(self.paths.daemon_lock) is None)
-        until(lambda: owner_of(self.paths.holder_lock) is None)
+        until(lambda: not self.is_held)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def test_down_leaves_nothing_behind(here: Station) -> None:
     assert summary["exitCode"] == 0
     assert not any(map(is_alive, before.values()))
     until(lambda: owner_of(here.paths.daemon_lock) is None)
-    until(lambda: owner_of(here.paths.holder_lock) is None)
+    until(lambda: not here.is_held)
     assert not here.paths.socket.exists()
 
 
@@ -256,7 +256,7 @@ def test_ctrl_c_stops_everything_in_order_and_leaves(here: Station) -> None:
         assert process.wait(20) == 0
     assert not any(map(is_alive, pids.values()))
     assert rest.count("service.stopped") == 2
-    until(lambda: owner_of(here.paths.holder_lock) is None)
+    until(lambda: not here.is_held)
 
 
 def test_ctrl_c_in_the_middle_of_the_start_leaves_nothing_behind(here: Station) -> None:
@@ -269,7 +269,7 @@ def test_ctrl_c_in_the_middle_of_the_start_leaves_nothing_behind(here: Station) 
         process.communicate(timeout=20)
         assert process.returncode == 0
     assert not is_alive(pid)
-    until(lambda: owner_of(here.paths.holder_lock) is None)
+    until(lambda: not here.is_held)
 
 
 def test_v15_a_second_ctrl_c_kills(here: Station) -> None:
@@ -306,7 +306,7 @@ def test_p13_many_signals_at_once_are_one_orderly_end(here: Station) -> None:
             break
     until(lambda: owner_of(here.paths.daemon_lock) is None)
     assert not is_alive(service)
-    until(lambda: owner_of(here.paths.holder_lock) is None)
+    until(lambda: not here.is_held)
     assert "Traceback" not in here.paths.daemon_log.read_text()
 
 
