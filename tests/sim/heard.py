@@ -121,6 +121,7 @@ class Heard:
         self._asked.update(to_end(memory.slots.values()))
         self.reloads.begin()
         self.appetites.begin()
+        self.hooks.begin()
         self._asked_here.clear()
         self._serial = self._blind_until = 0
         self._live, self._ended, self._starts = set(), {}, {}
@@ -320,6 +321,7 @@ class Heard:
         return spec.is_oneshot or is_proved or is_spared
 
     def _note_failed_start(self, serial: int) -> None:
+        self.hooks.could_not_run(serial)
         start = self._starts.pop(serial, None)
         if start is None:
             return

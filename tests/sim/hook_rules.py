@@ -36,7 +36,29 @@ class HookRules:
         self._ordered: dict[tuple[Slot, Role], Cause] = {}
         """What each hook that was last to be run was to run for."""
         self._causes: dict[RunId, Cause] = {}
+        self._asked: dict[int, Slot] = {}
+        """The preStart hooks that the present daemon asked for, by serial."""
+        self._could_not_run: dict[Slot, int] = {}
+        """How many processes a slot had when a preStart hook of it last could not be started."""
         self._counted: set[RunId] = set()
+
+    def begin(self) -> None:
+        """Begin a daemon's life: it counts its commands anew."""
+        self._asked.clear()
+
+    def could_not_run(self, serial: int) -> None:
+        """Note that a command came to nothing, which may have been a preStart hook."""
+        slot = self._asked.pop(serial, None)
+        if slot is not None:
+            self._could_not_run[slot] = len(self._mains(slot))
+
+    def has_failed(self, slot: Slot) -> bool:
+        """Tell whether a start failed by its preStart hook, so that another one may follow."""
+        mains = self._mains(slot)
+        floor = max((run.started for run in mains), default=0)
+        hooks = [run for run in self._runs(slot, Role.PRE_START) if run.started >= floor]
+        is_seen = any(run.exit is not None and run.exit.code != 0 for run in hooks)
+        return is_seen or self._could_not_run.get(slot) == len(mains)
 
     # --- what is to be done ----------------------------------------------------------------
 
@@ -79,6 +101,7 @@ class HookRules:
         assert live == [] or self.is_exempt, f"the {role} hook of {slot} runs already"
         if role is Role.PRE_START:
             self._starts[slot] += 1
+            self._asked[order.serial] = slot
             assert not self._wanted.is_shutting_down, f"{slot} is started in a shutdown"
             mine = [run for run in self._host.live(slot) if not run.is_by_hand]
             assert mine == [], f"the preStart hook of {slot} runs beside it"
@@ -126,6 +149,7 @@ class HookRules:
 
     def reboot(self) -> None:
         """Begin anew: what was due before means nothing."""
+        self._could_not_run.clear()
         for slot in self._open:
             self._over[slot] += 1
             self._open[slot] = None
