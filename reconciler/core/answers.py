@@ -183,7 +183,8 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     is_awaited = record.pending is not None and record.pending.serial == event.serial
     if record.process is not None or not is_awaited:
         return
-    record = replace(record, pending=None)
+    # What was left of its time was this start's, not the next one's.
+    record = replace(record, pending=None, deadline=None)
     if not event.is_refused:
         record = replace(record, refused="", refusals=0)
     if event.is_busy:

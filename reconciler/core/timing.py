@@ -13,6 +13,7 @@ from dataclasses import replace
 from reconciler.core.ledger import Dial, Ledger
 from reconciler.core.wishes import is_live, is_tried_again
 from reconciler.model.event import NextTime, TimeTold
+from reconciler.model.observed import State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import ServiceMemory, SlotRecord, Timing, Trouble
 from reconciler.model.spec import CatchUp, Overlap, Schedule
@@ -241,9 +242,17 @@ def _begin(ledger: Ledger, memory: ServiceMemory, timing: Timing, why: str) -> N
         )
     )
     for record in _records(ledger, memory.spec.name):
-        fresh = replace(record.memory, trouble=Trouble())
-        cause = record.cause if is_live(record) else "schedule"
-        ledger.put(replace(record, memory=fresh, cause=cause))
+        fresh = replace(record, memory=replace(record.memory, trouble=Trouble()))
+        if _is_in_preparation(record):
+            # A start of which only hooks ran so far is that of this run from now on.
+            fresh = replace(fresh, cause="schedule", reason=reason)
+        elif not is_live(record):
+            fresh = replace(fresh, cause="schedule")
+        ledger.put(fresh)
+
+
+def _is_in_preparation(record: SlotRecord) -> bool:
+    return record.state is State.STARTING and record.process is None and record.pending is None
 
 
 def _is_busy(ledger: Ledger, name: ServiceName) -> bool:

@@ -236,8 +236,6 @@ class Heard:
     def _note(self, operation: Operation, now: Nanos) -> None:
         self.wanted.asked(operation)
         match operation.kind:
-            case OperationKind.SHUTDOWN | OperationKind.KILL:
-                self._failures.clear()
             case OperationKind.START:
                 self._forgive(operation.services)
                 for name in operation.services:
