@@ -1,19 +1,23 @@
 """Run the host's hooks: programs in process groups of their own, with a document to read.
 
-Nothing of a hook outlives it or its time limit, and none of them is waited for by the loop.
+Nothing of a hook outlives it or its time limit, and none of them is waited for by the loop. Its
+group is killed as it ends; who left that, a moment later, is known by a mark as services are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.holder import tree
 from reconciler.model.spec import Hook
 from reconciler.model.units import in_seconds
 
@@ -23,6 +27,10 @@ KILL_S = 1.0
 """How long the end of one that was killed is waited for."""
 WORDS_LIMIT = 300
 """Characters of its last line that people are shown."""
+IDLE_SHARE = 19
+"""How much longer than a search for what is left of hooks the pause after it is."""
+SETTLE_S = 0.02
+"""Before a search, in which further hooks may end."""
 _CHUNK = 65536
 _READ_EVERY_S = 0.01
 """Between readings, so that one who floods its output takes little of our time."""
@@ -34,16 +42,23 @@ class HookPrograms:
     def __init__(self, root: Path, env: Mapping[str, str]) -> None:
         self._root = root
         self._env = env
+        self._remains = _Remains()
 
     async def run(self, kind: str, hook: Hook, document: bytes) -> str:
         """Run a hook to its end; give what was wrong, with its last words, or nothing."""
         said = bytearray()
+        mark, began = secrets.token_hex(8), tree.now()
         try:
-            child, output = self._start(kind, hook, document)
+            child, output = self._start(kind, hook, document, mark)
         except OSError as why:
             reason = os.strerror(why.errno).lower() if why.errno else str(why)
             return f"cannot run {_argv(hook)[0]}: {reason}"
-        ends = await _ended(child, output, said, in_seconds(hook.timeout))
+        try:
+            ends = await _ended(child, output, said, in_seconds(hook.timeout))
+        except asyncio.CancelledError:
+            _kill_bearers({mark: began})
+            raise
+        self._remains.add(mark, began)
         words = _last_words(said)
         problem = _problem(child.returncode) if ends else f"not done within {_span(hook)}, killed"
         return f"{problem}: {words}" if problem and words else problem
@@ -59,7 +74,9 @@ class HookPrograms:
             return f"{name} is {'a directory' if file.is_dir() else 'not there'}"
         return "" if os.access(file, os.X_OK) else f"{name} is not executable"
 
-    def _start(self, kind: str, hook: Hook, document: bytes) -> tuple[subprocess.Popen[bytes], int]:
+    def _start(
+        self, kind: str, hook: Hook, document: bytes, mark: str
+    ) -> tuple[subprocess.Popen[bytes], int]:
         """Start a hook; its document lies in memory, so that nobody has to feed it."""
         output, its_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(output, False)
@@ -70,7 +87,7 @@ class HookPrograms:
             child = subprocess.Popen(
                 _argv(hook),
                 cwd=self._root,
-                env={**self._env, "WEAVER_HOOK": kind},
+                env={**self._env, "WEAVER_HOOK": kind, tree.MARK: mark},
                 stdin=memory,
                 stdout=its_end,
                 stderr=its_end,
@@ -83,6 +100,48 @@ class HookPrograms:
             os.close(its_end)
             os.close(memory)
         return child, output
+
+
+class _Remains:
+    """Searches for what is left of hooks that ended, for many of them at once."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, int] = {}
+        """When each hook began whose processes are to be searched for, by its mark."""
+        self._searching: asyncio.Task[None] | None = None
+
+    def add(self, mark: str, began: int) -> None:
+        """Have whoever carries a mark killed soon."""
+        self._since[mark] = began
+        if self._searching is None or self._searching.done():
+            self._searching = asyncio.create_task(self._search(), name="hook-remains")
+
+    async def _search(self) -> None:
+        try:
+            while self._since:
+                await asyncio.sleep(SETTLE_S)
+                since, self._since = self._since, {}
+                began = time.monotonic()
+                # Whoever was found may have forked just before.
+                self._since |= await asyncio.to_thread(_kill_bearers, since)
+                await asyncio.sleep(IDLE_SHARE * (time.monotonic() - began))
+        finally:
+            if self._since:
+                _kill_bearers(self._since)
+
+
+def _kill_bearers(since: Mapping[str, int]) -> dict[str, int]:
+    """Kill whoever carries one of these marks; give those of whom there was somebody."""
+    found = {}
+    for mark, process in tree.bearers(since, min(since.values())):
+        pidfd = tree.pin(process.pid, process.born)
+        if pidfd is None:
+            continue
+        found[mark] = since[mark]
+        with suppress(OSError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        os.close(pidfd)
+    return found
 
 
 async def _ended(

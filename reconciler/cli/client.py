@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from reconciler.cli import exits
 from reconciler.cli.errors import CommandError, elsewhere, no_daemon
-from reconciler.cli.reappearing import comes_back, daemon_pid, listens
+from reconciler.cli.reappearing import comes_back, daemon_lives, daemon_pid, listens
 
 ANSWER_WITHIN_S = 30.0
 """A question that takes longer is given up; a long verb says how long it may take."""
@@ -67,8 +67,9 @@ class Daemon:
 
     def unreachable(self) -> CommandError:
         """Say that nobody answers, or that somebody would elsewhere."""
-        pid = daemon_pid(self.root)
-        return elsewhere(pid, self.root, self.socket_path) if pid else no_daemon(self.root)
+        if not daemon_lives(self.root):
+            return no_daemon(self.root)
+        return elsewhere(daemon_pid(self.root), self.root, self.socket_path)
 
     def ask(self, path: str, query: Query | None = None, wait_s: float = 0.0) -> Answer:
         """Ask a question; `wait_s` is how long the daemon may think about it."""

@@ -36,10 +36,11 @@ def no_daemon(root: str) -> CommandError:
     )
 
 
-def elsewhere(pid: int, root: str, socket_path: str) -> CommandError:
+def elsewhere(pid: int | None, root: str, socket_path: str) -> CommandError:
     """Say that the daemon of a repository does not listen where it is looked for."""
+    who = f"daemon {pid}" if pid else "a daemon"
     return CommandError(
-        f"daemon {pid} runs for {root}, but does not answer at {socket_path}",
+        f"{who} runs for {root}, but does not answer at {socket_path}",
         mend="name the state directory it was started with: --state-dir or WEAVER_STATE_DIR",
         code=exits.NO_DAEMON,
     )

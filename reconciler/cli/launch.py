@@ -75,7 +75,8 @@ def _start_or_find(session: Session, options: UpOptions) -> None:
         running = app.find_running(options) if error.code == exits.CONFLICT else None
         if running is None:
             raise
-        _say(session, f"weaver {running.version} runs already (pid {running.pid})")
+        who = f" (pid {running.pid})" if running.pid else ""
+        _say(session, f"weaver {running.version} runs already{who}")
     else:
         _say(session, f"weaver {__version__} runs in the background (pid {pid})")
 
@@ -101,9 +102,13 @@ def await_end(options: UpOptions) -> None:
     deadline = time.monotonic() + ENDS_WITHIN_S
     while (running := app.find_running(options)) is not None:
         if time.monotonic() > deadline:
+            whom = str(
+                running.pid
+                or f"the pid in {StatePaths.of(options.root, options.state_dir).lock_file}"
+            )
             raise CommandError(
-                f"the daemon (pid {running.pid}) has said goodbye and does not end",
-                mend=f"kill {running.pid}; services are not touched by that",
+                f"the daemon (pid {running.pid or 'unknown'}) has said goodbye and does not end",
+                mend=f"kill {whom}; services are not touched by that",
                 code=exits.TIMED_OUT,
             )
         time.sleep(LOOK_EVERY_S)

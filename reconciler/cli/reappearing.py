@@ -13,13 +13,27 @@ ASK_EVERY = 10
 """Looks between two questions whether the daemon lives still."""
 
 
+def daemon_lives(root: str) -> bool:
+    """Tell whether a repository has a daemon, whatever became of its files."""
+    from reconciler.runtime.home import is_held
+
+    name = _daemon_lock(root)
+    return name is not None and is_held(name)
+
+
 def daemon_pid(root: str) -> int | None:
-    """Give the pid of the daemon of a repository, whatever became of its files; None if none."""
-    from reconciler.runtime import socket_file
+    """Give the pid of the daemon of a repository, as far as it can be known."""
     from reconciler.runtime.home import owner_of
 
+    name = _daemon_lock(root)
+    return None if name is None else owner_of(name)
+
+
+def _daemon_lock(root: str) -> bytes | None:
+    from reconciler.runtime import socket_file
+
     try:
-        return owner_of(f"\0{socket_file.daemon_lock(socket_file.folder_key(root))}".encode())
+        return f"\0{socket_file.daemon_lock(socket_file.folder_key(root))}".encode()
     except OSError:
         return None
 
@@ -29,7 +43,7 @@ def comes_back(root: str, is_there: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + WITHIN_S
     looks = 0
     while not is_there():
-        if looks % ASK_EVERY == 0 and daemon_pid(root) is None:
+        if looks % ASK_EVERY == 0 and not daemon_lives(root):
             return False
         if time.monotonic() > deadline:
             return False

@@ -36,7 +36,8 @@ def deliver(
     is_end = number == signal.SIGKILL and scope == "tree"
     # The leaf first: what it kills cannot fork any more.
     reached = cgroup.send(run.leaves[MAIN], number) if is_end and MAIN in run.leaves else 0
-    os.killpg(run.pid or 0, number)
+    if run.pid:  # 0 would be our own group
+        os.killpg(run.pid, number)
     if scope == "tree" and not is_end:
         reached = _to_the_rest(run, survivors, number, "outside")
     return 1 + reached

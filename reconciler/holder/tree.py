@@ -142,6 +142,13 @@ def living() -> Iterator[Process]:
     return (process for process in _born_since(0) if not process.is_dead)
 
 
+def bearers(marks: Collection[str], since: int) -> Iterator[tuple[str, Process]]:
+    """Yield every living process that was born since then and carries one of these marks."""
+    for process in _born_since(since):
+        if not process.is_dead and (marked := mark(process.pid)) in marks:
+            yield marked, process
+
+
 def _settled_environ(pid: int) -> bytes:
     try:
         for _ in range(EXEC_PATIENCE_MS):

@@ -113,16 +113,19 @@ class Home:
             os.pwrite(self._lock_file, f"{os.getpid()}\n{__version__}\n".encode(), 0)
 
 
-def find_owner(paths: StatePaths) -> tuple[int, str] | None:
-    """Give pid and version of the daemon that holds a directory; None where none does."""
-    pid = owner_of(paths.daemon_lock)
-    if pid is None:
+def find_owner(paths: StatePaths) -> tuple[int | None, str] | None:
+    """Give pid and version of the daemon that holds a directory; None where none does.
+
+    The pid is None where too many ask for it at once, and the version then what was noted last.
+    """
+    if not is_held(paths.daemon_lock):
         return None
+    pid = owner_of(paths.daemon_lock)
     try:
         said = paths.lock_file.read_text().split("\n")
     except OSError:
         said = []
-    version = said[1] if len(said) > 1 and said[0] == str(pid) else ""
+    version = said[1] if len(said) > 1 and (pid is None or said[0] == str(pid)) else ""
     return (pid, version)
 
 
@@ -150,20 +153,34 @@ def take_name(name: bytes) -> socket.socket:
     return held
 
 
-def owner_of(name: bytes) -> int | None:
-    """Give the pid that holds an abstract socket; None where nobody does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+def is_held(name: bytes, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    """Tell whether somebody listens on an abstract socket of this kind."""
+    with socket.socket(socket.AF_UNIX, kind) as client:
         client.setblocking(False)
         try:
             client.connect(name)
         except BlockingIOError:
-            return 0  # its queue is full of askers like us
+            return True  # its queue is full of askers like us
         except OSError:
-            return None
-        pid, _, _ = _CREDENTIALS.unpack(
-            client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
-        return int(pid)
+            return False
+    return True
+
+
+def owner_of(name: bytes) -> int | None:
+    """Give the pid that holds an abstract socket.
+
+    None where nobody does, and where that cannot be known: its queue is full of askers like us, or
+    whoever it is lives in another name space. Never 0, which to kill means our own group.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.setblocking(False)
+        with suppress(OSError):
+            client.connect(name)
+            pid, _, _ = _CREDENTIALS.unpack(
+                client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            )
+            return int(pid) or None
+    return None
 
 
 def make_private(folder: Path) -> None:

@@ -27,7 +27,8 @@ class UpOptions:
 class RunningDaemon:
     """The daemon that holds a directory."""
 
-    pid: int
+    pid: int | None
+    """None where too many ask for it at once."""
     version: str
     """Empty where it does not answer."""
     socket: Path

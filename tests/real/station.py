@@ -16,7 +16,7 @@ from typing import Any
 
 from reconciler import app
 from reconciler.holder import wire
-from reconciler.runtime.home import find_owner, owner_of
+from reconciler.runtime.home import find_owner, is_held
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 from tests.waiting import until
@@ -99,7 +99,7 @@ class Station:
         pid = self.daemon_pid
         assert pid
         os.kill(pid, signal.SIGKILL)
-        until(lambda: owner_of(self.paths.daemon_lock) is None)
+        until(lambda: not is_held(self.paths.daemon_lock))
 
     def tell(self, path: str, **body: Any) -> list[Json]:
         """Ask for a long verb and give all that it says."""
@@ -168,7 +168,7 @@ class Station:
             self.paths.state.mkdir(mode=0o700, exist_ok=True)
             self.up()
         self.tell("/v1/shutdown", kill=True)
-        until(lambda: owner_of(self.paths.daemon_lock) is None)
+        until(lambda: not is_held(self.paths.daemon_lock))
         until(lambda: not self.is_held)
 
 

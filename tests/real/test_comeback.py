@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.cli.reappearing import listens
 from reconciler.ports import ConflictError
-from reconciler.runtime.home import owner_of
+from reconciler.runtime.home import is_held
 from tests.real.station import Station, UnixConnection, environment_of, is_alive
 from tests.waiting import until
 
@@ -74,7 +74,7 @@ def test_an_exit_while_the_daemon_was_away_is_told_and_one_that_says_goodbye_sta
     assert here.pid("web", 1) == before["web-1"]
     # Leaving in order is no death.
     here.tell("/v1/shutdown", keepServices=True)
-    until(lambda: owner_of(here.paths.daemon_lock) is None)
+    until(lambda: not is_held(here.paths.daemon_lock))
     until(lambda: not is_alive(second))
     journal = here.paths.journal.read_text()
     assert journal.splitlines()[-1] == '{"is":"daemon","plan":null}'

@@ -19,7 +19,7 @@ from reconciler import app
 from reconciler.model.units import ServiceName
 from reconciler.ports import ConflictError, NotFoundError
 from reconciler.runtime.foreground import BURST_S
-from reconciler.runtime.home import owner_of
+from reconciler.runtime.home import is_held
 from tests.holder.rig import KERNEL_TELLS
 from tests.real.station import Station, is_alive, python, station
 from tests.waiting import until
@@ -117,7 +117,7 @@ def test_services_can_be_kept_when_the_daemon_goes(here: Station) -> None:
     before = some_up(here)
     summary = here.tell("/v1/shutdown", keepServices=True)[-1]
     assert summary["exitCode"] == 0
-    until(lambda: owner_of(here.paths.daemon_lock) is None)
+    until(lambda: not is_held(here.paths.daemon_lock))
     assert all(map(is_alive, before.values()))
     here.up()
     here.settle()
@@ -129,7 +129,7 @@ def test_down_leaves_nothing_behind(here: Station) -> None:
     summary = here.tell("/v1/shutdown")[-1]
     assert summary["exitCode"] == 0
     assert not any(map(is_alive, before.values()))
-    until(lambda: owner_of(here.paths.daemon_lock) is None)
+    until(lambda: not is_held(here.paths.daemon_lock))
     until(lambda: not here.is_held)
     assert not here.paths.socket.exists()
 
@@ -304,7 +304,7 @@ def test_p13_many_signals_at_once_are_one_orderly_end(here: Station) -> None:
             os.kill(pid or 0, number)
         except ProcessLookupError:
             break
-    until(lambda: owner_of(here.paths.daemon_lock) is None)
+    until(lambda: not is_held(here.paths.daemon_lock))
     assert not is_alive(service)
     until(lambda: not here.is_held)
     assert "Traceback" not in here.paths.daemon_log.read_text()

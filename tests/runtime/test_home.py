@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from reconciler.runtime.home import (
     Home,
     bind_socket,
     find_owner,
+    is_held,
     make_private,
     owner_of,
     refuse_unless_ours,
@@ -97,10 +99,31 @@ def test_there_is_no_owner_where_nobody_runs(paths: StatePaths) -> None:
     assert find_owner(paths) is None
 
 
+def test_with_its_queue_full_the_owner_is_unknown_and_never_pid_0(home: Home) -> None:
+    """To kill 0 would be to kill our own group."""
+    name = home.paths.daemon_lock
+    askers = []
+    while owner_of(name) is not None:
+        asker = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        asker.setblocking(False)
+        with suppress(BlockingIOError):
+            asker.connect(name)
+        askers.append(asker)
+    assert owner_of(name) is None
+    assert is_held(name)
+    assert find_owner(home.paths) == (None, __version__)
+    with pytest.raises(ConflictError, match="another daemon runs this directory"):
+        Home(home.paths)
+    for asker in askers:
+        asker.close()
+    home.restore()
+    assert owner_of(name) == os.getpid()
+
+
 def test_the_next_daemon_may_come_when_the_first_has_left(paths: StatePaths) -> None:
     Home(paths).leave()
     Home(paths).leave()
-    assert owner_of(paths.daemon_lock) is None
+    assert not is_held(paths.daemon_lock)
 
 
 def test_a_lock_file_of_a_dead_daemon_does_not_matter(paths: StatePaths) -> None:

@@ -54,9 +54,46 @@ def test_what_comes_of_a_hook_is_said_in_a_line(tmp_path: Path, hook: Hook, prob
 
 def test_v22_nothing_that_a_hook_started_outlives_it(tmp_path: Path) -> None:
     assert "killed" in run(tmp_path, shell("sleep 100 & echo $! > pid; wait", 0.3))
-    pid = (tmp_path / "pid").read_text().strip()
-    state = Path(f"/proc/{pid}/stat")
-    until(lambda: not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z")
+    until(lambda: is_gone(tmp_path / "pid"))
+
+
+AWAY = "setsid sh -c 'echo $$ > away; setsid sleep 100 & echo $! > further; wait' >/dev/null 2>&1 &"
+
+
+@pytest.mark.parametrize("rest", ["until test -s further; do :; done", "wait"])
+def test_who_left_a_hook_s_group_does_not_outlive_it_either(tmp_path: Path, rest: str) -> None:
+    async def story() -> None:
+        programs = HookPrograms(tmp_path, ENV)
+        stranger = await asyncio.create_subprocess_exec("sleep", "100", start_new_session=True)
+        await programs.run("notify", shell(f"{AWAY} {rest}", 1.0), b"")
+        for name in ("away", "further"):
+            await asyncio.to_thread(until, lambda name=name: is_gone(tmp_path / name))
+        assert stranger.returncode is None
+        stranger.kill()
+        await stranger.wait()
+
+    asyncio.run(story())
+
+
+def test_it_does_not_outlive_a_daemon_that_ends_meanwhile_either(tmp_path: Path) -> None:
+    async def story() -> None:
+        programs = HookPrograms(tmp_path, ENV)
+        hook = shell(f"echo $$ > own; {AWAY} wait", 60)
+        running = asyncio.create_task(programs.run("notify", hook, b""))
+        further = tmp_path / "further"
+        await asyncio.to_thread(until, lambda: further.exists() and further.read_text())
+        running.cancel()
+        own = Path("/proc", (tmp_path / "own").read_text().strip())
+        await asyncio.to_thread(until, lambda: not own.exists())
+
+    asyncio.run(story())
+    until(lambda: is_gone(tmp_path / "away") and is_gone(tmp_path / "further"))
+
+
+def is_gone(note: Path) -> bool:
+    """Tell whether the process is dead whose pid was noted."""
+    state = Path(f"/proc/{note.read_text().strip()}/stat")
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_a_hook_that_floods_its_output_is_ended_in_its_time(tmp_path: Path) -> None:
