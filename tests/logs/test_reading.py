@@ -141,6 +141,23 @@ def test_lines_without_a_time_have_that_of_the_look_before_them(logs: Folder) ->
     ]
 
 
+def test_lines_without_a_time_are_merged_as_if_they_had_come_evenly(logs: Folder) -> None:
+    """Between two looks, and from the last look to the last change of the file."""
+    web, db = logs.source("web"), logs.source("db")
+    for source in (web, db):
+        logs.start(source, 0)
+        logs.write(source, "begin\n", at=1)
+    logs.look(10)
+    for second in range(10, 30, 2):
+        logs.write(web, f"w{second}\n")
+        logs.write(db, f'{{"ts": {START + second + 1}, "msg": "d{second + 1}"}}\n')
+        if second == 18:
+            logs.look(20)
+    os.utime(web.path, (START + 30, START + 30))
+    shown = [line.message for line in logs.read(lines=20)]
+    assert shown == [f"{'dw'[second % 2 == 0]}{second}" for second in range(10, 30)]
+
+
 def test_since_and_until_go_by_the_index_where_lines_have_no_time(logs: Folder) -> None:
     web = logs.source()
     for second in range(0, 100, 10):

@@ -41,11 +41,13 @@ class TimeIndex:
     may then begin too early in the file, and never leaves out a line that belongs in.
     """
 
-    def __init__(self, marks: Sequence[Mark], changed: float) -> None:
+    def __init__(self, marks: Sequence[Mark], changed: float, end: int = 0) -> None:
+        """Take the marks, and when the log was last written to and how long it was then."""
         self._marks = marks
         self._offsets = [mark.offset for mark in marks]
         self._times = list(accumulate((mark.time for mark in marks), max))
         self._changed = changed
+        self._end = end
         self.starts = [mark.offset for mark in marks if mark.is_start]
         """Where each run began, in order."""
 
@@ -89,6 +91,18 @@ class TimeIndex:
         place = bisect_right(self._offsets, offset)
         return self._times[place] if place < len(self._times) else self._changed
 
+    def estimate(self, offset: int) -> float | None:
+        """Guess when the byte at `offset` was written, as if all between two looks came evenly."""
+        place = bisect_right(self._offsets, offset)
+        if not place or not (before := self._marks[place - 1]).time:
+            return None
+        is_last = place == len(self._marks)
+        until, end = (
+            (self._changed, self._end) if is_last else (self._times[place], self._offsets[place])
+        )
+        share = (offset - before.offset) / max(1, end - before.offset)
+        return before.time + max(0.0, until - before.time) * min(1.0, share)
+
 
 def header_of(log: Extent) -> str:
     """Give the first line of a log's index."""
@@ -103,7 +117,7 @@ def read_index(path: Path, log: Extent, latest: Mark | None = None) -> TimeIndex
     marks = read_marks(path, log)
     if latest is not None and marks and marks[-1].offset == latest.offset:
         marks.append(latest)
-    return TimeIndex(marks, log.changed)
+    return TimeIndex(marks, log.changed, log.end)
 
 
 def read_marks(path: Path, log: Extent) -> list[Mark]:

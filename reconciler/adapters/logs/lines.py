@@ -25,6 +25,8 @@ class _When:
     """0 where nobody knows."""
     before: float
     is_own: bool = False
+    likely: float = 0.0
+    """When about, for lines to be shown in order."""
 
 
 @dataclass(slots=True)
@@ -84,7 +86,7 @@ class LineMaker:
             instance=source.instance,
             stream=source.stream,
             message=parsed.message,
-            timestamp=when.after or when.before,
+            timestamp=when.likely or when.after or when.before,
             timestamp_source="line" if when.is_own else "index",
             service_version=source.version,
             pid=source.pid if now or self.index.is_of_last_run(offset) else None,
@@ -101,7 +103,8 @@ class LineMaker:
         if now is not None:
             return _When(now, now)
         after = max(self.index.written_after(offset) or 0.0, self.time or 0.0)
-        return _When(after, self.index.written_before(offset))
+        likely = max(self.index.estimate(offset) or 0.0, after)
+        return _When(after, self.index.written_before(offset), likely=likely)
 
     def _level(self, parsed: Parsed, raw: str) -> Level | None:
         """Give a line's level; what continues a line has that line's."""
