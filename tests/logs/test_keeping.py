@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -424,7 +425,9 @@ def writer(desk: Desk) -> Iterator[subprocess.Popen[bytes]]:
 def test_v21_a_log_that_was_deleted_is_noticed_and_the_mend_is_told(
     desk: Desk, writer: subprocess.Popen[bytes]
 ) -> None:
+    """In a folder that is not ours: no file is made there."""
     log = Path(desk.sources[0].path)
+    desk.keeper.own_folder = desk.folder / "other"
     desk.look()
     log.unlink()
     desk.look()
@@ -439,6 +442,49 @@ def test_v21_a_log_that_was_deleted_is_noticed_and_the_mend_is_told(
     desk.sources = [replace(desk.sources[0], pid=None)]  # restarted
     desk.look()
     assert desk.keeper.troubles() == ()
+
+
+def say(writer: subprocess.Popen[bytes], first: int, last: int) -> None:
+    """Have a service write, and wait until it has."""
+    output = Path(f"/proc/{writer.pid}/fd/1")
+    size = output.stat().st_size + 58 * (last - first)
+    assert writer.stdin is not None
+    writer.stdin.write(lines(first, last))
+    until(lambda: output.stat().st_size == size)
+
+
+@pytest.mark.parametrize("with_folder", [False, True])
+def test_v21_what_comes_to_a_log_after_it_was_deleted_is_in_the_new_one_once(
+    desk: Desk, writer: subprocess.Popen[bytes], *, with_folder: bool
+) -> None:
+    """Whoever is the daemon by then; it is rotated, and the old file takes up no room."""
+    desk.keeper.own_folder = desk.folder.parent
+    log = Path(desk.sources[0].path)
+    say(writer, 0, 100)
+    desk.look()
+    shutil.rmtree(log.parent) if with_folder else log.unlink()
+    say(writer, 100, 200)
+    desk.look()
+    assert "copied into a new one, until `weaver restart web`" in desk.told()[0][1]
+    assert all_of(log) == lines(100, 200)
+    say(writer, 200, 3000)
+    desk.look()
+    assert Path(f"/proc/{writer.pid}/fd/1").stat().st_blocks * 512 < 30_000
+
+    killed, desk.keeper = desk.keeper, Keeper(Streams(), lambda: desk.at, desk.folder.parent)
+    say(writer, 3000, 3100)
+    desk.look()
+    assert all_of(log) == lines(100, 3100)
+    assert len(desk.rotated()) == 2
+
+    say(writer, 3100, 3200)
+    writer.kill()  # what comes next has the new log
+    append(log, lines(3200, 3300))
+    desk.sources = [replace(desk.sources[0], pid=None)]
+    desk.look()
+    assert sorted(all_of(log).splitlines()) == lines(100, 3300).splitlines()
+    assert desk.keeper.troubles() == ()
+    killed.close()
 
 
 def test_a_log_that_was_moved_is_noticed_and_the_new_one_goes_on_where_it_ended(

@@ -15,9 +15,9 @@ NOT_HERE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM,
 """What file systems answer that cannot do it."""
 
 
-def punch(fd: int, size: int) -> bool:
-    """Give the room of the first `size` bytes back; they read as zeros, offsets stay."""
-    return _fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, 0, size)
+def punch(fd: int, size: int, offset: int = 0) -> bool:
+    """Give the room of `size` bytes back; they read as zeros, offsets stay."""
+    return _fallocate(fd, _PUNCH_HOLE | _KEEP_SIZE, offset, size)
 
 
 def can_punch(fd: int) -> bool:

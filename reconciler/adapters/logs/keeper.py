@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.adapters.logs import archives, rotate
-from reconciler.adapters.logs.astray import astray
+from reconciler.adapters.logs import archives, rescue, rotate
+from reconciler.adapters.logs.astray import astray, copied
 from reconciler.adapters.logs.packing import Packer
 from reconciler.adapters.logs.room import free_bytes, make_room, remove_oldest
 from reconciler.adapters.logs.stream import Extent, Stream, Streams
@@ -45,6 +45,7 @@ class _Watched:
     extent: Extent | None = None
     is_known: bool = False
     astray: str = ""
+    rescue: rescue.Rescue | None = None
     failure: str = ""
     lost: int = 0
     retry_at: float = 0.0
@@ -85,6 +86,8 @@ class Keeper:
                 watched.next_at = watched.retry_at = 0.0
             watched.source, watched.policy = source, source.rotation
             self._watched[source.path] = watched
+        for path in known.keys() - self._watched.keys():
+            _finish_rescue(known[path])
 
     def look(self, *, at_all: bool = False) -> float:
         """Look at what is due, and rotate what is full; give in how many seconds to look again."""
@@ -122,6 +125,8 @@ class Keeper:
     def close(self) -> None:
         """Give up what is under way."""
         self.packer.close()
+        for watched in self._watched.values():
+            _finish_rescue(watched)
 
     # --- one log -----------------------------------------------------------------------------
 
@@ -131,9 +136,10 @@ class Keeper:
         watched.extent, watched.looked_at = found, now
         # How fast it grows is known after the second look.
         watched.next_at = now + (SLOW_S if before is not None else SOON_S)
-        self._look_for_strays(watched, found, before)
         if found is None:
             self._make_folder(watched)
+        self._look_for_strays(watched, found, before)
+        if found is None:
             return
         first = seen.setdefault(found.file, watched.source.path)
         if first != watched.source.path:
@@ -228,10 +234,31 @@ class Keeper:
         file = found.file if found is not None else None
         if before is not None and file == before.file and not watched.astray:
             return
-        said = astray(watched.source, file, before.file if before is not None else None)
+        stray = astray(watched.source, file, before.file if before is not None else None)
+        said = stray.text if stray is not None else ""
+        if stray is not None and stray.is_deleted and self._is_rescued(watched):
+            said = copied(watched.source)
+            watched.next_at = min(watched.next_at, watched.looked_at + SOON_S)
+        else:
+            _finish_rescue(watched)
         if said and said != watched.astray:
             self._tell("log.astray", watched.source, said)
         watched.astray = said
+
+    def _is_rescued(self, watched: _Watched) -> bool:
+        """Copy what came to a log that was deleted; tell whether that worked.
+
+        In a folder of somebody else's no file is made: its name may lead anywhere by then.
+        """
+        if self.own_folder not in watched.stream.path.parents:
+            return False
+        try:
+            if watched.rescue is None:
+                watched.rescue = rescue.begin(watched.stream, watched.source)
+            watched.rescue.copy()
+        except (OSError, rotate.ChangedError):
+            return False
+        return True
 
     def _make_folder(self, watched: _Watched) -> None:
         folder = watched.stream.path.parent
@@ -297,6 +324,15 @@ class Keeper:
 
 
 _NO_HOLES = "its file system can only empty a file, not take away its front"
+
+
+def _finish_rescue(watched: _Watched) -> None:
+    """Copy the rest of a log that was deleted, and let go of it."""
+    found, watched.rescue = watched.rescue, None
+    if found is not None:
+        with suppress(OSError, rotate.ChangedError):
+            found.copy()
+        found.close()
 
 
 def _size(stream: Stream) -> int:

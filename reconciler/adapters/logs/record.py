@@ -34,6 +34,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     truncating: int = 0
     """The rotated file that holds the first so many bytes is whole; the live file is about to be
     emptied, for want of a better way."""
+    deleted: int = 0
+    """The inode of a file without a name that a service writes on to, and that is copied here."""
+    deleted_shift: int = 0
+    """Where that one's first byte stands."""
 
     @property
     def start(self) -> int:

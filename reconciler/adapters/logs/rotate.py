@@ -112,6 +112,11 @@ def begin_interval(stream: Stream, now: float) -> None:
     _write(stream, rotated_at=now)
 
 
+def write_down(stream: Stream) -> None:
+    """Bring what is known of a log to disk. Raises OSError."""
+    _write(stream)
+
+
 def _settle(stream: Stream, fd: int) -> None:
     """Do what is left of the last rotation, and write down what is known."""
     record = _known(stream)
