@@ -272,6 +272,28 @@ def test_l5_on_a_disk_that_others_filled_nothing_is_half_done(tmp_path: Path) ->
         assert all_of(log) == lines(0, 1500)
 
 
+def test_r2_a_log_that_fills_its_disk_before_it_is_rotated_loses_its_oldest_lines(
+    tmp_path: Path,
+) -> None:
+    """Nothing could be copied any more, and no rotated file is there to go."""
+    with mounted("tmpfs", tmp_path / "disk", "1m") as folder:
+        desk = Desk(folder)
+        log = desk.log(replace(FULL, max_files=100))
+        filler = fill(folder)
+        size = filler.stat().st_size
+        filler.unlink()
+        log.write_bytes(os.urandom(size))
+        before = log.read_bytes()
+        desk.look()
+        assert before.endswith(all_of(log))
+        assert 65536 <= len(all_of(log)) < 2 * 65536 + 4096
+        assert any("its oldest lines were removed" in text for _, text in desk.told())
+        append(log, lines(0, 4000))
+        desk.look()
+        assert len(desk.rotated()) >= 3
+        assert leavings(log) == []
+
+
 def test_r4_where_no_file_can_be_made_any_more_nothing_is_half_done(tmp_path: Path) -> None:
     """There are bytes left, and no inodes."""
     with mounted("tmpfs", tmp_path / "disk", "4m,nr_inodes=8") as folder:

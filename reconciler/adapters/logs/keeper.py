@@ -140,6 +140,7 @@ class Keeper:
             self._make_folder(watched)
         self._look_for_strays(watched, found, before)
         if found is None:
+            watched.next_at = now + (SOON_S if watched.rescue is not None else SLOW_S)
             return
         first = seen.setdefault(found.file, watched.source.path)
         if first != watched.source.path:
@@ -149,6 +150,8 @@ class Keeper:
             self._keep_in_bounds(watched)
         if before is not None and before.file == found.file:
             watched.next_at = now + _pause(watched.policy, found, before, now - was_at)
+        if watched.rescue is not None:
+            watched.next_at = min(watched.next_at, now + SOON_S)
 
     def _keep_in_bounds(self, watched: _Watched) -> None:
         stream, policy = watched.stream, watched.policy
@@ -202,10 +205,35 @@ class Keeper:
         for _ in range(policy.max_files + 1):
             if _size(stream) < piece:
                 return
-            done = rotate.cut(stream, fd, self._affordable(stream, piece), self.wall())
+            try:
+                done = rotate.cut(stream, fd, self._affordable(stream, piece), self.wall())
+            except OSError as why:
+                if why.errno not in rotate.FULL or not self._shed(watched, fd):
+                    raise
+                continue
             self._tell_of_loss(watched, done.lost_at_most)
             if not done.archived:
                 return
+
+    def _shed(self, watched: _Watched, fd: int) -> bool:
+        """Drop the oldest lines of a log that has filled its disk; tell whether that was done.
+
+        Without room nothing can be copied, and with no rotated file left nothing else would go.
+        """
+        stream, limit, record = watched.stream, watched.policy.max_size, watched.stream.record
+        if not limit or record is None or _size(stream) < 2 * limit:
+            return False
+        self._note_room(record.device, need=LEAST_PIECE * 2)
+        if stream.archives or free_bytes(stream.path.parent)[0] >= LEAST_PIECE:
+            return False
+        dropped = rotate.drop(stream, fd, _size(stream) - limit)
+        disk = self._disks[record.device]
+        disk.freed += dropped
+        reason = (
+            f"the disk of {disk.folder} is full: its oldest lines were removed, {dropped:,} bytes"
+        )
+        self._tell("log.disk-full", watched.source, reason, freed=dropped)
+        return dropped > 0
 
     def _affordable(self, stream: Stream, piece: int) -> int:
         """Give how much can be copied on the disk as it is: it is freed only afterwards."""
@@ -238,7 +266,6 @@ class Keeper:
         said = stray.text if stray is not None else ""
         if stray is not None and stray.is_deleted and self._is_rescued(watched):
             said = copied(watched.source)
-            watched.next_at = min(watched.next_at, watched.looked_at + SOON_S)
         else:
             _finish_rescue(watched)
         if said and said != watched.astray:
