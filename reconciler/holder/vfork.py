@@ -4,25 +4,9 @@ posix_spawn shares our memory with the child until that executes, which spares t
 makes fork slow; but it cannot say in which cgroup the child is born. So this does what the C
 library does there: clone3 with CLONE_VM and CLONE_VFORK, then only system calls. No Python may run
 in a child that shares our memory, so those calls stand in a table, and a few instructions make
-them. They use no stack, which is ours, and leave the number of a call that failed in the table.
+them. Their source is vfork.s.
 
-    table: 0 terms of clone3, 8 their size, 16 calls made, 24 what the last one said,
-           32 how many calls, 40 the calls: number and four arguments each
-
-    start: mov r8, rdi             next: mov rax, [r13]         fail: mov [r14+16], r15
-           mov rsi, [rdi+8]              mov rdi, [r13+8]             mov [r14+24], rax
-           mov rdi, [rdi]                mov rsi, [r13+16]            mov edi, 127
-           mov eax, 435  # clone3        mov rdx, [r13+24]            mov eax, 231  # exit_group
-           syscall                       mov r10, [r13+32]            syscall
-           test rax, rax                 syscall
-           jz child                      test rax, rax
-           ret                           js fail
-    child: mov r14, r8                   inc r15
-           lea r13, [r8+40]              add r13, 40
-           xor r15d, r15d                cmp r15, [r14+32]
-                                         jb next
-
-There is one for x86-64; elsewhere, and where no memory may be made executable, fork does it.
+They are for x86-64; elsewhere, and where no memory may be made executable, fork does it.
 """
 
 from __future__ import annotations
@@ -40,6 +24,7 @@ TYPE_CHECKING = False  # see wire.py
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+# `as --64 vfork.s` makes these.
 CODE = bytes.fromhex(
     "4989f8488b7708488b3fb8b30100000f054885c07401c34d89c64d8d6828"
     "4531ff498b4500498b7d08498b7510498b55184d8b55200f054885c0780d"
