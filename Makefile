@@ -48,6 +48,7 @@ bench: ## Print the benchmark table, other supervisors beside Weaver
 soak: ## Simulate, then really run, for as long as told: make soak ARGS="--minutes 30"
 	@$(BOOTSTRAP) check
 	$(VENV)/python -m tests.sim soak $(ARGS)
+	$(VENV)/python -m tests.real.strikes $(ARGS)
 	$(VENV)/python -m benchmarks.soak $(ARGS)
 
 lock: ## Pin the newest versions that pyproject.toml allows, by hash, in requirements*.txt

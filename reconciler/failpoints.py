@@ -2,9 +2,10 @@
 
 Each side effect of daemon and holder has one before it and one after it. They do nothing unless
 two variables are set: `WEAVER_FAILPOINT=NAME:ACTION`, or several with commas between them, and
-`WEAVER_FAILPOINT_DIR`, a folder in which each point leaves a file of its name as it strikes. That
-folder is the explicit switch, and it makes a point strike once only, whichever process of those
-that inherit the variables is the first: a daemon that is started again is not killed again.
+`WEAVER_FAILPOINT_DIR`, a folder in which each point leaves a file of its name as it strikes, with
+the pid of whom. That folder is the explicit switch, and it makes a point strike once only,
+whichever process of those that inherit the variables is the first: a daemon that is started again
+is not killed again.
 `NAME@3:ACTION` strikes at the third time that a process passes the point. `WEAVER_FAILPOINT=@FILE`
 names a file that says so instead, and is read at each pass: what runs is armed for the next blow.
 
@@ -87,9 +88,11 @@ def _pass(name: str) -> None:
 
 def _strike(name: str, action: str, seconds: str = "0") -> None:
     try:
-        os.close(os.open(f"{_folder}/{name}", os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
+        note = os.open(f"{_folder}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC)
     except FileExistsError:
         return
+    os.write(note, b"%d\n" % os.getpid())
+    os.close(note)
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "stop":

@@ -10,22 +10,38 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "reconciler"
-ROW = re.compile(r"^\| `([a-z.-]+)` \|", re.MULTILINE)
+ROW = re.compile(r"^\| `([a-z.-]+)` \|(?: [^|]+ \|){3}$", re.MULTILINE)
 
-SCANNED = ("holder", "adapters/sqlite", "adapters/git", "adapters/native", "adapters/logs")
-ALSO_SCANNED = ("runtime/home.py", "runtime/detach.py", "runtime/caretaker.py")
+SCANNED = (
+    "holder",
+    "app",
+    *(f"adapters/{name}" for name in ("git", "logs", "native", "probes", "reader", "sqlite")),
+)
+ALSO_SCANNED = (
+    "adapters/daemon_log.py",
+    "adapters/host_hooks.py",
+    "runtime/announcer.py",
+    "runtime/caretaker.py",
+    "runtime/detach.py",
+    "runtime/first.py",
+    "runtime/home.py",
+)
 OF_MODULES = {
     "os": """
-        rename replace link unlink rmdir mkdir posix_spawn fork execve execv waitid waitpid kill
-        killpg ftruncate
+        rename replace link unlink rmdir mkdir makedirs posix_spawn fork execve execv waitid waitpid
+        kill killpg write pwrite ftruncate sendfile fchown
     """.split(),  # noqa: SIM905 - read at a glance
     "signal": ["pidfd_send_signal"],
     "fcntl": ["flock"],
     "shutil": ["rmtree", "copy2", "move"],
     "subprocess": ["run", "Popen"],
     "asyncio": ["create_subprocess_exec"],
+    "cgroup": ["send", "kill"],
+    "fallocate": ["punch", "collapse"],
 }
-OF_OBJECTS = ("bind", "rename", "unlink", "mkdir", "rmdir", "touch", "symlink_to")
+OF_OBJECTS = """
+    bind rename unlink mkdir rmdir touch symlink_to write_text write_bytes post sendmsg sendto kill
+""".split()  # noqa: SIM905 - read at a glance
 """Methods of paths and sockets; `replace` is text's too, and counts with one argument."""
 
 TIDY = "it clears away what nobody needs any more, and does so again the next time"
@@ -33,13 +49,19 @@ BACK = "it is the way back from a step that failed, and swept up by the next wri
 ABOVE = "whoever calls it has points around it"
 FOLDER = "a folder that is there already is as good; it is made at each begin"
 CHILD = "a child that only reads or checks, and ends with us"
+SAID = "a line for people or a word to systemd, which may be lost"
+OWN = "nothing outside of this process and its child"
 WITHOUT_A_POINT = {
+    "adapters/daemon_log.py:_reopen": FOLDER,
+    "adapters/daemon_log.py:_rotate": "our own log, whose oldest lines go",
+    "adapters/daemon_log.py:_write": SAID,
     "adapters/git/index.py:discard": TIDY,
     "adapters/git/index.py:take_back": BACK,
     "adapters/git/index.py:write_beside": "a copy beside, which is swept; git.index.before follows",
     "adapters/git/locks.py:_locked": "the kernel gives it back; git.lock.before follows",
     "adapters/git/locks.py:remove_left_over": TIDY,
     "adapters/git/locks.py:sweep": TIDY,
+    "adapters/git/objects.py:blobs": "what a git child of ours reads; git.objects.before tells",
     "adapters/git/plumbing.py:kill": "it ends a git child of ours that is of no use any more",
     "adapters/git/plumbing.py:start": "a git child; git.objects.before and git.ref.before tell",
     "adapters/git/repository.py:_kill": "it ends a worker that is of no use any more",
@@ -47,36 +69,71 @@ WITHOUT_A_POINT = {
     "adapters/git/saved.py:sweep": TIDY,
     "adapters/git/saved.py:take_back": BACK,
     "adapters/logs/archives.py:remove": TIDY,
+    "adapters/host_hooks.py:_kill": ABOVE,
     "adapters/logs/grep.py:__init__": CHILD,
+    "adapters/logs/grep.py:_send": CHILD,
+    "adapters/logs/grep.py:close": CHILD,
+    "adapters/logs/gzip_child.py:main": "rotate.packed follows",
     "adapters/logs/keeper.py:_make_folder": FOLDER,
     "adapters/logs/keeper.py:_tidy": TIDY,
+    "adapters/logs/marking.py:_append_text": "notes on times, which are found anew",
     "adapters/logs/marking.py:_write_whole": "notes on times, which are found anew",
     "adapters/logs/packing.py:_begin": "rotate.packed follows",
     "adapters/logs/packing.py:_created": TIDY,
     "adapters/logs/packing.py:close": TIDY,
     "adapters/logs/record.py:write_record": ABOVE,
+    "adapters/logs/rotate.py:_collapse": ABOVE,
+    "adapters/logs/rotate.py:_copy": ABOVE,
     "adapters/logs/rotate.py:drop": "what is dropped was asked to be dropped",
     "adapters/native/host.py:warm": "it is no file's touch; daemon.holder.before follows",
+    "adapters/probes/command.py:_run": CHILD,
+    "adapters/probes/command.py:_start": CHILD,
+    "adapters/reader/cache.py:save": "what may be deleted at any time",
+    "adapters/reader/client.py:_end": CHILD,
+    "adapters/reader/client.py:_start": CHILD,
     "adapters/sqlite/opening.py:_drop_oldest_asides": TIDY,
     "adapters/sqlite/opening.py:_make_private": FOLDER,
     "adapters/sqlite/opening.py:move_aside": "a damaged file, found as such again",
     "adapters/sqlite/schema.py:migrate": "a program of its own; store.schema.before comes first",
+    "app/detached.py:_say": SAID,
+    "app/scrape.py:_bind": "a port for figures, which is tried again",
+    "holder/__main__.py:announce": SAID,
     "holder/__main__.py:check_state": FOLDER,
+    "holder/__main__.py:tell": "holder.begin.before and holder.begin.told are around it",
     "holder/cgroup.py:_send_to_members": ABOVE,
     "holder/deliver.py:_send": ABOVE,
     "holder/deliver.py:_send_to": ABOVE,
+    "holder/deliver.py:_to_the_rest": ABOVE,
     "holder/deliver.py:deliver": ABOVE,
+    "holder/fork.py:_be_child": CHILD,
     "holder/fork.py:_born_in": ABOVE,
     "holder/fork.py:_fork": ABOVE,
     "holder/fork.py:exec_first": "in the child, of which the holder hears by a pipe",
+    "holder/fork.py:_join": "in the child, of which the holder hears by a pipe",
     "holder/fork.py:execute": "a child that could not begin",
     "holder/groups.py:_clear": "the kernel gives the lock back; holder.cgroup.remove follows",
     "holder/groups.py:make_and_lock": "the kernel gives it back; holder.cgroup.before comes first",
-    "holder/log.py:write": "a line for people, which may be lost",
+    "holder/groups.py:write": ABOVE,
+    "holder/journal.py:_write": ABOVE,
+    "holder/log.py:write": SAID,
+    "holder/loop.py:_post": ABOVE,
+    "holder/processes.py:_awaits_leaf": "holder.cgroup.kill follows",
     "holder/reexec.py:_cannot_begin": CHILD,
+    "holder/reexec.py:_written": OWN,
+    "holder/spawn.py:_score": OWN,
+    "holder/spawn.py:_set_score": OWN,
+    "holder/streams.py:_give": "whose a log is; it is given again at each start",
+    "holder/streams.py:open_log": FOLDER,
     "holder/vfork.py:execute": "a child that could not begin",
+    "holder/wire.py:_sealed": OWN,
+    "holder/wire.py:_send_packet": ABOVE,
+    "runtime/announcer.py:_say": SAID,
     "runtime/detach.py:cannot_begin": CHILD,
     "runtime/detach.py:start": "in the command; daemon.name.before and all that follows tell",
+    "runtime/first.py:_attend": "process 1 of a container hands signals on; with it all else ends",
+    "runtime/first.py:_reap": "process 1 of a container collects; with it all else ends",
+    "runtime/first.py:_say": SAID,
+    "runtime/first.py:lead": "process 1 of a container; with it all else ends",
     "runtime/home.py:make_private": FOLDER,
 }
 

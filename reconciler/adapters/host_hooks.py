@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import tree
 from reconciler.model.spec import Hook
 from reconciler.model.units import in_seconds
@@ -84,6 +85,7 @@ class HookPrograms:
         try:
             os.write(memory, document)
             os.lseek(memory, 0, os.SEEK_SET)
+            failpoint("hook.start.before")
             child = subprocess.Popen(
                 _argv(hook),
                 cwd=self._root,
@@ -99,6 +101,7 @@ class HookPrograms:
         finally:
             os.close(its_end)
             os.close(memory)
+        failpoint("hook.start.after")
         return child, output
 
 
@@ -159,7 +162,9 @@ async def _ended(
             async with asyncio.timeout(limit_s):
                 await ended.wait()
                 in_time = True
+        failpoint("hook.kill.before")
         _kill(child)
+        failpoint("hook.kill.after")
         with suppress(TimeoutError):
             async with asyncio.timeout(KILL_S):
                 await ended.wait()

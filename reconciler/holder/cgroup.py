@@ -119,7 +119,9 @@ class Cgroups:
             folder = leaves.get(MAIN if controller in self._enabled else controller)
             if folder is not None:
                 for file, value in _settings(controller, limit, folder == leaves.get(MAIN)):
+                    failpoint("holder.limit.before")
                     write(os.path.join(folder, file), value)
+                    failpoint("holder.limit.set")
 
     def remove(self, leaves: Iterable[str]) -> None:
         """Remove leaves in which nothing is left; one that is not free yet is tried again later."""

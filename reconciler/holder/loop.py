@@ -225,7 +225,9 @@ class Loop:
 
     def _tell_of_notices(self, event: Message, fds: list[int]) -> None:
         if self._controller is not None and self._hears_notices:
+            failpoint("holder.notice.before")
             self._post(self._controller, event, fds)
+            failpoint("holder.notice.told")
 
     def _drop(self, channel: wire.Channel) -> None:
         if channel is self._controller:

@@ -26,6 +26,8 @@ _MICRO = 1000
 _MOST_DIGITS = 20
 LASTING = ("ready", "reloading", "stopping", "failed", "watchdog")
 """What must not be forgotten with a holder that is killed."""
+URGENT = ("ready", "reloading", "stopping", "failed")
+"""What somebody waits for: whether it was said, of times as well."""
 
 
 def parse(data: bytes) -> dict[str, str]:
@@ -64,6 +66,11 @@ def said(notice: Message, words: dict[str, str], now: int) -> Message:
 def lasting(notice: Message) -> tuple[Any, ...]:
     """Give the part of a notice that has to be written down."""
     return tuple(notice.get(name) for name in LASTING)
+
+
+def urgent(notice: Message) -> tuple[bool, ...]:
+    """Give the part of a notice that is written down before its datagram is let go."""
+    return tuple(bool(notice.get(name)) for name in URGENT)
 
 
 def number(text: str) -> int:

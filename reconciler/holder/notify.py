@@ -2,9 +2,11 @@
 
 A socket has an abstract address, so that a service of any user can reach it, whatever the rights
 of the state folder are; part of it is random, so that nobody can take it beforehand. A datagram
-counts if its sender, whom the kernel names, is a process of the slot's run. What came with it is
-closed at once, which is what a BARRIER=1 waits for, but for descriptors to be stored. These, and
-the sockets, are duplicated to the daemon, which gives them to the next holder if we are killed.
+counts if its sender, whom the kernel names, is a process of the slot's run. It is left in its
+socket until what it says is kept, so that a holder that is killed meanwhile has heard nothing, and
+the next one hears it. What came with it is closed then, which is what a BARRIER=1 waits for, but
+for descriptors to be stored. These, and the sockets, are duplicated to the daemon, which gives
+them to the next holder if we are killed.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from reconciler.holder.poller import Poller
     from reconciler.holder.wire import Message
 
+LOOK = socket.MSG_PEEK | socket.MSG_CMSG_CLOEXEC
 BATCH = 64
 """Datagrams that are read from a slot before others have their turn."""
 FDS = 253  # the kernel passes no more at once
@@ -267,9 +270,7 @@ class Notify:
         known: dict[int, bool] = {}
         for _ in range(BATCH):
             try:
-                received = door.sock.recvmsg(
-                    notice.DATAGRAM_BYTES + 1, ROOM, socket.MSG_CMSG_CLOEXEC
-                )
+                received = door.sock.recvmsg(notice.DATAGRAM_BYTES + 1, ROOM, LOOK)
             except OSError as error:
                 if error.errno != errno.EAGAIN:
                     self._log.write(f"{door.slot}: cannot hear it: {error.strerror}")
@@ -279,7 +280,10 @@ class Notify:
             try:
                 self._hear(door, run, known, data, fds, sender_of(ancillary))
             finally:
+                # Its descriptors are ours besides, so that this closes none of them.
+                door.sock.recv(1)
                 close_all(fds)
+                failpoint("holder.notice.taken")
 
     def _hear(
         self,
@@ -306,6 +310,10 @@ class Notify:
         run.notice = notice.said(before, words, tree.now())
         if has_moved or {**before, "at": 0} != {**run.notice, "at": 0}:
             self._untold[run.id] = run
+        failpoint("holder.notice.heard")
+        if notice.urgent(run.notice) != notice.urgent(before):
+            self._write_down(run)
+        failpoint("holder.notice.kept")
 
     def _keep_or_drop(self, door: Door, words: dict[str, str], fds: list[int]) -> None:
         """Store the descriptors that came, taking them out, or drop what was stored before."""
@@ -331,6 +339,7 @@ class Notify:
         if is_known or len(door.stored) >= STORED_MOST:
             close_all([fd])
             return
+        failpoint("holder.store.before")
         self._numbers += 1
         one = Stored(fd, name, self._numbers)
         door.stored.append(one)
@@ -339,6 +348,7 @@ class Notify:
             with contextlib.suppress(PermissionError):
                 self._poller.watch_end(fd, functools.partial(self._drop_stored, door, one))
         self._show_stored(door, one)
+        failpoint("holder.store.shown")
 
     def _show_stored(self, door: Door, one: Stored) -> None:
         kept = {"event": "kept", "what": "fd", "slot": door.slot, "number": one.number}
@@ -346,7 +356,9 @@ class Notify:
         self._tell(kept | {"name": one.name, "polled": polled}, [one.fd])
 
     def _drop_stored(self, door: Door, one: Stored) -> None:
+        failpoint("holder.drop.before")
         door.stored.remove(one)
         self._poller.forget(one.fd)
         close_all([one.fd])
         self._tell({"event": "unkept", "slot": door.slot, "number": one.number}, [])
+        failpoint("holder.drop.told")

@@ -182,13 +182,15 @@ def station(root: Path, state_dir: Path | None = None) -> Iterator[Station]:
         made.down()
 
 
-def is_alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
+def state_of(pid: int | None) -> str:
+    """Give the letter of a process' state; none where there is no such process."""
     with suppress(OSError):
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return state not in {"Z", "X"}
-    return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
+
+
+def is_alive(pid: int | None) -> bool:
+    return state_of(pid) not in {"", "Z", "X"}
 
 
 def environment_of(pid: int) -> dict[str, str]:

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.real.ordeal import ordeal, points
+from tests.real.ordeal import Blow, points
+from tests.real.strikes import each_once, every, report, share, side_by_side
 
 pytestmark = pytest.mark.real
 
-GROUPS = (
-    ("crash",),
-    ("restart", "journal"),
-    ("limit", "kill", "notify"),
-    ("edit",),
-    ("begin", "schema"),
-    ("holder", "revive", "mend"),
-    ("reexec", "leave", "down"),
-)
-ELSEWHERE = {"rotate"}
-"""tests/logs strikes these, with every file system's ways."""
+
+def test_every_point_is_struck_and_every_blow_is_dealt() -> None:
+    """The points of a rotation are struck by tests/logs, with every file system's ways."""
+    once = each_once()
+    assert {point.name for point, _ in once} == {
+        point.name for point in points() if point.deed != "rotate"
+    }
+    assert {blow for _, blow in once} == {*Blow}
+    assert {*once} < {*every(seed=1)}
+    assert [*share(once, 0, 2), *share(once, 1, 2)] != once
+    assert {*share(once, 0, 2), *share(once, 1, 2)} == {*once}
 
 
-def test_every_point_is_struck() -> None:
-    struck = {deed for group in GROUPS for deed in group} | ELSEWHERE
-    assert {point.deed for point in points()} == struck
-
-
-@pytest.mark.parametrize("deeds", GROUPS, ids="-".join)
-def test_p2_a_program_that_dies_at_any_point_loses_and_doubles_nothing(
-    deeds: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """P2, P4, S5: each point once; at every other one both programs are killed."""
-    with ordeal(tmp_path, monkeypatch) as test:
-        for number, point in enumerate(points(*deeds)):
-            test.strike(point, both=number % 2 == 1)
-        test.check_all()
+@pytest.mark.timeout(300)
+def test_p2_a_program_that_dies_at_any_point_loses_and_doubles_nothing() -> None:
+    """P2, P4, S5: one blow at each point, in two ordeals side by side; `make soak` deals all."""
+    done = side_by_side(["--once"])
+    assert done["strikes"] == len(each_once()), report(done, 0)
+    assert done["deaths meanwhile"] > 90

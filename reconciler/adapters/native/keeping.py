@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.adapters.native.link import Link, LinkLost
+from reconciler.failpoints import failpoint
 from reconciler.holder import wire
 
 Message = dict[str, Any]
@@ -28,12 +29,14 @@ class Keeping:
 
     def hear(self, event: Message, fds: list[int]) -> None:
         """Take or drop what the holder tells of."""
+        failpoint("daemon.keep.before")
         key = (event["slot"], event["number"])
         known = self._kept.pop(key, None)
         if known is not None:
             wire.close_all([known[1]])
         if event["event"] == "kept" and fds:
             self._kept[key] = (event, fds.pop(0))
+        failpoint("daemon.keep.after")
         wire.close_all(fds)
 
     async def hand_over(self, link: Link, holder: int) -> None:
