@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from reconciler.failpoints import failpoint
 from reconciler.holder import cgroup, tree
 from reconciler.holder.cgroup import MAIN
 
@@ -66,11 +67,13 @@ def to_members(run: Run, members: Collection[tree.Process], number: int, scope: 
     outside = [member for member in members if member.group != run.pid and scope != "group"]
     # At once to the group, before those in it can fork; the number of a group means nobody else
     # while somebody whom we hold on to is in it.
+    failpoint("holder.sweep.before")
     any(_send(member, number, whole_group=True) for member in inside)
     # Whoever was in the group when we looked may have left it since.
     again = inside if number == signal.SIGKILL else []
     for member in [*outside, *again]:
         _send(member, number, whole_group=False)
+    failpoint("holder.sweep.after")
     return len(inside) + len(outside)
 
 

@@ -165,9 +165,7 @@ class Processes:
             run = self._unsettled[run_id]
             if run_id in self._doomed:
                 with contextlib.suppress(PermissionError):
-                    failpoint("holder.sweep.before")
                     to_members(run, members, signal.SIGKILL, "tree")
-                    failpoint("holder.sweep.after")
             if members and not self._watch_survivors(run, members):
                 # They ended before they could be watched: look again for their children.
                 continue

@@ -325,7 +325,8 @@ class Ordeal:
         self._arm("")
         doing.join()
         (self._struck / point.name).unlink()
-        self._come_back(in_order=blow is Blow.RAISE)
+        # A rotation that failed is tried again after half a minute, or by the next daemon.
+        self._come_back(in_order=blow is Blow.RAISE and point.deed != "rotate")
         self._check(point, begun=begun)
         self.done[blow] += 1
 
