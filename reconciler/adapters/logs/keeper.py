@@ -17,7 +17,7 @@ from pathlib import Path
 from reconciler.adapters.logs import archives, rescue, rotate
 from reconciler.adapters.logs.astray import astray, copied
 from reconciler.adapters.logs.packing import Packer
-from reconciler.adapters.logs.room import free_bytes, make_room, remove_oldest
+from reconciler.adapters.logs.room import Disks, free_bytes, remove_oldest
 from reconciler.adapters.logs.stream import Extent, Stream, Streams
 from reconciler.model.log import LogNews, LogSource
 from reconciler.model.spec import LogRotation
@@ -52,15 +52,6 @@ class _Watched:
 
 
 @dataclass(slots=True)
-class _Disk:
-    """One disk that holds logs."""
-
-    folder: Path
-    is_full: bool = False
-    freed: int = 0
-
-
-@dataclass(slots=True)
 class Keeper:
     """Looks after the logs that are being written. One thread at a time calls it."""
 
@@ -70,8 +61,15 @@ class Keeper:
     """Folders of logs beneath it are made again when they are deleted."""
     packer: Packer = field(default_factory=Packer)
     _watched: dict[str, _Watched] = field(default_factory=dict)
-    _disks: dict[int, _Disk] = field(default_factory=dict)
     _news: list[LogNews] = field(default_factory=list)
+    _disks: Disks = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let news of disks be news of logs."""
+        self._disks = Disks(
+            self.streams,
+            lambda reason, freed: self._tell("log.disk-full", None, reason, freed=freed),
+        )
 
     def attend(self, sources: Sequence[LogSource]) -> None:
         """Look after these logs from now on, and no others; each file once."""
@@ -99,7 +97,7 @@ class Keeper:
                     self._look_at(watched, now, seen)
             elif watched.extent is not None:
                 seen.setdefault(watched.extent.file, path)
-        self._keep_room()
+        self._disks.look()
         finished = self.packer.look(self._to_pack())
         if finished is not None:
             self.streams.of(str(finished.log)).note_packed(finished)
@@ -116,10 +114,7 @@ class Keeper:
     def troubles(self) -> tuple[str, ...]:
         """Say what is wrong with logs just now."""
         said = [text for one in self._watched.values() for text in _said_of(one)]
-        for disk in self._disks.values():
-            if disk.is_full:
-                freed = f"; {disk.freed:,} bytes of rotated files were removed" * bool(disk.freed)
-                said.append(f"the disk of {disk.folder} is full{freed}")
+        said += self._disks.troubles()
         return tuple(said)
 
     def close(self) -> None:
@@ -145,7 +140,7 @@ class Keeper:
         first = seen.setdefault(found.file, watched.source.path)
         if first != watched.source.path:
             return  # the same file under two names: one rotation
-        self._disks.setdefault(found.file[0], _Disk(watched.stream.path.parent))
+        self._disks.meet(found.file[0], watched.stream.path.parent)
         if now >= watched.retry_at:
             self._keep_in_bounds(watched)
         if before is not None and before.file == found.file:
@@ -223,16 +218,13 @@ class Keeper:
         stream, limit, record = watched.stream, watched.policy.max_size, watched.stream.record
         if not limit or record is None or _size(stream) < 2 * limit:
             return False
-        self._note_room(record.device, need=LEAST_PIECE * 2)
+        self._disks.make_room(record.device, need=LEAST_PIECE * 2)
         if stream.archives or free_bytes(stream.path.parent)[0] >= LEAST_PIECE:
             return False
         dropped = rotate.drop(stream, fd, _size(stream) - limit)
-        disk = self._disks[record.device]
-        disk.freed += dropped
-        reason = (
-            f"the disk of {disk.folder} is full: its oldest lines were removed, {dropped:,} bytes"
-        )
-        self._tell("log.disk-full", watched.source, reason, freed=dropped)
+        if dropped:
+            how = f"the oldest lines of {watched.source.instance} were removed"
+            self._disks.note(record.device, dropped, how)
         return dropped > 0
 
     def _affordable(self, stream: Stream, piece: int) -> int:
@@ -240,7 +232,7 @@ class Keeper:
         folder = stream.path.parent
         free, _ = free_bytes(folder)
         if free < LEAST_PIECE * 2 and stream.record is not None:
-            self._note_room(stream.record.device, need=LEAST_PIECE * 2)
+            self._disks.make_room(stream.record.device, need=LEAST_PIECE * 2)
             free, _ = free_bytes(folder)
         return min(piece, max(LEAST_PIECE, free // 2))
 
@@ -301,7 +293,7 @@ class Keeper:
         record = watched.stream.record
         watched.retry_at = time.monotonic() + RETRY_S
         if why.errno in rotate.FULL and record is not None:
-            self._note_room(record.device, need=LEAST_PIECE * 2)
+            self._disks.make_room(record.device, need=LEAST_PIECE * 2)
         text = (os.strerror(why.errno) if why.errno else str(why)).lower()
         said = f"cannot rotate the log {watched.source.path}: {text}{_mend(why)}"
         if said != watched.failure:
@@ -313,29 +305,6 @@ class Keeper:
             watched.lost += lost
             reason = f"at most {lost:,} bytes of its log were lost: {_NO_HOLES}"
             self._tell("log.lost", watched.source, reason, lostAtMost=lost)
-
-    def _keep_room(self) -> None:
-        for device, disk in list(self._disks.items()):
-            try:
-                free, least = free_bytes(disk.folder)
-            except OSError:
-                del self._disks[device]
-                continue
-            if free < least:
-                self._note_room(device)
-            elif free > 2 * least:
-                disk.is_full, disk.freed = False, 0
-
-    def _note_room(self, device: int, need: int = 0) -> None:
-        disk = self._disks[device]
-        freed = make_room(device, disk.folder, self.streams, need)
-        disk.freed += freed
-        if freed or not disk.is_full:
-            reason = f"the disk of {disk.folder} is full"
-            if freed:
-                reason += f": the oldest rotated files were removed, {freed:,} bytes"
-            self._tell("log.disk-full", None, reason, freed=freed)
-        disk.is_full = True
 
     def _tell(self, kind: str, source: LogSource | None, reason: str, **data: int) -> None:
         self._news.append(LogNews(kind=kind, source=source, reason=reason, data=data))

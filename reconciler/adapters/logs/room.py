@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.adapters.logs.stream import Stream
+from reconciler.adapters.logs.stream import Stream, Streams
 from reconciler.failpoints import failpoint
 
 RESERVE = 64 * 1024 * 1024
@@ -22,6 +23,67 @@ def free_bytes(folder: Path) -> tuple[int, int]:
         return 1 << 60, 0  # a file system that does not tell
     whole = found.f_blocks * found.f_frsize
     return found.f_bavail * found.f_frsize, min(RESERVE, whole // SHARE)
+
+
+@dataclass(slots=True)
+class _Disk:
+    """One disk that holds logs."""
+
+    folder: Path
+    is_full: bool = False
+    freed: int = 0
+
+
+@dataclass(slots=True)
+class Disks:
+    """The disks that hold logs, each kept from being full."""
+
+    streams: Streams
+    tell: Callable[[str, int], None]
+    """Told what was done to a disk that is full, and how many bytes that freed."""
+    _known: dict[int, _Disk] = field(default_factory=dict)
+
+    def meet(self, device: int, folder: Path) -> None:
+        """Look after the disk of a folder from now on."""
+        self._known.setdefault(device, _Disk(folder))
+
+    def look(self) -> None:
+        """Make room where there is little, and forget disks that are gone."""
+        for device, disk in list(self._known.items()):
+            try:
+                free, least = free_bytes(disk.folder)
+            except OSError:
+                del self._known[device]
+                continue
+            if free < least:
+                self.make_room(device)
+            elif free > 2 * least:
+                disk.is_full, disk.freed = False, 0
+
+    def make_room(self, device: int, need: int = 0) -> None:
+        """Remove rotated files of a disk that is full, and tell of it."""
+        disk = self._known[device]
+        freed = make_room(device, disk.folder, self.streams, need)
+        if freed:
+            self.note(device, freed, "the oldest rotated files were removed")
+        elif not disk.is_full:
+            self.tell(f"the disk of {disk.folder} is full", 0)
+        disk.is_full = True
+
+    def note(self, device: int, freed: int, how: str) -> None:
+        """Take note of how room was made on a disk that is full."""
+        disk = self._known[device]
+        disk.freed += freed
+        self.tell(f"the disk of {disk.folder} is full: {how}, {freed:,} bytes", freed)
+
+    def troubles(self) -> list[str]:
+        """Say which are full, and what went for it."""
+        return [
+            f"the disk of {disk.folder} is full"
+            + f"; {disk.freed:,} bytes of old lines were removed" * bool(disk.freed)
+            for disk in self._known.values()
+            if disk.is_full
+        ]
 
 
 def has_room(folder: Path, size: int) -> bool:
