@@ -92,6 +92,8 @@ class Heard:
         """... or of which the present daemon decided it."""
         self._ready: set[RunId] = set()
         self._failures: dict[Slot, int] = {}
+        self._perhaps_failing: set[Slot] = set()
+        """Slots that had failed when a shutdown was asked for that may not have come to be."""
         self._failed_at: dict[Slot, Nanos] = {}
         self._done: dict[Slot, str] = {}
         """The version of a oneshot that completed."""
@@ -176,6 +178,7 @@ class Heard:
         for slot in self.timetables.slots():
             self.timetables.has_come_to_nothing(slot, self._newest(slot))
         self._failures.clear()
+        self._perhaps_failing.clear()
         self._done.clear()
         self._restart_asked.clear()
         self.timetables.reboot()
@@ -236,6 +239,10 @@ class Heard:
     def _note(self, operation: Operation, now: Nanos) -> None:
         self.wanted.asked(operation)
         match operation.kind:
+            case OperationKind.SHUTDOWN | OperationKind.KILL:
+                # What it brings to rest is forgiven; its daemon may not live to do that.
+                self._perhaps_failing.update(self._failures)
+                self._failures.clear()
             case OperationKind.START:
                 self._forgive(operation.services)
                 for name in operation.services:

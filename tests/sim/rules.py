@@ -54,6 +54,7 @@ class Rules(StartRules, StopRules, RecordRules):
         self._asked_here.update(to_end(decision.remembered.slots.values()))
         if decision.finished:
             self._failures.clear()
+            self._perhaps_failing.clear()
             self._done.clear()
         if self._steps % LOOKS_EVERY == 0:
             self._is_judged_well(engine, now)

@@ -72,7 +72,8 @@ class StartRules(Heard):
             return True
         last = self._last_run(slot)
         was_late = last is not None and last.asked_at is not None and spec.start_timeout
-        has_failed = self._failures.get(slot) or self.hooks.has_failed(slot)
+        has_failed = self._failures.get(slot) or slot in self._perhaps_failing
+        has_failed = has_failed or self.hooks.has_failed(slot)
         may = has_failed or is_void or was_late or self._lost
         assert may, f"{slot} is started, and its time has not come"
         return False
