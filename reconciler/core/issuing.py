@@ -18,7 +18,7 @@ from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Role, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
 from reconciler.model.record import ServiceMemory, SlotRecord, Timing, Trouble
-from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
+from reconciler.model.spec import DEFAULT_START_TIMEOUT, Schedule, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
 STOP_TIMEOUT = seconds(10)
@@ -335,16 +335,22 @@ def _began(ledger: Ledger, record: SlotRecord, process: Process, before: Service
     return Nanos(record.deadline - (before.start_timeout or DEFAULT_START_TIMEOUT))
 
 
+def _put_on_schedule(memory: ServiceMemory, schedule: Schedule, now: Nanos) -> ServiceMemory:
+    """Begin to follow a schedule: what ran before is no run, and changed code asks for none."""
+    if memory.restart_cause == "change":
+        memory = replace(memory, restart_before=None, restart_reason="", restart_cause="manual")
+    return replace(memory, timing=Timing(schedule=schedule, runs_from=now))
+
+
 def _update(ledger: Ledger, action: Update) -> None:
     """Put a new version of a manifest into force."""
     wanted = ledger.desired.services.get(action.service)
     memory = ledger.services.get(action.service)
     if wanted is None or wanted.spec is None or memory is None:
         return
-    timing = memory.timing
     if wanted.spec.schedule is not None and memory.spec.schedule is None:
-        timing = Timing(schedule=wanted.spec.schedule, runs_from=ledger.now)
-    ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source, timing=timing))
+        memory = _put_on_schedule(memory, wanted.spec.schedule, ledger.now)
+    ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source))
     for record in list(ledger.slots.get(action.service, {}).values()):
         _follow_limits(ledger, record, memory.spec, wanted.spec)
     if action.fields != ("loads",):
