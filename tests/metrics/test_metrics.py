@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -36,6 +35,7 @@ from reconciler.ports import Usage
 from reconciler.runtime.control import Scene
 from tests.api.builders import name, scene, service, slot_status
 from tests.api.honest import HonestControl
+from tests.steps import steps_of
 from tests.waiting import until
 
 USAGE = Usage(
@@ -257,17 +257,21 @@ def test_every_family_says_what_it_is_in_one_place() -> None:
     assert all(len(line.split()) > 4 for line in lines if line.startswith("# HELP"))
 
 
-def test_ten_thousand_services_are_written_within_a_second() -> None:
+def test_thousands_of_services_cost_as_many_times_what_a_few_do() -> None:
     """W21."""
-    many = scene(
-        *(service(f"s{number}") for number in range(10_000)),
-        usage={Slot(service=ServiceName(f"s{n}"), index=0): USAGE for n in range(10_000)},
-    )
+
+    def cost(count: int) -> int:
+        many = scene(
+            *(service(f"s{number}") for number in range(count)),
+            usage={Slot(service=ServiceName(f"s{n}"), index=0): USAGE for n in range(count)},
+        )
+        texts = []
+        steps = steps_of(lambda: texts.append(page(many, Counts())))
+        assert texts[0].count(b"\nservice_up{") == count
+        return steps
+
     page(shop(), Counts())  # the library is loaded once
-    began = time.perf_counter()
-    text = page(many, Counts())
-    assert time.perf_counter() - began < 1.5
-    assert text.count(b"\nservice_up{") == 10_000
+    assert cost(2_000) < 10.1 * cost(200)
 
 
 promtool = shutil.which("promtool")

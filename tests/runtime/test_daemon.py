@@ -40,6 +40,7 @@ from tests.runtime.fakes import (
     service,
     slot,
 )
+from tests.waiting import until_async
 
 
 def quick(name: str, digest: str = "d1") -> ServiceSpec:
@@ -181,7 +182,7 @@ def test_a_full_disk_stops_no_supervision_and_heals(monkeypatch: pytest.MonkeyPa
         await scenery.running("web")
         assert scenery.daemon.journal.trouble == "disk full"
         scenery.store.trouble = ""
-        await asyncio.sleep(0.2)
+        await until_async(lambda: "service.ready" in {one.kind for one in scenery.store.written})
         assert scenery.daemon.journal.trouble == ""
         written = len(scenery.store.written)
         assert [event.seq for event in scenery.store.written] == list(range(1, written + 1))

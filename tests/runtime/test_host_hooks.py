@@ -53,7 +53,7 @@ def test_what_comes_of_a_hook_is_said_in_a_line(tmp_path: Path, hook: Hook, prob
 
 
 def test_v22_nothing_that_a_hook_started_outlives_it(tmp_path: Path) -> None:
-    assert "killed" in run(tmp_path, shell("sleep 100 & echo $! > pid; wait", 0.3))
+    assert "killed" in run(tmp_path, shell("sleep 100 & echo $! > pid; wait", 1))
     until(lambda: is_gone(tmp_path / "pid"))
 
 
@@ -115,7 +115,7 @@ def test_a_hook_that_floods_its_output_is_ended_in_its_time(tmp_path: Path) -> N
             ticking.cancel()
 
     assert asyncio.run(flood()) == "not done within 0.5 s, killed: y"
-    assert ticks > 10, "the loop goes on meanwhile"
+    assert ticks > 2, "the loop goes on meanwhile"
 
 
 def test_the_tail_of_a_long_output_is_kept(tmp_path: Path) -> None:

