@@ -28,11 +28,10 @@ class Home:
     def __init__(self, paths: StatePaths) -> None:
         """Take the directory for this process. Raises ConflictError naming who has it."""
         self.paths = paths
-        self._lock_file = -1
         make_private(paths.state)
         self._lock = take_name(paths.daemon_lock)
         try:
-            self._take_file()
+            self._lock_file = self._take_file()
         except BaseException:
             self._lock.close()
             raise
@@ -44,9 +43,10 @@ class Home:
         if _inode(self.paths.lock_file) == _inode_of(self._lock_file):
             return False
         make_private(self.paths.state)
-        os.close(self._lock_file)
         failpoint("daemon.restore.before")
-        self._take_file()
+        # The former one stays ours until there is another, or the next look would be at no file.
+        former, self._lock_file = self._lock_file, self._take_file()
+        os.close(former)
         self._hide_from_git()
         return True
 
@@ -91,10 +91,11 @@ class Home:
     def _registered(self) -> Path:
         return Path(socket_file.registry_directories()[0], self.paths.key)
 
-    def _take_file(self) -> None:
+    def _take_file(self) -> int:
+        """Lock the file that says whose directory this is, and give its descriptor."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            self._lock_file = os.open(self.paths.lock_file, flags, 0o600)
+            taken = os.open(self.paths.lock_file, flags, 0o600)
         except OSError as why:
             raise HostError(
                 f"cannot write to {self.paths.state}: {_words(why)}",
@@ -102,15 +103,22 @@ class Home:
             ) from why
         try:
             failpoint("daemon.lock.before")
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
             failpoint("daemon.lock.taken")
         except BlockingIOError:
-            owner = os.pread(self._lock_file, 32, 0).decode("ascii", "replace").partition("\n")[0]
-            os.close(self._lock_file)
+            owner = os.pread(taken, 32, 0).decode("ascii", "replace").partition("\n")[0]
+            os.close(taken)
             raise already_running(owner) from None
+        except OSError as why:
+            os.close(taken)
+            raise HostError(
+                f"cannot lock {self.paths.lock_file}: {_words(why)}",
+                mend="keep state on a file system that has locks, with `--state-dir DIR`",
+            ) from why
         with suppress(OSError):  # a full disk: the lock counts, the pid in it only informs
-            os.ftruncate(self._lock_file, 0)
-            os.pwrite(self._lock_file, f"{os.getpid()}\n{__version__}\n".encode(), 0)
+            os.ftruncate(taken, 0)
+            os.pwrite(taken, f"{os.getpid()}\n{__version__}\n".encode(), 0)
+        return taken
 
 
 def find_owner(paths: StatePaths) -> tuple[int | None, str] | None:

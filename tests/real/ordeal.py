@@ -268,8 +268,24 @@ class Ordeal:
         self._end(self._holder)
 
     def _do_rotate(self) -> None:
-        self._order(f"s{ROTATED}", f"fill {FILLS}")
-        self._do_begin()
+        for _ in range(4):  # until there is one too many
+            known = self._archives()
+            self._order(f"s{ROTATED}", f"fill {FILLS}")
+            self._do_begin()
+            until(functools.partial(self._has_rotated, known), 12)
+            if self._has_struck:
+                return
+
+    def _has_rotated(self, known: list[str]) -> bool:
+        return self._has_struck or self._archives() != known
+
+    @property
+    def _has_struck(self) -> bool:
+        return any(self._struck.iterdir())
+
+    def _archives(self) -> list[str]:
+        folder = self.here.paths.logs / f"s{ROTATED}"
+        return sorted(path.name for path in folder.glob("0.log.0*"))
 
     def _do_revive(self) -> None:
         self._end(self.daemon_pid)

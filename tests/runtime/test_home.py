@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import __version__
+from reconciler.failpoints import arm
 from reconciler.ports import ConflictError, ForbiddenError, HostError
 from reconciler.runtime import socket_file
 from reconciler.runtime.home import (
@@ -129,6 +130,34 @@ def test_the_next_daemon_may_come_when_the_first_has_left(paths: StatePaths) -> 
 def test_a_lock_file_of_a_dead_daemon_does_not_matter(paths: StatePaths) -> None:
     paths.state.mkdir(mode=0o700)
     paths.lock_file.write_text("1\n")
+    Home(paths).leave()
+
+
+@pytest.mark.parametrize("point", ["daemon.restore.before", "daemon.lock.before"])
+def test_what_could_not_be_restored_is_at_the_next_look(
+    home: Home, tmp_path: Path, point: str
+) -> None:
+    """R6: until there is another lock file, the one that was deleted stays ours, and open."""
+    shutil.rmtree(home.paths.state)
+    arm(f"{point}:raise", str(tmp_path))
+    with pytest.raises((OSError, HostError)):
+        home.restore()
+    arm("", "")
+    assert home.restore()
+    assert not home.restore()
+
+
+def test_a_directory_that_cannot_be_locked_is_refused_with_the_mend(
+    paths: StatePaths, tmp_path: Path
+) -> None:
+    """S11: a file system without locks."""
+    arm("daemon.lock.before:raise", str(tmp_path))
+    with pytest.raises(
+        HostError, match=r"cannot lock .*daemon\.lock: input/output error"
+    ) as refused:
+        Home(paths)
+    arm("", "")
+    assert "--state-dir" in refused.value.mend
     Home(paths).leave()
 
 

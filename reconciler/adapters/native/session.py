@@ -368,7 +368,8 @@ class Session:
             await asyncio.sleep(pause)
             try:
                 await self._connect()
-            except HostError as error:
+            except (HostError, OSError) as error:
+                # Without descriptors, for instance, there is not even a socket to reach it by.
                 self.problem = str(error)
                 log.warning("%s", error)
             else:
