@@ -330,7 +330,7 @@ class Ordeal:
         action = {Blow.KILL: "kill", Blow.RAISE: "raise"}.get(blow, "stop")
         self._arm(f"{point.name}:{action}")
         doing = _Doing(self._deeds[point.deed])
-        struck = int(until(lambda: self._who_was_struck(point), 15, f"{point.name} to strike"))
+        struck = int(until(lambda: self._who_was_struck(point), 45, f"{point.name} to strike"))
         try:
             self._end_some(blow, struck)
             if point.deed != "down":
@@ -432,8 +432,8 @@ class Ordeal:
             printed = all_of(log).decode().splitlines()
             self.lines += len(printed)
             assert len(printed) == len({*printed})
-            if number == ROTATED:  # its oldest lines are not kept
-                said = said[-len(printed) :]
+            if number == ROTATED:  # its oldest lines are not kept, and the last of them was cut
+                said = said[1 - len(printed) :]
             assert {*said} <= {*printed}
         assert self.here.git("fsck", "--strict", "--no-dangling") == ""
         assert not [*(self.here.root / ".git").rglob("*.lock")]
