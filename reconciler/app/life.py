@@ -25,7 +25,7 @@ from reconciler.runtime.announcer import Announcer
 from reconciler.runtime.caretaker import Caretaker
 from reconciler.runtime.foreground import Interrupts, Onlooker, Show
 from reconciler.runtime.home import Home, bind_socket
-from reconciler.runtime.memory import keep_small
+from reconciler.runtime.memory import keep_small, use_one_arena
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 
@@ -40,6 +40,7 @@ Ready = Callable[[], None]
 def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = None) -> int:
     """Run a daemon from beginning to end. Raises WeaverError where it cannot begin."""
     require_repository(options.root)
+    use_one_arena()
     home = Home(StatePaths.of(options.root, options.state_dir))
     announcer = Announcer(os.environ)
     try:

@@ -5,6 +5,7 @@ The JSON is ours alone: its keys are the fields of the model. What people see is
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -29,6 +30,27 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except (msgspec.MsgspecError, ValueError, RecursionError) as why:
         raise CodecError(f"cannot read {kind.__name__} from JSON: {why}") from why
     return found
+
+
+def share_defaults(noun: Any) -> None:
+    """Let a noun that was decoded have the same objects for its defaults as all others have.
+
+    Of 1,000 services nearly all have nearly all of them, and each would have its own.
+    """
+    for name, value in _defaults(cast(Any, type(noun))):
+        if getattr(noun, name) == value:
+            object.__setattr__(noun, name, value)
+
+
+@cache
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
+    found = []
+    for one in fields(kind):
+        if one.default is not MISSING:
+            found.append((one.name, one.default))
+        elif one.default_factory is not MISSING:
+            found.append((one.name, one.default_factory()))
+    return tuple(found)
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reconciler.manifest.codec import decode, encode
+from reconciler.manifest.codec import decode, encode, share_defaults
 from reconciler.manifest.config import Config, ConfigResult
 from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
 from reconciler.manifest.result import FileResult
@@ -139,7 +139,16 @@ def read_request(body: bytes) -> Request:
 
 def read_answer(body: bytes) -> Answer:
     """Give the answer of a message's body."""
-    return decode(body, Answer)
+    answer = decode(body, Answer)
+    if answer.result is not None:
+        share(answer.result)
+    return answer
+
+
+def share(result: FileResult) -> None:
+    """Let the services of a file that was decoded share what all services have."""
+    for reading in result.readings:
+        share_defaults(reading.definition.spec)
 
 
 def length_of(head: bytes) -> int:

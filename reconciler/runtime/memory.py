@@ -13,6 +13,19 @@ FIRST_PAUSES_S = (10.0, 50.0)
 LATER_PAUSE_S = 600.0
 
 
+M_ARENA_MAX = -8
+
+
+def use_one_arena() -> None:
+    """Let all threads take memory from one place; to be called before there are others.
+
+    They wait for each other in any case, and what one has freed another one could not use.
+    """
+    allow = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it, musl has not
+    if allow is not None:
+        allow(M_ARENA_MAX, 1)
+
+
 async def keep_small() -> None:
     """Give memory back now and then; the task of a daemon's life."""
     for pause_s in _pauses():

@@ -19,6 +19,7 @@ from pathlib import Path
 import reconciler
 from reconciler.manifest.codec import CodecError, decode, encode
 from reconciler.manifest.config import Config
+from reconciler.manifest.pipe import share
 from reconciler.manifest.result import FileResult
 from reconciler.manifest.schema import SERVICE, schema_bytes
 
@@ -64,7 +65,11 @@ def load(folder: Path | None) -> dict[str, FileResult]:
         stored = decode(file.read_bytes(), _Stored)
     except (OSError, CodecError):
         return {}
-    return dict(stored.results) if stored.fingerprint == _fingerprint() else {}
+    if stored.fingerprint != _fingerprint():
+        return {}
+    for result in stored.results.values():
+        share(result)
+    return dict(stored.results)
 
 
 def save(folder: Path, results: Mapping[str, FileResult]) -> None:
