@@ -213,6 +213,8 @@ def start_failed(
     # A try that failed is a restart as well, if it was one.
     restarts = record.memory.restarts + (record.cause in AUTOMATIC)
     memory = replace(record.memory, trouble=trouble, newest=newest, restarts=restarts)
+    # Work that is to be done once more is not done, though it was before.
+    memory = replace(memory, done=None, done_at=None)
     failed = replace(record, memory=memory, cause="", deadline=None)
     failed = without_occasion(failed, Role.PRE_START)
     for role in (Role.POST_STOP, Role.ON_FAILURE):

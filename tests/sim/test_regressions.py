@@ -474,6 +474,17 @@ def test_a_sleep_while_a_stop_is_on_its_way_puts_off_its_end_once() -> None:
     assert len(world.runs("web")) == 2
 
 
+def test_work_that_was_done_and_cannot_begin_again_is_tried_again() -> None:
+    world = World(oneshot("job"))
+    world.settle()
+    world.become(job=Program(cannot_run="no such file"))
+    world.ask(OperationKind.RESTART, "job")
+    world.pass_time(2)
+    world.become(job=Program())
+    world.settle()
+    assert len(world.runs("job")) == 2
+
+
 # --- around the engine ------------------------------------------------------------------------
 
 
