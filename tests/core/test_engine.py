@@ -15,9 +15,9 @@ from reconciler.model.record import Memory
 from reconciler.model.units import seconds
 from tests.core.building import name, probed, service
 from tests.sim.episode import do
-from tests.sim.faults import Deed
 from tests.sim.histories import histories
 from tests.sim.host import BOOT, Program
+from tests.sim.kinds import Deed
 from tests.sim.world import World
 
 

@@ -85,29 +85,48 @@ SCHEDULES = tuple(
 )
 
 
-def document(luck: Random, name: str, others: Sequence[str]) -> dict[str, Any]:
-    """Make up the manifest of a service, which may need others."""
+TRAITS = ("dependsOn", "hooks", "instances", "limits", "oneshot", "ready", "notify", "eyes", "many")
+"""What the services of an episode may be like, or none of them."""
+FEW = 3
+"""Of services, programs or fields that are edited, where there are to be few."""
+
+
+def one_of_few(word: Any) -> Any:
+    """Give, for the name of a service, one of the few; anything else is left as it is."""
+    return NAMES[NAMES.index(word) % FEW] if word in NAMES else word
+
+
+def document(
+    luck: Random, name: str, others: Sequence[str], without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Make up the manifest of a service, which may need others, without some of the traits."""
     made: dict[str, Any] = {"name": name, "command": luck.choice(FIELDS["command"])}
     needed = luck.sample(others, min(len(others), luck.choice((0, 0, 1, 1, 2))))
-    if needed:
+    if needed and "dependsOn" not in without:
         made["dependsOn"] = {one: need(luck) for one in sorted(needed)}
     for field in ("hooks", "instances", "restart", "maxRestarts", "stopTimeout", "backoff"):
-        if luck.random() < 0.5:
+        if field not in without and luck.random() < 0.5:
             made[field] = luck.choice(FIELDS[field])
-    if luck.random() < 0.2:
-        _make_oneshot(made, luck)
-    elif luck.random() < 0.5:
-        made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
-        made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
-    elif luck.random() < 0.6:
-        _make_speak(made, luck)
-    if luck.random() < 0.3:
+    _give_type(made, luck, without)
+    if luck.random() < 0.3 and "limits" not in without:
         made |= _limits(luck)
-    made |= eyes(luck, made)
+    if "eyes" not in without:
+        made |= eyes(luck, made)
     if made.get("restart") == "never":
         for field in ("backoff", "maxRestarts"):
             made.pop(field, None)
     return made
+
+
+def _give_type(made: dict[str, Any], luck: Random, without: Sequence[str]) -> None:
+    """Let a service be work that ends, be asked whether it is ready, say so itself, or neither."""
+    if luck.random() < 0.2 and "oneshot" not in without:
+        _make_oneshot(made, luck)
+    elif luck.random() < 0.5 and "ready" not in without:
+        made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
+        made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
+    elif luck.random() < 0.6 and "notify" not in without:
+        _make_speak(made, luck)
 
 
 def _limits(luck: Random) -> dict[str, Any]:
@@ -156,10 +175,11 @@ def need(luck: Random) -> dict[str, str]:
     }
 
 
-def documents(luck: Random) -> list[dict[str, Any]]:
+def documents(luck: Random, without: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Make up a few services without a cycle, and the bystander."""
-    names = sorted(luck.sample(NAMES, luck.randint(2, len(NAMES))))
-    made = [document(luck, name, names[:at]) for at, name in enumerate(names)]
+    among = NAMES[:FEW] if "many" in without else NAMES
+    names = sorted(luck.sample(among, luck.randint(2, len(among))))
+    made = [document(luck, name, names[:at], without) for at, name in enumerate(names)]
     oneshots = {one["name"] for one in made if one.get("type") == "oneshot"}
     scheduled = {one["name"] for one in made if "schedule" in one}
     for one in made:

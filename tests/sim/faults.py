@@ -1,4 +1,4 @@
-"""Everything that can happen to a host, by name; each deed is plain data that can be replayed.
+"""Everything that can happen to a host in one step, each thing by its name.
 
 A deed says what is done, not what it leads to: on another history the same deed does the same, or
 nothing at all. What went wrong is counted in `World.faults` when it really did.
@@ -6,7 +6,7 @@ nothing at all. What went wrong is counted in `World.faults` when it really did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -25,27 +25,12 @@ from tests.sim.world import Doom, World
 SYNTAX = b"  - [\n"
 UNKNOWN_KEY = b"restrat: always\n"
 CONFLICT = b"<<<<<<< HEAD\n=======\n>>>>>>> theirs\n"
-UNKILLABLE = next(one for one in made_up.PROGRAMS if one.unkillable)
 SPANS = (0.0, 0.001, 0.05, 0.5, 3.0, 15.0)
 LONG_SPANS = (59.9, 70.0, 130.0, 310.0)
 """Over the times of schedules."""
 MUCH = 64
 """More than the least that services may use, in MiB."""
 JUMPS = (60.0, 3600.0, 30_000.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """One thing that is done to a world."""
-
-    kind: str
-    args: tuple[Any, ...] = ()
-
-    def __call__(self, world: World) -> None:
-        KINDS[self.kind].act(world, *self.args)
-
-    def __repr__(self) -> str:
-        return f"Deed({self.kind!r}, {self.args!r})" if self.args else f"Deed({self.kind!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +56,7 @@ def a_name(luck: Random) -> str:
     return luck.choice(made_up.NAMES)
 
 
-def _count(world: World, name: str, did: object = True) -> None:
+def count(world: World, name: str, did: object = True) -> None:
     world.faults[name] += bool(did)
 
 
@@ -84,17 +69,17 @@ def pass_time(world: World, span: float) -> None:
 
 def stall(world: World, span: float) -> None:
     world.stall(span)
-    _count(world, "daemon stalled")
+    count(world, "daemon stalled")
 
 
 def sleep(world: World, span: float) -> None:
     world.sleep(span)
-    _count(world, "host slept")
+    count(world, "host slept")
 
 
 def set_wall(world: World, by: float) -> None:
     world.wall += by
-    _count(world, "wall clock stepped")
+    count(world, "wall clock stepped")
 
 
 # --- processes -------------------------------------------------------------------------------
@@ -103,7 +88,7 @@ def set_wall(world: World, by: float) -> None:
 def behave(world: World, name: str, program: int) -> None:
     """Let the next processes of a service be like one of the programs there are."""
     world.become(**{name: made_up.PROGRAMS[program]})
-    _count(world, "program replaced", program)
+    count(world, "program replaced", program)
 
 
 def _pick(world: World, which: int) -> Run | None:
@@ -120,7 +105,7 @@ def end(world: World, which: int, code: int | None) -> None:
     run = _pick(world, which)
     if run is not None:
         world.host.end(run, code=code, signal="SIGKILL" if code is None else None)
-        _count(world, "process ended" if code == 0 else "process crashed")
+        count(world, "process ended" if code == 0 else "process crashed")
 
 
 def starve(world: World, which: int) -> None:
@@ -128,7 +113,7 @@ def starve(world: World, which: int) -> None:
     run = _pick(world, which)
     if run is not None and run.role is Role.MAIN:
         world.host.starve(run)
-        _count(world, "killed for its memory")
+        count(world, "killed for its memory")
 
 
 def measure(world: World, which: int, size: int) -> None:
@@ -138,13 +123,13 @@ def measure(world: World, which: int, size: int) -> None:
         news = Measured(slot=run.slot, run=run.id, memory=size << 20)
         world.tell(news)
         world.tell_later(seconds(2), news)
-        _count(world, "memory grown", size >= MUCH)
+        count(world, "memory grown", size >= MUCH)
 
 
 def shorten_memory(world: World, size: int | None) -> None:
     """Let the host have so much memory left for what is started."""
     world.host.machine.available = None if size is None else size << 20
-    _count(world, "memory short", size is not None)
+    count(world, "memory short", size is not None)
 
 
 def change(world: World, which: int, program: int) -> None:
@@ -152,7 +137,7 @@ def change(world: World, which: int, program: int) -> None:
     run = _pick(world, which)
     if run is not None:
         run.program = made_up.PROGRAMS[program]
-        _count(world, "process changed its ways", program)
+        count(world, "process changed its ways", program)
 
 
 SAYINGS = (
@@ -171,7 +156,7 @@ def say(world: World, which: int, words: str) -> None:
     run = _pick(world, which)
     if run is not None and run.speaks:
         world.host.machine.say(run, words)
-        _count(world, f"said {words.partition('=')[0]}")
+        count(world, f"said {words.partition('=')[0]}")
 
 
 def fall_silent(world: World, which: int) -> None:
@@ -179,14 +164,14 @@ def fall_silent(world: World, which: int) -> None:
     run = _pick(world, which)
     if run is not None and run.watchdog:
         run.is_silent = True
-        _count(world, "watchdog not fed")
+        count(world, "watchdog not fed")
 
 
 def run_short(world: World, span: float) -> None:
     """Let the host have no process to give for a while."""
     machine = world.host.machine
     machine.is_short = True
-    _count(world, "host short of processes")
+    count(world, "host short of processes")
 
     def mend() -> None:
         machine.is_short = False
@@ -194,26 +179,29 @@ def run_short(world: World, span: float) -> None:
     world.host.later(seconds(span), mend)
 
 
-def defy(world: World, name: str) -> None:
-    """Let a process end not even by SIGKILL, and ask for its restart."""
-    for run in world.host.live(slot(name)):
-        if run.exit is None and not run.is_by_hand:
-            run.program = UNKILLABLE
-            world.ask(OperationKind.RESTART, name)
-            _count(world, "process unkillable")
+REFUSALS = ("", "", "it is not a good time", "ask somebody else")
 
 
-def stale_look(world: World, name: str) -> None:
-    """Let a look take its time, while what it has shown changes."""
-    world.host.delays["LookAtHost"] = seconds(2)
-    world.lose_holder(seconds_long=0.01)
-    world.pass_time(0.3)
-    world.host.delays.clear()
-    for run in world.host.live(slot(name)):
-        if run.exit is None:
-            world.host.end(run, code=1)
-    world.ask(OperationKind.RESTART, name)
-    _count(world, "look stale")
+def refuse(world: World, why: str) -> None:
+    """Let the hooks of the host refuse starts and stops, with a reason, or no more."""
+    world.host.machine.refuses = why
+    count(world, "host refused", why)
+
+
+FAILING_STEPS = ("user", "group", "cgroup", "limits")
+"""Steps of a start between the fork and the exec: who it is to be, and where it is to live."""
+
+
+def fail_step(world: World, name: str, step: str) -> None:
+    """Let starts of a service fail: its user is unknown, its control group vanished; or no more."""
+    world.host.machine.failing[ServiceName(name)] = step
+    count(world, f"start fails at {step}", step)
+
+
+def fail_signal(world: World, times: int) -> None:
+    """Let the next signals not be delivered: the control group of their target has vanished."""
+    world.host.machine.undelivered = times
+    count(world, "signal not delivered")
 
 
 def start_by_hand(world: World, name: str) -> None:
@@ -221,7 +209,7 @@ def start_by_hand(world: World, name: str) -> None:
     taken = slot(name)
     if world.host.holder is not None and len(world.host.live(taken)) == 1:
         world.host.start(taken, Digest("by hand"), made_up.GOOD)
-        _count(world, "started by hand")
+        count(world, "started by hand")
 
 
 # --- holder and messages ---------------------------------------------------------------------
@@ -229,18 +217,18 @@ def start_by_hand(world: World, name: str) -> None:
 
 def lose_holder(world: World, span: float) -> None:
     world.lose_holder(seconds_long=span)
-    _count(world, "connection cut")
+    count(world, "connection cut")
 
 
 def kill_holder(world: World, down_for: float) -> None:
     if world.host.holder is not None:
         world.kill_holder(down_for=down_for)
-        _count(world, "holder killed")
+        count(world, "holder killed")
 
 
 def renew_holder(world: World) -> None:
     """Let the holder replace its program in place."""
-    _count(world, "holder replaced", world.host.renew_holder())
+    count(world, "holder replaced", world.host.renew_holder())
 
 
 def see_ends(world: World, tells: bool) -> None:
@@ -255,6 +243,23 @@ def kill_holder_in_spawn(world: World, point: str) -> None:
         world.host.begin_holder()
 
     world.host.later(seconds(4), mend)
+
+
+POINTS = (
+    "identity.recorded",
+    "signal.before",
+    "signal.after",
+    "event.before",
+    "event.told",
+    "ack.before",
+    "ack.taken",
+)
+"""Failpoints of the holder, but for those of a start, which have a deed of their own."""
+
+
+def kill_holder_at(world: World, point: str) -> None:
+    """Let the holder be killed when it comes to a point, and be there again after a while."""
+    world.host.dies_at = point
 
 
 def slow_holder(world: World, span: float) -> None:
@@ -282,6 +287,17 @@ def double_next(world: World, kind: str) -> None:
     world.host.doubles_next.add(kind)
 
 
+def drop_next(world: World, kind: str) -> None:
+    """Let the next command of a kind never arrive."""
+    world.host.drops_next.add(kind)
+
+
+def delay(world: World, kind: str, span: float) -> None:
+    """Let every answer to commands of a kind take so long from now on."""
+    world.host.delays[kind] = seconds(span)
+    count(world, "answers slow", span)
+
+
 COMMANDS = choose("Spawn", "Signal", "LookAtHost", "Probe", "acknowledge")
 
 
@@ -290,7 +306,7 @@ COMMANDS = choose("Spawn", "Signal", "LookAtHost", "Probe", "acknowledge")
 
 def kill_daemon(world: World, down_for: float) -> None:
     world.kill_daemon(down_for=down_for)
-    _count(world, "daemon killed")
+    count(world, "daemon killed")
 
 
 def doom_daemon(world: World, point: str, acts: int, down_for: float) -> None:
@@ -305,12 +321,12 @@ def draw_doom(luck: Random) -> tuple[Any, ...]:
 def kill_both(world: World, down_for: float) -> None:
     world.host.kill_holder()
     world.kill_daemon(down_for=down_for)
-    _count(world, "daemon and holder killed")
+    count(world, "daemon and holder killed")
 
 
 def reboot(world: World) -> None:
     world.reboot()
-    _count(world, "host rebooted")
+    count(world, "host rebooted")
 
 
 def fill_disk(world: World) -> None:
@@ -335,18 +351,31 @@ def approve(world: World) -> None:
         world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune.id)
 
 
+def agree_late(world: World, span: float) -> None:
+    """Agree to the removal that is held now, when it may be another one that is held by then."""
+    prune = world.picture.prune
+    if prune is not None and not prune.approved:
+        asked = prune.id
+
+        def agree() -> None:
+            count(world, "yes came late")
+            world.ask(OperationKind.APPROVE_PRUNE, prune_id=asked)
+
+        world.host.later(seconds(span), agree)
+
+
 def shut_down(world: World, kind: str, again: float) -> None:
     world.up_again_after = again
     world.ask(OperationKind(kind))
-    _count(world, "shut down")
+    count(world, "shut down")
 
 
 # --- manifests -------------------------------------------------------------------------------
 
 
-def save_all(world: World, seed: int) -> None:
-    """Save another set of services."""
-    world.repository.save(made_up.documents(Random(seed)))
+def save_all(world: World, seed: int, without: Sequence[str] = ()) -> None:
+    """Save another set of services, none of which has any of some traits."""
+    world.repository.save(made_up.documents(Random(seed), without))
     world.look_at_repository()
 
 
@@ -361,12 +390,12 @@ def draw_edit(luck: Random) -> tuple[Any, ...]:
     return (a_name(luck), field, luck.choice(made_up.FIELDS[field]))
 
 
-def add(world: World, seed: int) -> None:
+def add(world: World, seed: int, without: Sequence[str] = ()) -> None:
     """Save one service that may need others, be there others or not."""
     luck = Random(seed)
     name = a_name(luck)
     others = [other for other in made_up.NAMES if other < name]
-    world.repository.put(made_up.document(luck, name, others[-2:]))
+    world.repository.put(made_up.document(luck, name, others[-2:], without))
     world.look_at_repository()
 
 
@@ -374,7 +403,7 @@ def add_need(world: World, name: str, other: str) -> None:
     """Let one service need another: perhaps one that is not there, or that needs it as well."""
     path = ("dependsOn", other)
     intent = SetField(service=ServiceName(name), path=path, value="{condition: ready}")
-    _count(world, "need added", _write(world, intent))
+    count(world, "need added", _write(world, intent))
 
 
 def drop_needs(world: World, name: str) -> None:
@@ -401,7 +430,7 @@ def write_back(world: World, name: str, field: str, value: Any, takes: float) ->
     def finish() -> None:
         mine = drafted
         if repository.commits != base:
-            _count(world, "commit lost its race")
+            count(world, "commit lost its race")
             mine = repository.draft([intent])
         if mine is not None and repository.commit(mine):
             world.look_at_repository()
@@ -414,7 +443,7 @@ def draw_write_back(luck: Random) -> tuple[Any, ...]:
 
 
 def remove(world: World, name: str) -> None:
-    _count(world, "manifest removed", world.repository.remove(name))
+    count(world, "manifest removed", world.repository.remove(name))
     world.look_at_repository()
 
 
@@ -426,19 +455,19 @@ def unregister(world: World, name: str) -> None:
 
 def vanish(world: World) -> None:
     """Let every manifest be gone at once."""
-    _count(world, "manifests vanished", world.repository.files)
+    count(world, "manifests vanished", world.repository.files)
     world.repository.save([])
     world.look_at_repository()
 
 
 def spoil(world: World, name: str, garbage: bytes) -> None:
-    _count(world, "manifest broken", world.repository.break_file(name, garbage))
+    count(world, "manifest broken", world.repository.break_file(name, garbage))
     world.look_at_repository()
 
 
 def garble(world: World, which: int) -> None:
     """Let a conflict of a merge be all that is left of a file, so that not even its name is."""
-    _count(world, "manifest garbled", world.repository.garble_file(which, CONFLICT))
+    count(world, "manifest garbled", world.repository.garble_file(which, CONFLICT))
     world.look_at_repository()
 
 
@@ -449,18 +478,18 @@ def mend(world: World) -> None:
 
 def move(world: World, name: str) -> None:
     to = f"services.d/moved/{name}.yaml"
-    _count(world, "file renamed", world.repository.move(name, to))
+    count(world, "file renamed", world.repository.move(name, to))
     world.look_at_repository()
 
 
 def rename(world: World, name: str, to: str) -> None:
-    _count(world, "service renamed", world.repository.rename(name, to))
+    count(world, "service renamed", world.repository.rename(name, to))
     world.look_at_repository()
 
 
 def duplicate(world: World, name: str) -> None:
     to = path_of(f"copy-of-{name}")
-    _count(world, "name defined twice", world.repository.copy(name, to))
+    count(world, "name defined twice", world.repository.copy(name, to))
     world.look_at_repository()
 
 
@@ -469,24 +498,24 @@ def remove_duplicate(world: World, name: str) -> None:
     world.look_at_repository()
 
 
-def put_verbatim(world: World, seed: int) -> None:
+def put_verbatim(world: World, seed: int, without: Sequence[str] = ()) -> None:
     """Have Weaver apply a file: `weaver apply -f`."""
     luck = Random(seed)
     name = a_name(luck)
-    text = text_of(made_up.document(luck, name, ())).decode()
+    text = text_of(made_up.document(luck, name, (), without)).decode()
     _write(world, PutService(service=ServiceName(name), text=text))
 
 
 def hold_source(world: World, is_held: bool) -> None:
     world.repository.is_held = is_held
-    _count(world, "manifests held", is_held)
+    count(world, "manifests held", is_held)
     world.look_at_repository()
 
 
 def write_loaded(world: World, which: int, text: str) -> None:
     """Let a file that services load have a content; none: it is gone."""
     contents, path = world.repository.contents, made_up.LOADED[which % len(made_up.LOADED)]
-    _count(world, "loaded file changed", contents.get(path, "") != text)
+    count(world, "loaded file changed", contents.get(path, "") != text)
     contents[path] = text
     if not text:
         del contents[path]
@@ -497,14 +526,14 @@ def change_code(world: World, name: str) -> None:
     """Let a file of a service's code be changed, be it watched or not."""
     world.change_code(name)
     spec = world.rules.wanted.defined(ServiceName(name))
-    _count(world, "code changed", spec is not None and spec.watch is not None)
+    count(world, "code changed", spec is not None and spec.watch is not None)
 
 
 def _two_names(luck: Random) -> tuple[Any, ...]:
     return (a_name(luck), a_name(luck))
 
 
-def _named(luck: Random) -> tuple[Any, ...]:
+def named(luck: Random) -> tuple[Any, ...]:
     return (a_name(luck),)
 
 
@@ -516,9 +545,10 @@ def _which(*choices: Any) -> Callable[[Random], tuple[Any, ...]]:
     return lambda luck: (luck.randrange(100), luck.choice(choices))
 
 
+SLOW = ("Spawn", "Signal", "LookAtHost")
 _ANY_PROGRAM = tuple(range(len(made_up.PROGRAMS)))
 
-KINDS: Mapping[str, Kind] = {
+FAULTS: Mapping[str, Kind] = {
     "pass": Kind(choose(*SPANS), pass_time, 0),
     "stall": Kind(choose(0.01, 1.0, 12.0), stall),
     "sleep": Kind(choose(*JUMPS), sleep),
@@ -533,19 +563,26 @@ KINDS: Mapping[str, Kind] = {
     "shorten-memory": Kind(choose(0, 100, None), shorten_memory),
     "say": Kind(_which(*SAYINGS), say, 3),
     "fall-silent": Kind(lambda luck: (luck.randrange(100),), fall_silent, 2),
-    "by-hand": Kind(_named, start_by_hand),
-    "defy": Kind(_named, defy),
+    "by-hand": Kind(named, start_by_hand),
+    "refuse": Kind(choose(*REFUSALS), refuse, 2),
+    "fail-step": Kind(lambda luck: (a_name(luck), luck.choice(("", *FAILING_STEPS))), fail_step),
+    "fail-signal": Kind(choose(1, 2, 5), fail_signal),
     "run-short": Kind(choose(0.5, 20.0), run_short),
-    "stale-look": Kind(_named, stale_look, 2),
     "lose-holder": Kind(choose(0.1, 3.0, 20.0), lose_holder, 2),
     "kill-holder": Kind(choose(0.0, 0.1, 3.0, 20.0), kill_holder, 2),
     "renew-holder": Kind(nothing, renew_holder),
     "see-ends": Kind(choose(True, True, False), see_ends, 2),
     "kill-holder-in-spawn": Kind(choose("before the fork", "after it"), kill_holder_in_spawn),
+    "kill-holder-at": Kind(choose(*POINTS), kill_holder_at, 2),
     "slow-holder": Kind(choose(0.05, 2.0, 12.0), slow_holder),
     "weather": Kind(draw_weather, change_weather, 2),
     "lose-next": Kind(COMMANDS, lose_next, 2),
     "double-next": Kind(COMMANDS, double_next),
+    "drop-next": Kind(choose(*SLOW), drop_next),
+    "delay": Kind(
+        lambda luck: (luck.choice(SLOW), luck.choice((0.0, 0.3, 2.0, 4.0))),
+        delay,
+    ),
     "kill-daemon": Kind(choose(0.0, 0.5, 10.0), kill_daemon, 2),
     "doom-daemon": Kind(draw_doom, doom_daemon, 3),
     "kill-both": Kind(choose(0.0, 2.0, 15.0), kill_both),
@@ -554,28 +591,29 @@ KINDS: Mapping[str, Kind] = {
     "free-disk": Kind(nothing, free_disk, 2),
     "ask": Kind(lambda luck: (luck.choice(("restart", "start", "reload")), a_name(luck)), ask, 3),
     "approve": Kind(nothing, approve, 2),
+    "agree-late": Kind(choose(0.5, 3.0, 15.0), agree_late),
     "shut-down": Kind(
         lambda luck: (luck.choice(("shutdown", "kill")), luck.choice((0.0, 5.0))), shut_down
     ),
     "write-loaded": Kind(_which("v1", "v2", "v3", ""), write_loaded, 3),
-    "change-code": Kind(_named, change_code, 3),
+    "change-code": Kind(named, change_code, 3),
     "save-all": Kind(_seeded, save_all, 2),
     "edit": Kind(draw_edit, edit, 6),
     "add": Kind(_seeded, add, 2),
     "add-need": Kind(_two_names, add_need, 2),
-    "drop-needs": Kind(_named, drop_needs),
+    "drop-needs": Kind(named, drop_needs),
     "write-back": Kind(draw_write_back, write_back, 2),
-    "remove": Kind(_named, remove, 2),
-    "unregister": Kind(_named, unregister),
+    "remove": Kind(named, remove, 2),
+    "unregister": Kind(named, unregister),
     "vanish": Kind(nothing, vanish),
     "spoil": Kind(lambda luck: (a_name(luck), luck.choice((SYNTAX, UNKNOWN_KEY))), spoil, 2),
     "garble": Kind(lambda luck: (luck.randrange(100),), garble),
     "mend": Kind(nothing, mend, 2),
-    "move": Kind(_named, move),
+    "move": Kind(named, move),
     "rename": Kind(_two_names, rename),
-    "duplicate": Kind(_named, duplicate),
-    "remove-duplicate": Kind(_named, remove_duplicate),
+    "duplicate": Kind(named, duplicate),
+    "remove-duplicate": Kind(named, remove_duplicate),
     "apply": Kind(_seeded, put_verbatim),
     "hold": Kind(choose(True, False, False), hold_source),
 }
-"""Every deed there is; `weight` says how often it is chosen beside the others."""
+"""Every deed of one step."""

@@ -69,6 +69,8 @@ class Heard:
         self._scheduled_at: dict[ServiceName, Nanos] = {}
         """When a service was put on a schedule that had none before."""
         self.wall = WallTime(0)
+        self._slept: list[tuple[Nanos, Nanos]] = []
+        """When the host fell asleep, and for how long."""
         self.reloads = ReloadRules()
         self.appetites = AppetiteRules()
         self.hooks = HookRules(host, self.wanted)
@@ -125,6 +127,8 @@ class Heard:
         self.appetites.begin()
         self.hooks.begin()
         self._asked_here.clear()
+        # What changes its own files is found out by each daemon for itself.
+        self._for_code.clear()
         self._serial = self._blind_until = 0
         self._live, self._ended, self._starts = set(), {}, {}
         self._told_as = {}
@@ -173,6 +177,10 @@ class Heard:
         """Tell whether the last step put another version of a service into force."""
         return service in self._stop_timeouts
 
+    def sleeps(self, now: Nanos, span: Nanos) -> None:
+        """Note that the host stands still for a while."""
+        self._slept.append((now, span))
+
     def reboot(self) -> None:
         """Begin anew: no failure and no work that was done outlives the host's boot."""
         for slot in self.timetables.slots():
@@ -181,6 +189,7 @@ class Heard:
         self._perhaps_failing.clear()
         self._done.clear()
         self._restart_asked.clear()
+        self._slept.clear()
         self.timetables.reboot()
         self._scheduled_at.clear()
         self.hooks.reboot()
@@ -212,6 +221,8 @@ class Heard:
                     for process in look.processes:
                         if process.role is Role.MAIN:
                             self._see(process, now)
+                        else:
+                            self.hooks.heard(process)
                 case _:
                     self._hear_of_one(event, now)
 

@@ -6,7 +6,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from tests.sim.faults import KINDS, Deed
+from tests.sim.kinds import KINDS, Deed
 
 
 @st.composite

@@ -34,7 +34,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.observed import Process, Role, Slot
 from reconciler.model.units import Nanos, RunId, amount
-from tests.sim.machine import Machine, Run
+from tests.sim.machine import Machine, Program, Run
 
 Entry = dict[str, Any]
 Place = tuple[Slot, Role]
@@ -96,13 +96,10 @@ class Holder:
         if dies == "before the fork":
             return None
         program = self._machine.program(slot.service)
-        if self._machine.is_short and errand is None:
+        failure = self._failure(command, program)
+        if failure is not None:
             self._record({"is": "failed", "run": run_id})
-            return _refusal(command, "fork", errno.EAGAIN, "resource temporarily unavailable")
-        why = program.cannot_run if errand is None else program.hooks_cannot_run
-        if why:
-            self._record({"is": "failed", "run": run_id})
-            return _refusal(command, "exec", errno.ENOENT, why)
+            return failure
         if errand is not None:
             run = self._machine.start_errand(slot, spec.digest, program, role, place, run_id)
         else:
@@ -115,10 +112,22 @@ class Holder:
                 speaks=spec.has_notify,
                 watchdog=watchdog,
             )
-        if dies:
+        if dies == "after it":
             return None
         self._charge(run)
+        if dies:
+            return None
         return Spawned(serial=command.serial, process=self._process(run))
+
+    def _failure(self, command: Spawn, program: Program) -> SpawnFailed | None:
+        """Give why a child does not come to execute its program, if it does not."""
+        is_main = command.errand is None
+        if self._machine.is_short and is_main:
+            return _refusal(command, "fork", errno.EAGAIN, "resource temporarily unavailable")
+        if step := self._machine.failing.get(command.slot.service):
+            return _refusal(command, step, errno.EPERM, f"cannot start as it is told: {step}")
+        why = program.cannot_run if is_main else program.hooks_cannot_run
+        return _refusal(command, "exec", errno.ENOENT, why) if why else None
 
     def take(self, run: Run) -> None:
         """Take charge of a process that somebody else started."""
@@ -142,6 +151,9 @@ class Holder:
             problem = f"process {command.target.pid} is not there any more"
         elif run.exit is not None and command.scope is Scope.MAIN:
             problem = f"nothing is left of process {command.target.pid}"
+        elif self._machine.undelivered and run.exit is None:
+            self._machine.undelivered -= 1
+            problem = "its control group is not there any more"
         elif command.signal in RELOADS:
             self._machine.load(run)
         else:

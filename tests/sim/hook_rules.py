@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from reconciler.model.event import Decision, Signal, Spawn
-from reconciler.model.observed import Role, Slot, State
+from reconciler.model.observed import Process, Role, Slot, State
 from reconciler.model.spec import Hook, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId
 from tests.sim.host import Host, Run
@@ -41,6 +41,12 @@ class HookRules:
         self._could_not_run: dict[Slot, int] = {}
         """How many processes a slot had when a preStart hook of it last could not be started."""
         self._counted: set[RunId] = set()
+
+    def heard(self, process: Process) -> None:
+        """Note what a look shows of a hook: its start may have come to nothing as well."""
+        is_lost = process.exit is not None and process.exit.unknown
+        if is_lost and process.role is Role.PRE_START:
+            self._could_not_run[process.slot] = len(self._mains(process.slot))
 
     def begin(self) -> None:
         """Begin a daemon's life: it counts its commands anew."""
@@ -74,7 +80,8 @@ class HookRules:
                 if run.place == place and run.started >= floor and run.is_empty
             ]
             is_good = any(run.exit is not None and run.exit.code == 0 for run in done)
-            assert is_good, f"{slot} is started before its preStart hook succeeded"
+            may = is_good or self.is_exempt
+            assert may, f"{slot} is started before its preStart hook succeeded"
         left = [run for run in self._live(slot) if run.role is not Role.ON_FAILURE]
         assert left == [] or self.is_exempt, f"{slot} is started beside a hook of its last process"
         self._starts[slot] += 1
@@ -135,7 +142,8 @@ class HookRules:
         self._none_twice()
         for change in decision.transitions:
             is_stopped = change.before is State.STOPPING and change.after is State.STOPPED
-            left = self._live(change.slot) if is_stopped else []
+            is_taken = any(run.is_by_hand for run in self._host.live(change.slot))
+            left = self._live(change.slot) if is_stopped and not is_taken else []
             assert left == [] or self.is_exempt, f"{change.slot} is stopped, and its hook runs"
 
     def recorded(self, decision: Decision) -> None:

@@ -44,6 +44,9 @@ CONNECTING = seconds(0.25)
 LOOK_GIVEN_UP = seconds(15)
 """After which a look without an answer means that the host cannot be seen."""
 PROBE_GIVEN_UP = seconds(6)
+RECORDED = "identity.recorded"
+BACK_AFTER = seconds(1)
+"""When there is another holder after one that was killed at a failpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,8 @@ class Host:
         """Until then the holder does nothing."""
         self.dies_in_spawn = ""
         """At which point of the next start the holder is killed."""
+        self.dies_at = ""
+        """At which other of its failpoints it is killed when it comes there."""
         self.loses_next: set[str] = set()
         """Kinds of commands whose next answer is lost: `Spawn`, `Signal`, `LookAtHost`, `Probe`."""
         self.drops_next: set[str] = set()
@@ -220,7 +225,21 @@ class Host:
         if "acknowledge" in self.loses_next:
             self.loses_next.discard("acknowledge")
             return set()
-        return self.holder.acknowledge(self._told_seq)
+        if self._dies_at("ack.before"):
+            return set()
+        forgotten = self.holder.acknowledge(self._told_seq)
+        self._dies_at("ack.taken")
+        return forgotten
+
+    def _dies_at(self, point: str) -> bool:
+        """Tell whether the holder is killed at a point; another one begins a little later."""
+        if self.dies_at != point:
+            return False
+        self.dies_at = ""
+        self.faults["holder killed at a failpoint"] += 1
+        self.kill_holder()
+        self.later(BACK_AFTER, self.begin_holder)
+        return True
 
     def _look_on(self, run: Run) -> None:
         """Let the daemon see an end itself, and take it in where no holder can tell of it."""
@@ -242,7 +261,7 @@ class Host:
 
     def _told(self, seq: int, event: Event) -> None:
         """Pass on what the holder tells unasked."""
-        if self.is_cut:
+        if self.is_cut or (isinstance(event, Exited) and self._dies_at("event.before")):
             return
         connection, weather = self._connection, self.weather
         if weather is None or self._luck() >= weather.held or not isinstance(event, Exited):
@@ -250,6 +269,8 @@ class Host:
                 self._pass_on_later(connection, seq, event)
             else:
                 self._pass_on(seq, event)
+                if isinstance(event, Exited):
+                    self._dies_at("event.told")
             return
         self.faults["news held back"] += 1
         self._pass_on_later(connection, seq, event)
@@ -393,7 +414,10 @@ class Host:
                 look = Look(serial=command.serial, boot=self.machine.boot, processes=shown)
                 return HostLooked(look=look)
             case Signal():
-                return holder.signal(command)
+                if self._dies_at("signal.before"):
+                    return None
+                answered = holder.signal(command)
+                return None if self._dies_at("signal.after") else answered
             case Spawn():
                 return self._spawn(command, holder)
 
@@ -403,8 +427,10 @@ class Host:
             taken = "its former run is still there"
             return replace(_unstarted(command), step="slot", because=taken)
         dies, self.dies_in_spawn = self.dies_in_spawn, ""
+        if not dies and self.dies_at == RECORDED:
+            dies = RECORDED
         answer = holder.spawn(command, dies=dies)
-        if answer is None:
+        if answer is None and not self._dies_at(RECORDED):
             self.faults["holder died in a start"] += 1
             self.kill_holder()
         elif isinstance(answer, SpawnFailed):

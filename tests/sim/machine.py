@@ -161,6 +161,10 @@ class Machine:
     """Whether it has no process to give."""
     refuses: str = ""
     """What a hook of the host says against every start and every stop."""
+    failing: dict[ServiceName, str] = field(default_factory=dict)
+    """At which step between fork and exec the starts of a service fail; empty: at none."""
+    undelivered: int = 0
+    """How many of the next signals reach nobody, though their target lives."""
     boot: str = BOOT
     _ticks: int = 0
     _named: int = 0

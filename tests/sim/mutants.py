@@ -15,6 +15,7 @@ from tests.sim.planted import (
     hooks,
     liveness,
     noticing,
+    refusals,
     reloading,
     schedules,
     timing,
@@ -51,35 +52,10 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "a hook runs once, and comes to its end": hooks.ONCE,
     "a configuration is loaded once for each change": reloading.RELOADS,
     "code that changes is run, and restarts nothing for ever": reloading.WATCHES,
+    "what the host refuses is asked for again, and is no failure": refusals.REFUSED,
+    "a start that cannot be as it is told has failed": refusals.IDENTITY,
 }
-ASLEEP = frozenset(
-    {
-        "a-forgotten-slot-forgets-its-commands",
-        "a-run-is-in-the-way-of-the-last-one",
-        "a-sleep-is-put-off-twice",
-        "a-start-is-slept-through",
-        "a-stop-of-an-earlier-daemon-is-not-remembered",
-        "a-yes-to-something-else",
-        "crashed-slots-adopt-nobody",
-        "early-end-dropped-by-an-older-look",
-        "lost-signal-is-not-sent-again",
-        "more-time-asked-for-in-vain",
-        "new-words-forgive-and-new-fields-do-not",
-        "no-memory-is-a-failure",
-        "sleep-counts-as-time-to-stop",
-        "undelivered-counts-as-delivered",
-        "unkillable-for-ever",
-        "what-a-hook-leaves-behind-stays",
-        "what-is-left-of-a-crash-stays",
-    }
-)
-"""What no short search catches since services have hooks, schedules and limits of memory.
-
-Each wants a fault, or an episode, in which it shows again; until then it proves nothing.
-"""
-MUTANTS: tuple[Mutant, ...] = tuple(
-    one for planted in BY_RULE.values() for one in planted if one.name not in ASLEEP
-)
+MUTANTS: tuple[Mutant, ...] = tuple(one for planted in BY_RULE.values() for one in planted)
 
 
 def named(name: str) -> Mutant:

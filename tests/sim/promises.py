@@ -28,7 +28,8 @@ from reconciler.model.event import (
     Spawn,
     SpawnFailed,
 )
-from reconciler.model.observed import Slot, State
+from reconciler.model.observed import Role, Slot, State
+from reconciler.model.plan import HoldCode
 from reconciler.model.record import SlotMemory
 from reconciler.model.spec import RestartPolicy
 from reconciler.model.units import Nanos, RunId, Serial, ServiceName, milliseconds, seconds
@@ -157,6 +158,9 @@ class Promises:
                     self._probed[run] = now
                 case Signal(signal=signal) if signal not in RELOADS:
                     self._note_signal(command)
+                case Spawn(slot=slot, errand=errand) if errand is not None:
+                    # Where nobody answers, the time of its start ends all the same.
+                    self._may_fail[slot] += errand.role is Role.PRE_START
                 case Signal() | Spawn() | NextTime():
                     pass
         if self._look_asked is not None:
@@ -194,7 +198,8 @@ class Promises:
             if run.is_empty:
                 del self._told_to_end[run_id]
                 continue
-            is_overdue = self._awake - since > patience + STOP_SLACK
+            has_had_it = self._host.now() > run.extended + STOP_SLACK
+            is_overdue = has_had_it and self._awake - since > patience + STOP_SLACK
             assert not is_overdue, f"{run.slot} does not end and is not killed"
 
     def _keeps_probing(self, engine: Engine, now: Nanos) -> None:
@@ -238,6 +243,15 @@ class Promises:
         for hold in engine.picture(now).holds:
             if hold.until is not None and hold.until > now:
                 self._wakes_by(hold.until, f"go on with {hold.slot or hold.service}")
+            if hold.code in (HoldCode.EXITED, HoldCode.COMPLETED) and hold.slot is not None:
+                self._has_restarted(hold.slot)
+
+    def _has_restarted(self, slot: Slot) -> None:
+        """See that nothing stays down as done of which a restart was asked for meanwhile."""
+        runs = self._host.machine.of(slot)
+        asked = self.restarts.get(slot.service, Nanos(-1))
+        is_new = runs == [] or runs[-1].started >= asked or runs[-1].id in self._rules.lost
+        assert is_new, f"{slot} was to be restarted, and stays down as done"
 
     def recorded(self, *, is_written: bool) -> None:
         """Owe what was asked for once it is on record; before that it may be lost."""

@@ -22,7 +22,8 @@ class RecordRules(Heard):
             for shown in status.slots:
                 if shown.process is not None:
                     assert shown.process.run not in self._ended, f"{shown.slot} is dead"
-                    assert shown.state is not State.STOPPED, f"{shown.slot} is not stopped"
+                    is_empty = shown.state in (State.STOPPED, State.CRASHED)
+                    assert not is_empty, f"{shown.slot} is not {shown.state}"
 
     def recorded(self, decision: Decision, *, is_written: bool) -> None:
         """See that each end is on record once, and truly; what cannot be written waits."""

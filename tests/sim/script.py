@@ -17,9 +17,9 @@ from dataclasses import replace
 from reconciler.manifest import sizes
 from reconciler.model.event import Measured, OperationKind
 from reconciler.model.units import Nanos, in_seconds
-from tests.sim.faults import KINDS
 from tests.sim.files import Files
 from tests.sim.host import Program, Run
+from tests.sim.kinds import KINDS
 from tests.sim.sentences import Sentences, StoryError, nearest, span_of
 from tests.sim.shown import INDENT, fault_lines, row, table, without_dull_looks
 from tests.sim.words import in_words, place

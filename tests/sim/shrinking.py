@@ -9,7 +9,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from tests.sim.episode import BreachError, do, in_a_line
-from tests.sim.faults import Deed
+from tests.sim.kinds import Deed
 from tests.sim.world import World
 
 TRIES = 3_000

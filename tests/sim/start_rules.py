@@ -73,7 +73,10 @@ class StartRules(Heard):
         last = self._last_run(slot)
         was_late = last is not None and last.asked_at is not None and spec.start_timeout
         has_failed = self._failures.get(slot) or slot in self._perhaps_failing
-        has_failed = has_failed or self.hooks.has_failed(slot)
+        if self.hooks.has_failed(slot):
+            # What was done before is not what is tried again now.
+            has_failed = True
+            self._done.pop(slot, None)
         may = has_failed or is_void or was_late or self._lost
         assert may, f"{slot} is started, and its time has not come"
         return False

@@ -116,7 +116,12 @@ class StopRules(Heard):
             limit = limit or START_TIMEOUT
             if is_taken_on_trust(spec) or run.id in self._ready:
                 return False
-        return limit is not None and now >= max(self.hooks.began(run) + limit, run.extended)
+        if limit is None:
+            return False
+        began = self.hooks.began(run)
+        # Nobody gets ready asleep; what works is at work since then by the clock.
+        asleep = 0 if spec.is_oneshot else sum(span for at, span in self._slept if at >= began)
+        return now >= max(began + limit + asleep, run.extended)
 
     def _is_renewed(self, need: Need, run: Run) -> bool:
         """Tell whether a need that takes its dependents along was restarted, or is about to be."""

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from reconciler.model.event import OperationKind
 from tests.sim.episode import CALM, do
-from tests.sim.faults import Deed
 from tests.sim.histories import histories
+from tests.sim.kinds import Deed
 from tests.sim.world import World
 
 SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]

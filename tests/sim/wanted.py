@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import Happening, Operation, OperationKind
@@ -77,11 +78,11 @@ class Wanted:
                 self._held_as[str(told.data["id"])] = self._held
 
     def put(self, name: ServiceName, memory: ServiceMemory | None) -> bool:
-        """Take in what comes into force; tell whether that is another version."""
+        """Take in what comes into force; tell whether more than words of it is new."""
         before = self._in_force.pop(name, None)
         if memory is not None:
             self._in_force[name] = memory
-        return before is None or memory is None or before.spec != memory.spec
+        return before is None or memory is None or _wordless(before) != _wordless(memory)
 
     def in_force(self, name: ServiceName) -> ServiceSpec | None:
         """Give the version of a service that is in force."""
@@ -156,6 +157,19 @@ class Wanted:
             self._held = frozenset()
         else:
             self._held = frozenset(in_question)
+
+
+def _wordless(memory: ServiceMemory) -> ServiceSpec:
+    """Give a version of a service without what is only shown to people, or loaded by it."""
+    return replace(
+        memory.spec,
+        description="",
+        display_name="",
+        version="",
+        labels={},
+        annotations={},
+        loads={},
+    )
 
 
 def _reach(

@@ -108,6 +108,8 @@ class World:
         self.up_again_after: float | None = None
         """Seconds after which a daemon that was shut down is started again; None: never."""
         self.doom: Doom | None = None
+        self.ambush: tuple[str, Callable[[], None]] | None = None
+        """What happens in the moment after the next command of a kind."""
         self._wake_at: Nanos | None = None
         self._read: ManifestSet | None = None
         self._to_acknowledge = False
@@ -201,6 +203,7 @@ class World:
     def sleep(self, span: float) -> None:
         """Let the whole host stand still for some seconds, as a closed laptop does."""
         later = seconds(span)
+        self.rules.sleeps(self.now, later)
         self.now = Nanos(self.now + later)
         self._coming = [(Nanos(at + later), count, act) for at, count, act in self._coming]
         for run in self.host.machine.all_live():
@@ -248,7 +251,9 @@ class World:
 
     def mend(self) -> None:
         """Let every answer arrive; programs go on as they are."""
-        host, self.doom = self.host, None
+        host, self.doom, self.ambush = self.host, None, None
+        host.dies_at, host.machine.refuses, host.machine.undelivered = "", "", 0
+        host.machine.failing.clear()
         host.is_lost = False
         host.machine.available = None
         host.weather, host.dies_in_spawn = None, ""
@@ -320,6 +325,17 @@ class World:
             again, self.up_again_after = self.up_again_after, None
             self.host.end_holder()
             self.kill_daemon(down_for=again)
+        else:
+            self._spring(decision.commands)
+
+    def _spring(self, commands: Iterable[Command]) -> None:
+        """Let happen what waits for a command of this kind."""
+        if self.ambush is None:
+            return
+        kind, strike = self.ambush
+        if any(type(command).__name__ == kind for command in commands):
+            self.ambush = None
+            strike()
 
     def _tell_time(self, question: NextTime) -> None:
         """Have the wall clock read, in a moment."""

@@ -24,8 +24,9 @@ APPETITE = (
     Mutant(
         name="no-memory-is-a-failure",
         module="reconciler/core/answers.py",
-        before="if event.is_short:",
-        after="if event.is_short and False:",
+        before="        _wait_for_memory(ledger, record, event.because)\n        return\n",
+        after='        start_failed(ledger, record, event.because, result="", data={})\n'
+        "        return\n",
         story="While the host is short of memory for some minutes, a service that only had to wait"
         " uses up its restarts and is given up.",
     ),
