@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import hypothesis
+import psutil
 import pytest
 
 from tests.covered import COVERED, Tell
+from tests.waiting import until
 
 ORDINARY_S = 120.0
 """What pyproject.toml gives a test; whoever needs longer begins first, so that nobody waits for it
@@ -53,6 +55,24 @@ def tell(record_property: Callable[[str, object], None]) -> Tell:
     It travels with the report of the test, whichever process that runs in.
     """
     return functools.partial(record_property, COVERED)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """See that no daemon and no holder outlives the tests that started it."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    until(lambda: not _programs_of(folder), message=f"the end of what runs in {folder}")
+
+
+def _programs_of(folder: str) -> list[int]:
+    """Find our programs that run for a folder or one beneath it."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if any("reconciler" in word for word in words) and any(folder in word for word in words):
+            found.append(process.pid)
+    return found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -107,7 +107,8 @@ def test_i20_a_service_is_exactly_who_its_manifest_says(rig: Rig) -> None:
         2: started.log,
     }
     environment = Path(f"/proc/{started.pid}/environ").read_bytes().split(b"\0")
-    assert {word.partition(b"=")[0] for word in environment} == {b"PATH", b"WEAVER_RUN", b""}
+    names = {word.partition(b"=")[0] for word in environment if word}
+    assert names == {b"PATH", b"WEAVER_RUN", b"WEAVER_ENTRY"}
     assert (
         Path(f"/proc/{started.pid}/oom_score_adj").read_text()
         == Path(f"/proc/{plain.pid}/oom_score_adj").read_text()
