@@ -109,7 +109,12 @@ def _reasons(scene: Scene, service: ServiceStatus) -> Iterator[tuple[str, str]]:
     for fault in service.invalid:
         mend = f"; mend: {fault.mend}" if fault.mend else ""
         yield "invalid", f"{fault.source}: {fault.code} {fault.message}{mend}"
-    yield "wanted", service.desired or "no more: no manifest defines it"
+    unwanted = "not known yet: see what is invalid" if service.invalid else "no more: no manifest"
+    own = tuple(f"{slot.slot} " for slot in service.slots)
+    for woe in scene.daemon.troubles:
+        if woe.startswith(own):
+            yield "trouble", woe
+    yield "wanted", service.desired or unwanted
 
 
 def _wishes(spec: ServiceSpec) -> Iterator[tuple[str, str]]:

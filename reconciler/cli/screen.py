@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import textwrap
-from typing import Any
+from typing import Any, TextIO
 
 from reconciler.cli.errors import CommandError
 
@@ -53,15 +53,27 @@ def paint(text: str, code: str, colour: bool) -> str:
 
 def complain(failure: CommandError, *, colour: bool = False) -> None:
     """Print what went wrong, and the way out; on a terminal no word is cut at the edge."""
-    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    width = _edge(sys.stderr)
     first, *rest = _broken(f"weaver: {failure.message}", width)
     head, colon, tail = first.partition("weaver:")
     err(f"{head}{paint(colon, RED, colour)}{tail}")
-    for line in (*rest, *failure.details):
+    for line in rest:
         err(line)
+    for line in failure.details:
+        for part in _broken(line, width) if line.startswith("    mend: ") else [line]:
+            err(part)
     if failure.mend:
         for line in _broken(f"    mend: {failure.mend}", width):
             err(line)
+
+
+def folded(text: str) -> list[str]:
+    """Break a line of the result between words at the edge of the terminal; off one leave it."""
+    return _broken(text, _edge(sys.stdout))
+
+
+def _edge(stream: TextIO) -> int | None:
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def _broken(text: str, width: int | None) -> list[str]:

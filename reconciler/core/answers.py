@@ -232,7 +232,10 @@ def _wait_for_room(ledger: Ledger, record: SlotRecord, because: str) -> None:
 
 
 def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
-    """Try again later to start what may use more memory than the host has."""
+    """Try again later to start what may use more memory than the host has; told once."""
+    what_it_needs = because.partition(",")[0]  # what is available changes from try to try
+    if not record.memory.trouble.because.startswith(what_it_needs):
+        ledger.tell("service.refused", slot=record.memory.slot, reason=because)
     retry_at = Nanos(ledger.now + SHORT_RETRY)
     trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
     memory = replace(record.memory, trouble=trouble)

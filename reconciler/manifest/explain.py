@@ -130,14 +130,15 @@ def _walk(schema: Schema, above: str) -> Iterator[tuple[str, Schema]]:
 
 
 def _lines(path: str, schema: Schema, width: int) -> Iterator[str]:
-    yield f"{path}: {kind_of(schema)}" if kind_of(schema) else path
+    title = f"{path}: {kind_of(schema)}" if kind_of(schema) else path
+    yield from textwrap.wrap(title, width, subsequent_indent=_INDENT)
     yield ""
     yield from _wrapped(schema.get("description", ""), width)
     yield ""
     if schema.get("default") not in (None, "", [], {}):
         yield f"{_INDENT}default: {spelt(schema['default'])}"
     for rule in rules_of(schema):
-        yield _INDENT + rule
+        yield from _wrapped(rule, width)
     key = path.rpartition(".")[2]
     for example in schema.get("examples", []):
         yield f"{_INDENT}example: {key}: {spelt(example)}"

@@ -7,7 +7,8 @@ from dataclasses import replace
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import Decision, Happening, Transition
 from reconciler.model.observed import State
-from reconciler.model.status import Picture
+from reconciler.model.plan import HoldCode
+from reconciler.model.status import Picture, ServiceStatus, Sync
 from reconciler.model.units import ServiceName
 
 BY_ITSELF = frozenset(
@@ -20,19 +21,29 @@ BY_ITSELF = frozenset(
 )
 """What nobody asks for."""
 
+_BY_THEMSELVES = (
+    HoldCode.BACKING_OFF,
+    HoldCode.GAVE_UP,
+    HoldCode.MEMORY_SHORT,
+    HoldCode.REFUSED,
+    HoldCode.SCHEDULED,
+)
+"""Services that are held for one of these begin again by themselves, or not at all."""
+
 
 class Credit:
     """The last commit that somebody made through Weaver, while what follows from it goes on.
 
-    A service that crashed meanwhile is started again by itself, and whatever is saved later is
-    not what was committed: neither is done in anybody's name.
+    Of each service that ends once it is as the commit wants it. One that crashed meanwhile is
+    started again by itself, and whatever is saved later is not what was committed: neither is
+    done in anybody's name.
     """
 
     def __init__(self) -> None:
         self._commit = ""
         self._actor = ""
         self._followed: ManifestSet | None = None
-        self._crashed: set[ServiceName] = set()
+        self._done: set[ServiceName] = set()
 
     @property
     def is_open(self) -> bool:
@@ -43,18 +54,23 @@ class Credit:
         """Begin with a commit that was just made."""
         self._commit, self._actor = commit, actor
         self._followed = None
-        self._crashed.clear()
+        self._done.clear()
 
     def look(self, picture: Picture) -> None:
-        """End where all is as the commit wants it."""
-        if picture.converged and picture.revision.commit == self._commit:
+        """End where all is as the commit wants it, and of each service that is."""
+        if picture.revision.commit != self._commit:
+            return
+        if picture.converged:
             self._actor = ""
+        for name, status in picture.services.items():  # needs come before their dependents
+            if self._done.issuperset(status.needs) and _is_done(status):
+                self._done.add(name)
 
     def sign(self, decision: Decision, manifests: ManifestSet | None) -> Decision:
         """Put the name under what follows from the commit; `manifests` are those last read."""
         if not self.is_open or not self._is_followed(manifests):
             return decision
-        self._crashed |= {
+        self._done |= {
             change.slot.service for change in decision.transitions if change.after is State.CRASHED
         }
         return replace(
@@ -74,11 +90,17 @@ class Credit:
         return self.is_open
 
     def _sign_happening(self, happening: Happening) -> Happening:
-        if happening.actor or happening.kind in BY_ITSELF or happening.service in self._crashed:
+        if happening.actor or happening.kind in BY_ITSELF or happening.service in self._done:
             return happening
         return replace(happening, actor=self._actor)
 
     def _sign_transition(self, change: Transition) -> Transition:
-        if change.actor or change.slot.service in self._crashed:
+        if change.actor or change.slot.service in self._done:
             return change
         return replace(change, actor=self._actor)
+
+
+def _is_done(status: ServiceStatus) -> bool:
+    """Tell whether nothing more of this service follows from a commit."""
+    is_at_rest = status.state not in (State.STARTING, State.STOPPING)
+    return (status.sync is Sync.SYNCED and is_at_rest) or status.reason_code in _BY_THEMSELVES

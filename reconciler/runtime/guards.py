@@ -8,7 +8,7 @@ from reconciler.model.observed import State
 from reconciler.model.spec import DesiredState
 from reconciler.model.status import ServiceStatus
 from reconciler.model.units import ServiceName
-from reconciler.ports import BlockedError, NotFoundError
+from reconciler.ports import BlockedError, ManifestError, NotFoundError
 
 Services = Mapping[ServiceName, ServiceStatus]
 
@@ -20,10 +20,23 @@ def known(names: Iterable[ServiceName], services: Services) -> None:
             raise unknown(name, services)
 
 
+def understood(word: str, names: Iterable[ServiceName], services: Services) -> None:
+    """See that these services ever had a good manifest. Raises ManifestError with what is wrong."""
+    names = tuple(names)
+    known(names, services)
+    for name in names:
+        status = services[name]
+        if status.spec is None and status.invalid:
+            raise ManifestError(
+                f"cannot {word} {name}: its manifest is invalid, and always was",
+                diagnostics=status.invalid,
+            )
+
+
 def may_reload(names: Iterable[ServiceName], services: Services) -> None:
     """See that these services say how they are reloaded. Raises BlockedError with the mend."""
     names = tuple(names)
-    known(names, services)
+    understood("reload", names, services)
     for name in names:
         spec, source = services[name].spec, services[name].source
         if spec is not None and spec.reload is None:

@@ -83,7 +83,7 @@ class Operations:
         self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener
     ) -> AsyncIterator[Message]:
         services = self._daemon.picture().services
-        guards.known(names, services)
+        guards.understood("restart", names, services)
         stopped = [name for name in names if services[name].desired is not DesiredState.RUNNING]
         for name in stopped:
             yield Note(text=f"{name} is not started: its manifest says stopped")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.model.change import Verb
@@ -26,6 +26,8 @@ FAILED = 4
 TIMED_OUT = 9
 MOST_PROBLEMS = 5
 """Services that failed are told one by one up to here, then counted."""
+MOST_NAMED = 3
+"""Of those that are counted, so many are named."""
 
 Tail = Callable[[ServiceName], Awaitable[tuple[str, ...]]]
 """Gives the last lines of a service's log."""
@@ -116,9 +118,9 @@ class Pursuit:
         for name, standing in worst_first[:MOST_PROBLEMS]:
             yield await self._problem(name, standing)
         if len(behind) > MOST_PROBLEMS:
-            more = len(behind) - MOST_PROBLEMS
+            more = [name for name, _ in worst_first[MOST_PROBLEMS:]]
             yield Problem(
-                title=f"{more} more services are not as wanted",
+                title=f"{_more(more)} not as wanted either",
                 mend="weaver status --problems shows them all",
                 exit_code=self.exit_code,
             )
@@ -191,3 +193,13 @@ def _seen(event: EventRecord, verb: Verb, phase: Phase, spec: ServiceSpec | None
         instance="" if is_only else event.instance,
         reason=event.reason,
     )
+
+
+def _more(names: Sequence[str]) -> str:
+    """Say which further ones there are.
+
+    >>> _more(["big"]), _more(["a", "b", "c", "d", "e"])
+    ('1 more, big, is', '5 more, a, b, c and others, are')
+    """
+    named = ", ".join(names[:MOST_NAMED]) + " and others" * (len(names) > MOST_NAMED)
+    return f"{len(names)} more, {named}, {'is' if len(names) == 1 else 'are'}"

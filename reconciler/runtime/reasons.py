@@ -62,7 +62,7 @@ def _because(picture: Picture, status: ServiceStatus) -> str:
     if is_down and exits:
         last = str(max(exits, key=lambda end: end.at))
         if last not in reason:
-            return f"{reason}; its last process {last}"
+            return f"{reason}; its last end: {last}"
     return reason
 
 

@@ -15,6 +15,7 @@ from reconciler.api.status_text import footer, status_text
 from reconciler.api.wire.base import document
 from reconciler.api.wire.status import status_document
 from reconciler.model.desired import Revision
+from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.log import LogLine
 from reconciler.model.observed import Slot, State
 from reconciler.model.status import Health, ServiceStatus, Sync
@@ -124,3 +125,19 @@ def test_a_hundred_services_cost_little() -> None:
     stage = scene(*found, usage={Slot(service=s.name, index=0): usage() for s in found})
     assert steps_of(lambda: status_text(stage, found, Page())) < 100 * 500
     assert steps_of(lambda: document(status_document(stage, found))) < 100 * 500
+
+
+def test_the_page_of_a_service_tells_its_own_troubles_and_no_others() -> None:
+    found = [service("web", slots=[slot_status("web")]), service("web-0x")]
+    mine, other = "web-0 writes on to its log, which was deleted", "web-00 writes on to its log"
+    text = details_text(scene(*found, troubles=(mine, other)), found[0], Background(), Page())
+    assert f"trouble     {mine}" in text
+    assert other not in text
+
+
+def test_a_manifest_that_never_was_valid_is_not_said_to_be_missing() -> None:
+    fault = Diagnostic(source=Source(file="f.yaml"), code="W1", message="it is bad")
+    broken = replace(service("web"), desired=None, spec=None, invalid=(fault,))
+    text = details_text(scene(broken), broken, Background(), Page())
+    assert "no manifest" not in text
+    assert "wanted      not known yet" in text

@@ -101,6 +101,7 @@ def test_exit_codes_are_explained(tmp_path: Path) -> None:
     said = weaver("help", "exit-codes", cwd=tmp_path)
     shown = {line.split()[0] for line in said.stdout.splitlines() if line[:5].strip().isdigit()}
     assert shown == {str(code) for code in exits.MEANINGS}
+    assert [line for line in said.stdout.splitlines() if len(line) > COLUMNS] == []
 
 
 def test_help_of_a_command_is_its_help_option(tmp_path: Path) -> None:

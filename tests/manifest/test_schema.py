@@ -197,3 +197,8 @@ def test_explaining_what_is_no_field_asks_what_was_meant() -> None:
 def test_codes_are_unique_and_say_what_they_mean() -> None:
     assert len({code.value for code in Code}) == len(Code)
     assert all(code.meaning and "\n" not in code.meaning for code in Code)
+
+
+def test_what_is_said_of_a_field_fits_a_terminal_of_80_columns() -> None:
+    wide = {line for path in paths() for line in explain(path).split("\n") if len(line) > 80}
+    assert wide == set()

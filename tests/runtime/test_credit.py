@@ -7,9 +7,12 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.desired import Revision
+from reconciler.model.diagnostic import Source
 from reconciler.model.event import Decision, Happening, Transition
 from reconciler.model.observed import Slot, State
-from reconciler.model.status import Picture
+from reconciler.model.plan import HoldCode
+from reconciler.model.spec import DesiredState
+from reconciler.model.status import Health, Picture, ServiceStatus, Sync
 from reconciler.model.units import Nanos, ServiceName
 from reconciler.runtime.credit import BY_ITSELF, Credit
 from tests.runtime.fakes import manifests, service
@@ -32,6 +35,36 @@ def crashed(name: ServiceName = WEB) -> Decision:
 
 def picture(*, converged: bool, commit: str = "c1") -> Picture:
     return Picture(now=Nanos(1), revision=Revision(commit=commit), converged=converged)
+
+
+def status(
+    name: str,
+    *,
+    state: State = State.RUNNING,
+    sync: Sync = Sync.SYNCED,
+    reason_code: str = "",
+    needs: tuple[ServiceName, ...] = (),
+) -> ServiceStatus:
+    return ServiceStatus(
+        name=ServiceName(name),
+        spec=None,
+        source=Source(file=f"services.d/{name}.yaml"),
+        desired=DesiredState.RUNNING,
+        state=state,
+        sync=sync,
+        health=Health.HEALTHY,
+        reason="",
+        reason_code=reason_code,
+        waiting_for=(),
+        waiting_since=None,
+        needs=needs,
+        needed_by=(),
+        slots=(),
+    )
+
+
+def seen(*services: ServiceStatus) -> Picture:
+    return replace(picture(converged=False), services={each.name: each for each in services})
 
 
 def given() -> Credit:
@@ -83,6 +116,34 @@ def test_it_ends_when_all_is_as_the_commit_wants() -> None:
     assert actor(credit.sign(told("service.starting"), READ)) == "uid:7"
     credit.look(picture(converged=True))
     assert actor(credit.sign(told("service.starting"), READ)) == ""
+
+
+@pytest.mark.parametrize("code", [HoldCode.REFUSED, HoldCode.MEMORY_SHORT, HoldCode.SCHEDULED])
+def test_what_comes_again_by_itself_is_nobody_s(code: HoldCode) -> None:
+    credit = given()
+    credit.look(seen(status("web", sync=Sync.OUT_OF_SYNC, reason_code=code)))
+    assert actor(credit.sign(told("service.starting"), READ)) == ""
+
+
+def test_of_a_service_it_ends_when_that_is_as_wanted_while_others_are_not() -> None:
+    credit = given()
+    credit.look(seen(status("api", sync=Sync.OUT_OF_SYNC), status("web")))
+    assert actor(credit.sign(told("log.astray"), READ)) == ""
+    assert actor(credit.sign(told("service.starting", API), READ)) == "uid:7"
+
+
+def test_of_one_that_needs_another_it_goes_on_as_long_as_of_that() -> None:
+    credit = given()
+    credit.look(seen(status("api", state=State.STARTING), status("web", needs=(API,))))
+    assert actor(credit.sign(told("service.stopping"), READ)) == "uid:7"
+    credit.look(seen(status("api"), status("web", needs=(API,))))
+    assert actor(credit.sign(told("service.stopping"), READ)) == ""
+
+
+def test_nothing_ends_by_the_picture_of_another_commit() -> None:
+    credit = given()
+    credit.look(replace(seen(status("web")), revision=Revision(commit="c0")))
+    assert actor(credit.sign(told("service.starting"), READ)) == "uid:7"
 
 
 def test_it_ends_when_somebody_saves_something_else() -> None:

@@ -50,7 +50,7 @@ def test_the_last_exit_is_told_where_the_reason_does_not() -> None:
     starting = down("web", state=State.STARTING, code="", reason="connection refused")
     ended = replace(starting.slots[0], last_exit=Exit(at=Nanos(1), code=3))
     [link] = chain(picture(replace(starting, slots=(ended,))), WEB)
-    assert link.because == "connection refused; its last process exited with 3"
+    assert link.because == "connection refused; its last end: exited with 3"
 
 
 def test_one_that_is_well_says_so() -> None:

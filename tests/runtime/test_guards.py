@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.status import ServiceStatus
 from reconciler.model.units import ServiceName
 from reconciler.ports import BlockedError, ManifestError, NotFoundError
@@ -55,6 +56,21 @@ def test_several_needs_are_them() -> None:
 
 def test_stopping_all_together_is_fine() -> None:
     guards.may_stop((DB, API, WEB), CHAIN)
+
+
+def test_of_a_manifest_that_never_was_valid_nothing_is_restarted_or_reloaded() -> None:
+    fault = Diagnostic(source=Source(file="f.yaml", line=2), code="W1", message="it is bad")
+    broken = {WEB: replace(stopped("web"), spec=None, desired=None, invalid=(fault,))}
+    with pytest.raises(ManifestError, match="cannot restart web: its manifest is invalid") as why:
+        guards.understood("restart", (WEB,), broken)
+    assert why.value.diagnostics == (fault,)
+    with pytest.raises(ManifestError, match="cannot reload web"):
+        guards.may_reload((WEB,), broken)
+
+
+def test_what_has_a_last_good_version_is_restarted_with_that() -> None:
+    fault = Diagnostic(source=Source(file="f.yaml"), code="W1", message="it is bad")
+    guards.understood("restart", (WEB,), {WEB: replace(running("web"), invalid=(fault,))})
 
 
 def test_an_unknown_name_is_met_with_the_nearest() -> None:

@@ -44,8 +44,12 @@ def _shown(fault: Diagnostic, session: Session) -> str:
     code = screen.paint(
         fault.code, screen.YELLOW if fault.is_warning else screen.RED, session.colour
     )
-    text = f"{plain(str(fault.source))}: {code} {kind}{plain(fault.message)}"
-    return f"{text}\n    mend: {plain(fault.mend)}" if fault.mend else text
+    place = f"{plain(str(fault.source))}: "
+    first, *rest = screen.folded(f"{place}{fault.code} {kind}{plain(fault.message)}")
+    lines = [first.replace(f"{place}{fault.code}", f"{place}{code}", 1), *rest]
+    if fault.mend:
+        lines += screen.folded(f"    mend: {plain(fault.mend)}")
+    return "\n".join(lines)
 
 
 def _last_line(checked: Checked, errors: list[Diagnostic]) -> str:
