@@ -295,13 +295,28 @@ class Ordeal:
         self.here.paths.socket.unlink()
 
     def _do_reexec(self) -> None:
-        self.here.tell("/v1/reexec")
+        began = time.monotonic()
+        with suppress(*NOT_SERVED):
+            self.here.tell("/v1/reexec")
+        # It answers first: what is asked until it is another program is answered by none.
+        until(lambda: self._has_begun_since(began) or not is_alive(self._daemon), 30)
+
+    def _has_begun_since(self, moment: float) -> bool:
+        with suppress(*NOT_SERVED):
+            uptime: float = self.here.status()["daemon"]["uptime"]
+            return uptime < time.monotonic() - moment
+        return False
 
     def _do_leave(self) -> None:
-        self.here.tell("/v1/shutdown", keepServices=True)
+        self._end_in_order(keepServices=True)
 
     def _do_down(self) -> None:
-        self.here.tell("/v1/shutdown")
+        self._end_in_order()
+
+    def _end_in_order(self, **how: bool) -> None:
+        with suppress(*NOT_SERVED):
+            self.here.tell("/v1/shutdown", **how)
+        until(lambda: not is_alive(self._daemon), 30)
 
     # --- blows -------------------------------------------------------------------------------
 
