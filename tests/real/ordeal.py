@@ -142,6 +142,8 @@ class Ordeal:
         self._code = 0
         self._edits = 0
         self.done: Counter[Blow] = Counter()
+        self._is_stored = False
+        """Whether a descriptor of s2's is surely kept."""
         self.deaths = 0
         """Services that ended while a program stood still or was gone."""
         self.unknown = 0
@@ -341,6 +343,9 @@ class Ordeal:
         """Deal a blow at a point; bring all back; see that all is well."""
         if point.deed in ("crash", "journal"):
             self._have_own_child()
+        elif point.deed == "store" and not self._is_stored:
+            self._restart("s2")
+            self._pids = self.pids()
         begun = {name: len(self.said(name)) for name in ("s0", "s2", "s6")}
         action = {Blow.KILL: "kill", Blow.RAISE: "raise"}.get(blow, "stop")
         self._arm(f"{point.name}:{action}")
@@ -438,6 +443,12 @@ class Ordeal:
             self.unknown += bool(told.get("unknown"))
             begins = until(functools.partial(self._begins, name, begun[name]))
             assert begins == 1, (point, name)
+        # A descriptor has gone only where both have died that hold it.
+        self._is_stored = not (replaced and self._daemon != before[0])
+        if point.deed == "store" and "s2-0" in changed and self._is_stored:
+            until(functools.partial(self._begins, "s2", begun["s2"]))
+            given = [line.split()[4] for line in self.said("s2")[begun["s2"] :] if "begin" in line]
+            assert {*given} == {"1"}, (point, given)
         self._pids = found
 
     def check_all(self) -> None:
