@@ -31,7 +31,7 @@ class Wanted:
 def wanted(spec: ServiceSpec, errand: Errand | None = None) -> Wanted:
     """Give who a service, or something that is run for it, shall run as."""
     if errand is not None and errand.hook.user:
-        return Wanted(of=f"the {errand.role} of {spec.name}", user=errand.hook.user)
+        return Wanted(of=f"the {errand.role.in_words} of {spec.name}", user=errand.hook.user)
     return Wanted(of=spec.name, user=spec.user, group=spec.group, more=spec.supplementary_groups)
 
 

@@ -23,7 +23,7 @@ from reconciler.api.standing import ago, listening, own_words, uptime, usage_of
 from reconciler.api.status_text import PAINTS, state_text
 from reconciler.manifest import durations
 from reconciler.model.log import LogLine
-from reconciler.model.observed import Exit, Slot
+from reconciler.model.observed import Exit, Process, Slot
 from reconciler.model.spec import CatchUp, Need, Overlap, Schedule, ServiceSpec
 from reconciler.model.status import ServiceStatus, SlotStatus
 from reconciler.model.units import amount
@@ -82,6 +82,9 @@ def _facts(
         if words := own_words(slot):
             which = f"{slot.slot}: " if len(service.slots) > 1 else ""
             yield "says", which + words
+        for hook in slot.errands:
+            which = f"{slot.slot}: " if len(service.slots) > 1 else ""
+            yield "runs", which + _errand(hook, scene)
     if service.spec is not None:
         yield from _wishes(service.spec)
         if limits := _limits(service.spec, scene):
@@ -96,6 +99,12 @@ def _facts(
     if addresses := listening(usage_of(service, scene)):
         yield "listens on", ", ".join(addresses)
     yield from _origin(scene, service, background)
+
+
+def _errand(process: Process, scene: Scene) -> str:
+    """Say which hook runs, and since when."""
+    for_how_long = span_in_words(ago(process.started, scene))
+    return f"its {process.role.in_words} (pid {process.id.pid}), for {for_how_long}"
 
 
 def _reasons(scene: Scene, service: ServiceStatus) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,14 @@ from reconciler.core.answers import start_failed
 from reconciler.core.issuing import last_word, send_stop
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
-from reconciler.core.occasions import UP, commands_of, name_of, with_side, without_occasion
+from reconciler.core.occasions import (
+    UP,
+    commands_of,
+    name_of,
+    with_occasion,
+    with_side,
+    without_occasion,
+)
 from reconciler.core.strays import UNKILLABLE_AFTER
 from reconciler.core.wishes import has_errands
 from reconciler.model.event import Errand, Scope, Signal, Spawn
@@ -131,10 +138,10 @@ def _kill(ledger: Ledger, record: SlotRecord, side: Side) -> None:
 
 def _why_killed(side: Side) -> str:
     if side.verdict:
-        return f"its {side.role} hook {side.verdict}"
+        return f"its {side.role.in_words} {side.verdict}"
     if side.unwanted:
-        return f"its {side.role} hook is not wanted any more"
-    return f"its {side.role} hook left it behind"
+        return f"its {side.role.in_words} is not wanted any more"
+    return f"its {side.role.in_words} left it behind"
 
 
 # --- what is due -----------------------------------------------------------------------------
@@ -206,6 +213,10 @@ def _begin(ledger: Ledger, record: SlotRecord, occasion: Occasion, hook: Hook) -
     slot, serial = record.memory.slot, ledger.next_serial()
     spec = ledger.spec(slot.service)
     assert spec is not None
+    if occasion.role is Role.RELOAD:
+        # It loads what is there now; what changes from here on is for the next one.
+        occasion = replace(occasion, since=ledger.now, loads=spec.loads)
+        record = with_occasion(record, occasion)
     side = Side(
         role=occasion.role,
         place=occasion.done,

@@ -269,7 +269,8 @@ class _Court:
             yield f"it is {record.state}"
         if process.digest != spec.digest:
             yield "it is to be replaced"
-        if record.reloading is not None and record.reloading.until > self.situation.now:
+        is_told = record.reloading is not None and record.reloading.until > self.situation.now
+        if is_told or record.memory.occasion(Role.RELOAD) is not None:
             yield "it is being reloaded already"
         if not self._is_behind(spec, record):
             yield "nothing asks for it"

@@ -30,8 +30,14 @@ def commands_of(spec: ServiceSpec | None, role: Role) -> tuple[Hook, ...]:
         Role.PRE_STOP: hooks.pre_stop,
         Role.POST_STOP: hooks.post_stop,
         Role.ON_FAILURE: hooks.on_failure,
+        Role.RELOAD: _reload_of(spec),
     }
     return of_role.get(role, ())
+
+
+def _reload_of(spec: ServiceSpec) -> tuple[Hook, ...]:
+    command = spec.reload.command if spec.reload is not None else None
+    return (command,) if command is not None else ()
 
 
 def due(
@@ -43,11 +49,16 @@ def due(
     """
     if not commands_of(ledger.spec(record.memory.slot.service), role):
         return record
+    occasion = Occasion(role=role, since=ledger.now, result=result, exit=end)
+    return with_occasion(aged(record, role), occasion)
+
+
+def aged(record: SlotRecord, role: Role) -> SlotRecord:
+    """Give a record in which what runs for a role says nothing of the occasion that comes now."""
     sides = tuple(
         replace(side, is_old=True) if side.role is role else side for side in record.sides
     )
-    record = replace(record, sides=sides)
-    return with_occasion(record, Occasion(role=role, since=ledger.now, result=result, exit=end))
+    return replace(record, sides=sides)
 
 
 def give_up_start(ledger: Ledger, record: SlotRecord) -> SlotRecord:
@@ -103,5 +114,4 @@ def name_of(spec: ServiceSpec | None, role: Role, place: int) -> str:
     'preStop hook'
     """
     count = len(commands_of(spec, role))
-    word = "reload command" if role is Role.RELOAD else f"{role} hook"
-    return f"{word} {place + 1} of {count}" if count > 1 else word
+    return f"{role.in_words} {place + 1} of {count}" if count > 1 else role.in_words

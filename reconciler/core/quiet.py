@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from reconciler.core.wishes import has_errands
 from reconciler.model.desired import Wanted
-from reconciler.model.observed import State
+from reconciler.model.observed import Role, State
 from reconciler.model.plan import Situation
 from reconciler.model.record import ServiceMemory, SlotRecord
 from reconciler.model.spec import DesiredState, OnRestart, ServiceSpec
@@ -73,6 +73,7 @@ def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> b
             return False
         if (
             record.reloading is not None
+            or record.memory.occasion(Role.RELOAD) is not None
             or record.memory.reload_failed
             or (spec.loads and record.memory.loaded != spec.loads)
         ):

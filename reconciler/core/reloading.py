@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core.wishes import Board, Wish, is_up
-from reconciler.model.observed import State
+from reconciler.model.observed import Role, State
 from reconciler.model.plan import Hold, HoldCode, Reload
 from reconciler.model.record import ServiceMemory, SlotRecord
 from reconciler.model.spec import ServiceSpec
@@ -21,6 +21,8 @@ def reload_or_wait(board: Board, wish: Wish, record: SlotRecord) -> Reload | Hol
     because = why_reload(board.situation.services.get(wish.name), spec, record)
     under_way = record.reloading
     failed = record.memory.reload_failed
+    if record.memory.occasion(Role.RELOAD) is not None:
+        return _wait(wish, record, in_words(record), None)
     if under_way is not None and board.situation.now < under_way.until:
         return _wait(wish, record, f"reloading: {under_way.because}", under_way.until)
     if not because:
@@ -65,7 +67,8 @@ def changed_files(spec: ServiceSpec, record: SlotRecord) -> str:
 
 def in_words(record: SlotRecord) -> str:
     """Say that what runs is being reloaded; empty when it is not."""
-    return f"reloading: {record.reloading.because}" if record.reloading is not None else ""
+    under_way = record.reloading or record.memory.occasion(Role.RELOAD)
+    return f"reloading: {under_way.because}" if under_way is not None else ""
 
 
 def _wait(wish: Wish, record: SlotRecord, because: str, until: Nanos | None) -> Hold:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.core.ledger import ANSWER_OVERDUE, Data, Ledger
+from reconciler.core.occasions import aged, with_occasion, without_occasion
 from reconciler.core.reloading import has_loaded_since
 from reconciler.model.event import Scope, Signal, SignalAnswered
+from reconciler.model.observed import Role
 from reconciler.model.plan import Reload
-from reconciler.model.record import Reloading, ServiceMemory, SlotRecord
+from reconciler.model.record import Occasion, Reloading, ServiceMemory, SlotRecord
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec, ServiceType
 from reconciler.model.units import Nanos, seconds
 
@@ -32,7 +34,10 @@ def begin_reload(ledger: Ledger, action: Reload) -> None:
     if before is None:
         data: Data = {"pid": process.id.pid, "cause": _cause(ledger, record)}
         ledger.tell("service.reloading", slot=action.slot, reason=action.because, data=data)
-    elif before.tries >= MOST_TRIES:
+    if spec.reload.command is not None:
+        _order_command(ledger, record, action.because)
+        return
+    if before is not None and before.tries >= MOST_TRIES:
         record = _failed(ledger, record, before, "the host did not say that the signal arrived")
     serial = ledger.next_serial()
     under_way = Reloading(
@@ -55,6 +60,39 @@ def begin_reload(ledger: Ledger, action: Reload) -> None:
             because=action.because,
         )
     )
+
+
+def _order_command(ledger: Ledger, record: SlotRecord, because: str) -> None:
+    """Let the command of a reload be due; what asks for another meanwhile waits for its end."""
+    memory = replace(record.memory, reload_failed="")
+    fresh = aged(replace(record, memory=memory, reloading=None), Role.RELOAD)
+    ledger.put(with_occasion(fresh, Occasion(role=Role.RELOAD, since=ledger.now, because=because)))
+
+
+def command_ended(ledger: Ledger, record: SlotRecord, occasion: Occasion, problem: str) -> None:
+    """Note how the command of a reload ended.
+
+    One that failed is not run again until there is another reason: its service would be
+    bothered with the same mistake for ever.
+    """
+    process, slot = record.process, record.memory.slot
+    record = without_occasion(record, Role.RELOAD)
+    if process is None or process.exit is not None:
+        ledger.put(record)
+        return
+    memory = replace(
+        record.memory,
+        loaded=dict(record.memory.loaded) | dict(occasion.loads),
+        reloaded_at=occasion.since,
+        reload_failed=f"its command {problem}" if problem else "",
+    )
+    ledger.put(replace(record, memory=memory))
+    data: Data = {"pid": process.id.pid}
+    if not problem:
+        ledger.tell("service.reloaded", slot=slot, reason=occasion.because, data=data)
+        return
+    reason = f"its command {problem} ({occasion.because}); it goes on as it was"
+    ledger.tell("service.reload-failed", slot=slot, reason=reason, data=data)
 
 
 def _cause(ledger: Ledger, record: SlotRecord) -> str:

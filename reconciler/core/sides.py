@@ -17,6 +17,7 @@ from reconciler.core.occasions import (
     with_side,
     without_side,
 )
+from reconciler.core.reloads import command_ended
 from reconciler.model.event import Exited, SignalAnswered, Spawned, SpawnFailed, TreeEmptied
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import Occasion, Pending, Side, SlotRecord
@@ -141,6 +142,9 @@ def _judge(ledger: Ledger, record: SlotRecord, side: Side, problem: str) -> None
     occasion = record.memory.occasion(side.role)
     if occasion is None or side.unwanted or side.is_old:
         ledger.put(record)
+        return
+    if side.role is Role.RELOAD:
+        command_ended(ledger, record, occasion, problem)
         return
     slot = record.memory.slot
     spec = ledger.spec(slot.service)

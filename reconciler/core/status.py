@@ -137,8 +137,7 @@ def _is_at_work(board: Board, record: SlotRecord) -> bool:
     """Tell whether a slot is on its way to another state; so is a oneshot that is not done."""
     if record.pending is not None or record.state in (State.STARTING, State.STOPPING):
         return True
-    is_reloading = record.reloading is not None and not record.memory.reload_failed
-    if is_reloading or has_errands(record):
+    if (in_words(record) and not record.memory.reload_failed) or has_errands(record):
         return True
     spec, process = board.wishes[record.memory.slot.service].spec, record.process
     if spec is None or process is None or not spec.is_oneshot:
@@ -320,7 +319,7 @@ def _reason(
         if missing and records and all(map(is_up, records)):
             return runs_without(board, missing)
     if not wish.runs and wish.spec is not None and not wish.is_gone:
-        return "its manifest says stopped" if not wish.spec.wants_to_run else "shutting down"
+        return wish.spec.why_stopped if not wish.spec.wants_to_run else "shutting down"
     return _counted(records, "", None)
 
 

@@ -66,7 +66,7 @@ def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:
     is_wanted = spec.wants_to_run and not ledger.shutting_down
     if not is_wanted and record.memory.trouble != Trouble():
         rested = replace(record, memory=replace(record.memory, trouble=Trouble()))
-        reason = "shutting down" if ledger.shutting_down else "its manifest says stopped"
+        reason = "shutting down" if ledger.shutting_down else spec.why_stopped
         ledger.move(rested, Signal.STOP, reason)
 
 

@@ -212,9 +212,9 @@ def errand_in_words(record: SlotRecord) -> str:
     """Say which hook of a slot runs, where it is what the slot waits for; empty for none."""
     for side in record.sides:
         if side.stuck:
-            return f"its {side.role} hook does not end, not even by SIGKILL"
+            return f"its {side.role.in_words} does not end, not even by SIGKILL"
         if side.role in _WAITED_FOR and not side.unwanted:
-            return f"running its {side.role} hook"
+            return f"running its {side.role.in_words}"
     return ""
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.manifest import durations, rlimits, sizes
-from reconciler.manifest.hooks import hooks_of
+from reconciler.manifest.hooks import hook_of, hooks_of
 from reconciler.manifest.words import split
 from reconciler.model.spec import (
     Backoff,
@@ -183,6 +183,12 @@ def _readiness(value: Document) -> Readiness:
     return Readiness(type=kind, **fields)
 
 
+def _reload(value: Document) -> ReloadWay:
+    if "signal" in value:
+        return ReloadWay(signal=value["signal"])
+    return ReloadWay(command=hook_of(value))
+
+
 def _watch(value: Document) -> Watch:
     fields: dict[str, Any] = {"paths": tuple(sorted(_listed(value["paths"])))}
     if "ignore" in value:
@@ -211,7 +217,7 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "schedule": ("schedule", _schedule),
     "ready": ("ready", _readiness),
     "hooks": ("hooks", hooks_of),
-    "reload": ("reload", lambda way: ReloadWay(signal=way["signal"])),
+    "reload": ("reload", _reload),
     "watch": ("watch", _watch),
     "reloadOn": ("reload_on", lambda paths: tuple(sorted(_listed(paths)))),
 }

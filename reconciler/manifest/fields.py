@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from reconciler.manifest import durations, rlimits, sizes
-from reconciler.manifest.hooks import described
+from reconciler.manifest.hooks import described, in_words
 from reconciler.manifest.schema import SERVICE, Schema, child, load
 from reconciler.model.change import Effect
 from reconciler.model.spec import (
@@ -27,7 +27,7 @@ from reconciler.model.spec import (
 from reconciler.model.units import Nanos
 
 _RENAMED = {"needs": "dependsOn"}
-_NOT_WRITTEN = frozenset({"digest", "loads"})
+_NOT_WRITTEN = frozenset({"digest", "loads", "left_out"})
 _WORDS = frozenset({"command", "args", "interpreter"})
 _SPANS = frozenset({"start_timeout", "stop_timeout", "watchdog_timeout"})
 
@@ -186,7 +186,10 @@ def _command(target: CommandTarget) -> Iterator[tuple[str, str]]:
 
 
 def _reload(value: ReloadWay) -> Iterator[tuple[str, str]]:
-    yield "reload.signal", value.signal
+    if value.command is not None:
+        yield "reload.command", in_words(value.command)
+    else:
+        yield "reload.signal", value.signal
 
 
 def _watch(value: Watch) -> Iterator[tuple[str, str]]:

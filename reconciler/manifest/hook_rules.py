@@ -23,6 +23,17 @@ def hook_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     for key, value in found.items() if isinstance(found, dict) else ():
         for path, one in single(("hooks", key), value):
             yield from _command_faults(path, one)
+    if isinstance(way := document.get("reload"), dict):
+        yield from _reload_faults(way)
+
+
+def _reload_faults(way: Mapping[str, Any]) -> Iterator[Fault]:
+    if ("signal" in way) == ("command" in way):
+        message = "`reload` needs one of `signal` and `command`"
+        mend = "write `signal: SIGHUP`, or `command: ./bin/reread`"
+        yield Fault(("reload",), Code.BESIDE, message, mend)
+    elif "command" in way:
+        yield from _command_faults(("reload",), way)
 
 
 def _command_faults(path: Path, one: Any) -> Iterator[Fault]:

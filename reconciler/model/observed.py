@@ -31,6 +31,15 @@ class Role(StrEnum):
     ON_FAILURE = "onFailure"
     RELOAD = "reload"
 
+    @property
+    def in_words(self) -> str:
+        """Name an errand of this role for people.
+
+        >>> Role.PRE_STOP.in_words, Role.RELOAD.in_words
+        ('preStop hook', 'reload command')
+        """
+        return "reload command" if self is Role.RELOAD else f"{self} hook"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Slot:

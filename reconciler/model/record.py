@@ -44,6 +44,10 @@ class Occasion:
     result: str = ""
     """How the process ended that it is about: `success`, `exit-code`, `signal` ..."""
     exit: Exit | None = None
+    because: str = ""
+    """Of a reload: why it is due."""
+    loads: Mapping[str, str] = field(default_factory=dict)
+    """Of a reload: what the process has once its command is over, as Reloading has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

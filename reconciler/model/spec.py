@@ -208,10 +208,15 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReloadWay:
-    """How a process is told to read its configuration anew, without another taking its place."""
+    """How a process is told to read its configuration anew, without another taking its place.
+
+    One of the two.
+    """
 
     signal: str = ""
     """Sent to the main process."""
+    command: Hook | None = None
+    """Run beside it; the reload is over when it ends."""
 
 
 class WatchAction(StrEnum):
@@ -286,6 +291,8 @@ class ServiceSpec:
     log_rotation: LogRotation = field(default_factory=LogRotation)
 
     state: DesiredState = DesiredState.RUNNING
+    left_out: bool = False
+    """Whether it is stopped because the daemon runs others only; no part of the manifest's text."""
     instances: int = 1
     type: ServiceType = ServiceType.SIMPLE
     needs: tuple[Need, ...] = ()
@@ -341,6 +348,11 @@ class ServiceSpec:
     def is_oneshot(self) -> bool:
         """Tell whether the service does its work and exits."""
         return self.type is ServiceType.ONESHOT
+
+    @property
+    def why_stopped(self) -> str:
+        """Say why no processes are asked for."""
+        return "left out by --only" if self.left_out else "its manifest says stopped"
 
     @property
     def wants_to_run(self) -> bool:

@@ -11,6 +11,7 @@ from typing import assert_never
 from reconciler.model.change import Verb
 from reconciler.model.event import Operation, OperationKind
 from reconciler.model.spec import DesiredState, OnRestart
+from reconciler.model.status import ServiceStatus
 from reconciler.model.units import Nanos, ServiceName
 from reconciler.ports import HostError, NotFoundError
 from reconciler.runtime import detach, guards
@@ -86,7 +87,7 @@ class Operations:
         guards.understood("restart", names, services)
         stopped = [name for name in names if services[name].desired is not DesiredState.RUNNING]
         for name in stopped:
-            yield Note(text=f"{name} is not started: its manifest says stopped")
+            yield Note(text=f"{name} is not started: {_why_stopped(services[name])}")
         since = self._now()
         self._ask(OperationKind.RESTART, terms, services=names)
         moved = [name for name in moving_along(names, services) if name not in stopped]
@@ -107,7 +108,7 @@ class Operations:
         wanted = [name for name in names if services[name].desired is DesiredState.RUNNING]
         for name in names:
             if name not in wanted:
-                yield Note(text=f"{name} is not reloaded: its manifest says stopped")
+                yield Note(text=f"{name} is not reloaded: {_why_stopped(services[name])}")
         since = self._now()
         self._ask(OperationKind.RELOAD, terms, services=names)
         chase = self._chase(
@@ -298,6 +299,10 @@ def moving_along(names: Iterable[ServiceName], services: Services) -> list[Servi
         if any(n.service in moved and n.on_restart is OnRestart.RESTART for n in needs):
             moved.append(name)
     return moved
+
+
+def _why_stopped(status: ServiceStatus) -> str:
+    return status.spec.why_stopped if status.spec is not None else "no manifest defines it"
 
 
 def _list(names: Iterable[ServiceName]) -> str:

@@ -14,7 +14,7 @@ from reconciler.manifest.intent import Intent
 from reconciler.model.desired import ManifestSet, Revision
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.errors import NotFoundError, SourceHeldError, WeaverError
-from reconciler.model.spec import DesiredState
+from reconciler.model.spec import DesiredState, ServiceSpec
 from reconciler.model.units import ServiceName
 from reconciler.ports import Draft
 
@@ -172,6 +172,11 @@ class Worktree:
         raise NotFoundError(f"cannot find {service} in {path}")
 
 
+def _left_out(spec: ServiceSpec) -> ServiceSpec:
+    is_left_out = spec.wants_to_run
+    return replace(spec, state=DesiredState.STOPPED, left_out=is_left_out)
+
+
 def chosen(manifests: ManifestSet, only: frozenset[ServiceName]) -> ManifestSet:
     """Let all services but these and what they need count as stopped; none named: all run."""
     if not only:
@@ -184,9 +189,7 @@ def chosen(manifests: ManifestSet, only: frozenset[ServiceName]) -> ManifestSet:
             wanted.add(name)
             waiting += [need.service for need in manifests.definitions[name].spec.needs]
     definitions = {
-        name: found
-        if name in wanted
-        else replace(found, spec=replace(found.spec, state=DesiredState.STOPPED))
+        name: found if name in wanted else replace(found, spec=_left_out(found.spec))
         for name, found in manifests.definitions.items()
     }
     return replace(manifests, definitions=definitions)

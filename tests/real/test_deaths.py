@@ -379,6 +379,7 @@ def test_only_the_services_that_are_named_and_their_needs_run(tmp_path: Path) ->
         assert some.settle()["exitCode"] == 0
         assert some.is_running("db", "web")
         assert some.service("other")["state"] == "stopped"
+        assert some.service("other")["reason"] == "left out by --only"
 
 
 def test_a_fault_is_shown_the_moment_it_is_saved(here: Station) -> None:

@@ -146,3 +146,41 @@ def test_code_that_changes_runs_at_once_and_what_changes_its_own_is_named(here: 
     # What others change restarts it all the same.
     (app / "words.py").write_text('GREETING = "three"\n')
     until(lambda: log.read_text().split()[-1] == "three")
+
+
+def test_a_reload_by_a_command_is_told_as_it_ended_and_outlives_the_daemon(here: Station) -> None:
+    root = here.root
+    (root / "site.conf").write_text("one\n")
+    os.mkfifo(root / "gate")
+    command = 'echo "$WEAVER_HOOK $WEAVER_MAIN_PID $(cat site.conf)" >> ran; read code < gate; '
+    here.define(
+        "web",
+        more=f"reloadOn: site.conf\nreload: {{command: '{command} exit $code', shell: true}}\n",
+    )
+    here.commit()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    pid, ran = here.pid("web"), root / "ran"
+
+    def answer(code: int) -> None:
+        (root / "gate").write_text(f"{code}\n")
+
+    # While one runs, whatever asks for another is done by one more, and the daemon may die.
+    (root / "site.conf").write_text("two\n")
+    until(ran.exists)
+    (root / "site.conf").write_text("three\n")
+    assert [one["name"] for one in here.instance("web")["hooks"]] == ["reload"]
+    here.kill_daemon()
+    here.up()
+    until(lambda: here.service("web").get("reason", "").startswith("reloading"))
+    answer(0)
+    until(lambda: len(ran.read_text().splitlines()) == 2)
+    answer(3)
+    until(lambda: events(here, "service.reload-failed"))
+    assert ran.read_text().splitlines() == [f"reload {pid} two", f"reload {pid} three"]
+    assert [one["reason"] for one in events(here, "service.reloaded")] == ["site.conf changed"]
+    [failed] = events(here, "service.reload-failed")
+    said = "its command exited with 3"
+    assert failed["reason"] == f"{said} (site.conf changed); it goes on as it was"
+    assert here.service("web")["reason"] == f"runs on as it was: its reload failed: {said}"
+    assert here.pids() == {"web-0": pid}

@@ -59,7 +59,7 @@ FIELDS: dict[str, Sequence[Any]] = {
     "stopSignal": ("SIGTERM", "SIGINT"),
     "maxMemory": ("64M", "512M"),
     "memoryAction": ("alert", "restart"),
-    "reload": ({"signal": "SIGHUP"}, {"signal": "SIGUSR1"}),
+    "reload": ({"signal": "SIGHUP"}, {"signal": "SIGUSR1"}, {"command": "reread"}),
     "hooks": (
         {},
         {"preStart": "prepare", "postStop": {"command": "clean", "timeout": "2s"}},
@@ -160,6 +160,8 @@ def eyes(luck: Random, made: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if made.get("type") != "oneshot" and luck.random() < 0.3:
         found["reload"] = {"signal": luck.choice(("SIGHUP", "SIGUSR2"))}
+        if "hooks" in made:
+            found["reload"] = {"command": "reread", "timeout": "4s"}
         found["reloadOn"] = luck.choice(([LOADED[0]], list(LOADED)))
     if "schedule" not in made and luck.random() < 0.3:
         does_reload = "reload" in found and luck.random() < 0.3

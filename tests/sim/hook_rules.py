@@ -103,7 +103,8 @@ class HookRules:
         assert order.errand is not None
         slot, role = order.slot, order.role
         assert not self._wanted.is_hurried, f"a hook of {slot} is run in a hurry"
-        self._ordered[slot, role] = self._cause(slot, role, order.spec.digest)
+        if role is not Role.RELOAD:
+            self._ordered[slot, role] = self._cause(slot, role, order.spec.digest)
         live = [run for run in self._live(slot) if run.role is role]
         assert live == [] or self.is_exempt, f"the {role} hook of {slot} runs already"
         if role is Role.PRE_START:
@@ -164,7 +165,8 @@ class HookRules:
 
     def _none_twice(self) -> None:
         for (slot, role), runs in self._host.machine.errands.items():
-            if runs[-1].id in self._counted:
+            # What a reload is for is a matter of what was loaded, see ReloadRules.
+            if role is Role.RELOAD or runs[-1].id in self._counted:
                 continue
             self._counted.add(runs[-1].id)
             if not (today := self._runs(slot, role)):
@@ -179,7 +181,7 @@ class HookRules:
     def _cause(self, slot: Slot, role: Role, version: Digest) -> Cause:
         """Give what a hook runs for, as a value for each thing that it may run for."""
         mains = len(self._mains(slot))
-        if role in (Role.POST_START, Role.PRE_STOP, Role.RELOAD):
+        if role in (Role.POST_START, Role.PRE_STOP):
             return (mains,)
         if role is Role.PRE_START:
             # Another version is another start, whatever hooks ran for the one before.

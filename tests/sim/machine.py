@@ -285,6 +285,10 @@ class Machine:
         )
         self.runs[run.id] = run
         self.errands.setdefault((slot, role), []).append(run)
+        if role is Role.RELOAD:
+            # As early as can be: what changes from now on it has not seen.
+            for main in self.alive.get(slot, []):
+                self.load(main)
         if program.hooks_take is not None:
             self.later(program.hooks_take, lambda: self.end(run, code=program.hooks_code))
         return run

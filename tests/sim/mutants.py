@@ -51,6 +51,7 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "a service starts only behind its preStart hooks": hooks.FIRST,
     "a hook runs once, and comes to its end": hooks.ONCE,
     "a configuration is loaded once for each change": reloading.RELOADS,
+    "a reload command runs for a reason, and its end is heeded": reloading.COMMANDS,
     "code that changes is run, and restarts nothing for ever": reloading.WATCHES,
     "what the host refuses is asked for again, and is no failure": refusals.REFUSED,
     "a start that cannot be as it is told has failed": refusals.IDENTITY,

@@ -23,6 +23,7 @@ from reconciler.model.units import Nanos, RunId, Serial, ServiceName
 from tests.sim.machine import Machine, Run
 
 Loads = Mapping[str, str]
+OVER = ("service.reloaded", "service.reload-failed")
 
 
 class ReloadRules:
@@ -45,6 +46,10 @@ class ReloadRules:
         self._begun: dict[Slot, Loads] = {}
         """... that is on record."""
         self._has: dict[RunId, tuple[Nanos, Loads]] = {}
+        self._ordered: dict[Slot, tuple[RunId, Nanos, Loads]] = {}
+        """Reloads by the command that was run last; it outlives a daemon."""
+        self.failed: dict[RunId, Loads] = {}
+        """What the command of a process failed to have it load; that is not tried again."""
 
     def begin(self) -> None:
         """Begin a daemon's life: what is not on record is as if it had never been."""
@@ -59,6 +64,7 @@ class ReloadRules:
         self._asked.clear()
         self._has.clear()
         self._begun.clear()
+        self._ordered.clear()
 
     def before(self, events: Iterable[Event], now: Nanos) -> None:
         """Note what the engine is about to hear."""
@@ -91,6 +97,12 @@ class ReloadRules:
                 if sent is not None and since is not None and since >= sent[1]:
                     # It is over, be it that it took too long: what was told is not told again.
                     self._heard.append(self._under_way.pop(slot))
+            for told in decision.happenings:
+                if told.kind in OVER and told.slot in self._ordered:
+                    found = self._ordered.pop(told.slot)
+                    self._heard.append(found)
+                    if told.kind == "service.reload-failed":
+                        self.failed[found[0]] = found[2]
         for run, at, loads in self._heard:
             self._has[run] = (at, loads)
         self._heard.clear()
@@ -109,6 +121,23 @@ class ReloadRules:
         assert spec is not None, f"{run.slot} is reloaded and known to nobody"
         assert spec.reload is not None, f"{run.slot} is reloaded and nobody said how"
         assert order.signal == spec.reload.signal, f"{run.slot} is sent {order.signal} to reload"
+        self._is_due(run, spec, is_known=is_known)
+        self._sent[order.serial] = (run.id, now, dict(spec.loads))
+        if spec.type is ServiceType.NOTIFY:
+            self._says_when[run.id] = run.slot
+
+    def may_run(
+        self, order: Spawn, run: Run, spec: ServiceSpec | None, now: Nanos, *, is_known: bool
+    ) -> None:
+        """See that there is a reason to run the command that reloads a process."""
+        assert spec is not None, f"{run.slot} is reloaded and known to nobody"
+        assert spec.reload is not None, f"{run.slot} is reloaded and nobody said how"
+        assert order.errand is not None
+        assert order.errand.hook == spec.reload.command, f"{run.slot} is reloaded in another way"
+        self._is_due(run, spec, is_known=is_known)
+        self._ordered[run.slot] = (run.id, now, dict(spec.loads))
+
+    def _is_due(self, run: Run, spec: ServiceSpec, *, is_known: bool) -> None:
         assert run.asked_at is None or not is_known, f"{run.slot} has to end and is reloaded"
         assert run.digest == spec.digest, f"{run.slot} is reloaded though it has to be replaced"
         begun = self._begins.get(run.slot, {})
@@ -120,9 +149,6 @@ class ReloadRules:
         # What a daemon could not write down of a process, its successor does not know.
         is_due = is_other or asked >= at or not is_known
         assert is_due, f"{run.slot} is reloaded and has loaded all there is"
-        self._sent[order.serial] = (run.id, now, dict(spec.loads))
-        if spec.type is ServiceType.NOTIFY:
-            self._says_when[run.id] = run.slot
 
     def knows(self, run: Run, path: str) -> bool:
         """Tell whether the record ever had what a process loaded of a file.
@@ -137,10 +163,11 @@ def behind(rules: ReloadRules, machine: Machine, run: Run, spec: ServiceSpec) ->
     """Give the files of which a process has not loaded what they hold now, and could have."""
     if spec.reload is None:
         return []
+    failed = rules.failed.get(run.id, {})
     return [
         path
         for path in spec.reload_on
         if path in machine.contents
         and rules.knows(run, path)
-        and run.loaded.get(path) != machine.contents[path]
+        and machine.contents[path] not in (run.loaded.get(path), failed.get(path))
     ]

@@ -75,6 +75,8 @@ class Rules(StartRules, StopRules, RecordRules):
             case Spawn():
                 self._may_act(command)
                 self.hooks.may_run(command)
+                if command.role is Role.RELOAD:
+                    self._may_reload_by_command(command, now)
             case Signal(run=run) if self._host.runs[run].role is not Role.MAIN:
                 self._may_act(command)
                 self.hooks.may_kill(command, now)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from reconciler.model.event import (
     Decision,
     Signal,
+    Spawn,
 )
 from reconciler.model.spec import (
     Need,
@@ -51,6 +52,16 @@ class StopRules(Heard):
         assert reasons or self.is_lenient, f"{run.slot} is stopped without a reason"
         if reasons == ["unwanted"] and not self.wanted.width(run.slot.service):
             self._ends_in_order(run.slot.service)
+
+    def _may_reload_by_command(self, order: Spawn, now: Nanos) -> None:
+        live = [run for run in self._host.live(order.slot) if run.exit is None]
+        assert live, f"{order.slot} is reloaded, and nothing runs there"
+        spec = self.wanted.in_force(order.slot.service)
+        if len(live) > 1:
+            return
+        assert self._is_up(live[0], spec, now), f"{order.slot} is reloaded before it is ready"
+        is_known = not live[0].is_by_hand and live[0].id not in self._lost
+        self.reloads.may_run(order, live[0], spec, now, is_known=is_known)
 
     def _may_abort(self, run: Run, now: Nanos) -> None:
         """See that a watchdog acts only where a process was silent, or said so itself."""

@@ -131,7 +131,7 @@ def _process(process: Process) -> str:
 
 def place(slot: Slot, role: Role = Role.MAIN) -> str:
     """Name a slot, or the place of its hooks."""
-    return str(slot) if role is Role.MAIN else f"the {role} hook of {slot}"
+    return str(slot) if role is Role.MAIN else f"the {role.in_words} of {slot}"
 
 
 def _command(command: Command) -> str:
@@ -153,4 +153,4 @@ def _command(command: Command) -> str:
 def _errand(slot: Slot, errand: Errand) -> str:
     told = [f"{key}={value}" for key, value in errand.env.items() if value]
     words = " ".join([*errand.hook.command, *(["with", *told] if told else [])])
-    return f"run the {errand.role} hook of {slot}: {words}"
+    return f"run the {errand.role.in_words} of {slot}: {words}"

@@ -16,7 +16,7 @@ from reconciler.api.wire.base import (
     revision_keys,
     timestamp,
 )
-from reconciler.model.observed import Exit, State
+from reconciler.model.observed import Exit, Process, State
 from reconciler.model.plan import Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.status import ServiceStatus, SlotStatus
@@ -36,6 +36,16 @@ class ExitKeys(Wire, frozen=True, kw_only=True):
     """Only, and true, where nobody could see how it ended."""
     oom: bool | UnsetType = UNSET
     """Only, and true, where the kernel killed it for want of memory."""
+
+
+class HookKeys(Wire, frozen=True, kw_only=True):
+    """A hook that runs beside a slot's process, or in its place."""
+
+    name: str
+    """Which: `preStart` `postStart` `preStop` `postStop` `onFailure`, or `reload`."""
+    pid: int
+    started_at: str | None
+    uptime: float
 
 
 class InstanceKeys(Wire, frozen=True, kw_only=True):
@@ -59,6 +69,8 @@ class InstanceKeys(Wire, frozen=True, kw_only=True):
     last_exit: ExitKeys | None
     status_text: str
     """What the process says of itself (STATUS= of sd_notify); empty where it says nothing."""
+    hooks: list[HookKeys] | UnsetType = UNSET
+    """What runs beside it now; left out where nothing does."""
 
 
 class WaitKeys(Wire, frozen=True, kw_only=True):
@@ -211,6 +223,15 @@ def _wall(time: WallTime | None) -> str | None:
     return None if time is None else timestamp(time / SECOND)
 
 
+def _hook(process: Process, scene: Scene) -> HookKeys:
+    return HookKeys(
+        name=process.role,
+        pid=process.id.pid,
+        started_at=_at(process.started, scene),
+        uptime=round(standing.ago(process.started, scene), 3),
+    )
+
+
 def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
     """Write one slot; what nothing runs for is None."""
     process, last = status.process, status.last_exit
@@ -234,6 +255,7 @@ def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
         last_health_check=None,
         last_exit=_exit(last, scene) if last else None,
         status_text=standing.own_words(status),
+        hooks=[_hook(one, scene) for one in status.errands] or UNSET,
     )
 
 

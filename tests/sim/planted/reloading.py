@@ -22,6 +22,31 @@ RELOADS = (
     ),
 )
 
+COMMANDS = (
+    Mutant(
+        name="a-failed-reload-is-tried-without-end",
+        module="reconciler/core/reloads.py",
+        before="        loaded=dict(record.memory.loaded) | dict(occasion.loads),",
+        after="        loaded=dict(record.memory.loaded if problem else occasion.loads),",
+        story="A configuration has a mistake in it, and the command that checks it is run a"
+        " thousand times, and pages somebody each time.",
+    ),
+    Mutant(
+        name="a-reload-runs-again-behind-its-end",
+        module="reconciler/core/reloads.py",
+        before="    record = without_occasion(record, Role.RELOAD)",
+        after="    record = with_occasion(record, occasion)",
+        story="A reload is over and begins anew, without end.",
+    ),
+    Mutant(
+        name="what-a-reload-loaded-is-taken-from-its-order",
+        module="reconciler/core/errands.py",
+        before="occasion = replace(occasion, since=ledger.now, loads=spec.loads)",
+        after="occasion = replace(occasion, since=ledger.now)",
+        story="A service whose file changed runs its reload command without end.",
+    ),
+)
+
 WATCHES = (
     Mutant(
         name="its-own-changes-restart-it-for-ever",
