@@ -77,9 +77,10 @@ def command_ended(ledger: Ledger, record: SlotRecord, occasion: Occasion, proble
     """
     process, slot = record.process, record.memory.slot
     record = without_occasion(record, Role.RELOAD)
-    if process is None or process.exit is not None:
+    if process is not None and process.exit is not None:
         ledger.put(record)
         return
+    # Of a process that runs since before this daemon, this may be heard first.
     memory = replace(
         record.memory,
         loaded=dict(record.memory.loaded) | dict(occasion.loads),
@@ -87,7 +88,7 @@ def command_ended(ledger: Ledger, record: SlotRecord, occasion: Occasion, proble
         reload_failed=f"its command {problem}" if problem else "",
     )
     ledger.put(replace(record, memory=memory))
-    data: Data = {"pid": process.id.pid}
+    data: Data = {"pid": process.id.pid if process is not None else None}
     if not problem:
         ledger.tell("service.reloaded", slot=slot, reason=occasion.because, data=data)
         return
