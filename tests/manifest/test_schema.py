@@ -120,6 +120,8 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
         }
         if above == "ready.tcp":
             document["ready"]["tcp"].setdefault("port", 1)
+    elif above == "reload" and key != "signal":
+        document["reload"] = {"command": "x", key: value}
     elif above == "schedule":
         document["schedule"] = ({} if key == "every" else {"cron": "@daily"}) | {key: value}
     elif above.startswith("hooks."):
