@@ -79,7 +79,15 @@ def test_every_mapping_is_closed_but_those_of_free_keys() -> None:
         if "object" in str(schema.get("type")) and schema.get("additionalProperties") is not False
     }
     hooks = {f"hooks.{key}.env" for key in FIELDS}
-    assert open_ones == {"env", "labels", "annotations", "dependsOn", "limits", *hooks}
+    assert open_ones == {
+        "env",
+        "labels",
+        "annotations",
+        "dependsOn",
+        "limits",
+        "reload.env",
+        *hooks,
+    }
 
 
 def test_schema_and_model_know_the_same_fields() -> None:
@@ -93,6 +101,8 @@ def what_it_needs(path: str) -> dict[str, Any]:
         return {"type": "oneshot"}
     if path.startswith("watch.") and path != "watch.paths":
         return {"watch": {"paths": ["app"]}}
+    if path.startswith("reload.") and path not in ("reload.signal", "reload.command"):
+        return {"reload": {"command": "x"}}
     beside = SERVICE_FIELDS[path].get("x-only-beside")
     return {beside: SERVICE_FIELDS[beside]["examples"][0]} if beside else {}
 
@@ -120,8 +130,6 @@ def document_with(path: str, value: Any) -> dict[str, Any]:
         }
         if above == "ready.tcp":
             document["ready"]["tcp"].setdefault("port", 1)
-    elif above == "reload" and key != "signal":
-        document["reload"] = {"command": "x", key: value}
     elif above == "schedule":
         document["schedule"] = ({} if key == "every" else {"cron": "@daily"}) | {key: value}
     elif above.startswith("hooks."):
