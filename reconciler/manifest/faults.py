@@ -130,7 +130,7 @@ def _unknown_keys(path: Path, found: Any, schema: Schema, top: Schema) -> Iterat
     for key in found:
         if key not in schema["properties"]:
             message = f"`{shorten(key)}` is not a key of {where}"
-            mend = key_mend(key, schema, top)
+            mend = key_mend(key, path, schema, top)
             yield Fault((*path, key), Code.UNKNOWN_KEY, message, mend, at_key=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from reconciler.manifest.nodes import Path
 from reconciler.manifest.schema import Schema
 
 _ELSEWHERE = {
@@ -55,7 +56,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"did you mean `{found}`?" if found else ""
 
 
-def key_mend(word: str, schema: Schema, top: Schema) -> str:
+def key_mend(word: str, path: Path, schema: Schema, top: Schema) -> str:
     """Say what to write instead of an unknown key of a mapping."""
     known = schema.get("properties", {})
     squeezed = word.replace("_", "").replace("-", "")
@@ -66,7 +67,7 @@ def key_mend(word: str, schema: Schema, top: Schema) -> str:
         return f"did you mean `{found}`?"
     if word == "<<":
         return "merge keys are not YAML 1.2; write the keys out"
-    home = next((path for path in _homes(word, top, ())), None)
+    home = next((home for home in _homes(word, top, ()) if _is_near(home, path)), None)
     if home is not None:
         return f"it belongs into `{'.'.join(home)}`" if home else "it belongs to the top level"
     return f"known here: {', '.join(known)}" if len(known) <= 8 else ""
@@ -79,6 +80,11 @@ def service_name(text: str) -> str:
     'my-web-api'
     """
     return re.sub(r"[^a-z0-9.]+", "-", text.lower())[:63].strip("-.")
+
+
+def _is_near(home: tuple[str, ...], path: Path) -> bool:
+    """Tell whether a mapping lies around another, or in it: only such a one may be meant."""
+    return all(own == other for own, other in zip(home, path, strict=False))
 
 
 def _homes(word: str, schema: Schema, path: tuple[str, ...]) -> Iterable[tuple[str, ...]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -145,3 +147,13 @@ def daemons(here: Station) -> list[int]:
             if "reconciler.app.detached" in words and str(here.root) in words:
                 found.append(int(folder.name))
     return found
+
+
+def test_a_down_during_a_comeback_waits_for_it_and_stops_everything(here: Station) -> None:
+    pids, first = begun(here), here.daemon_pid
+    os.kill(first or 0, signal.SIGKILL)
+    words = [sys.executable, "-m", "reconciler", "-C", str(here.root), "down"]
+    said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 0, said.stderr
+    until(lambda: not any(map(is_alive, pids.values())))
+    assert here.daemon_pid is None
