@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields
 from functools import cache
+from threading import Lock
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 T = TypeVar("T")
+
+_MAKING = Lock()
+"""One decoder is made at a time: msgspec lets others see what it knows of a class while it is still
+finding that out, and whoever reads by half of it reads memory that is not there."""
 
 
 class CodecError(ValueError):
@@ -26,7 +31,9 @@ def encode(value: object) -> bytes:
 def decode(data: bytes | str, kind: type[T]) -> T:
     """Give the noun back. Raises CodecError where the text is not one of that kind."""
     try:
-        found: T = _decoder(cast(Any, kind)).decode(data)
+        with _MAKING:
+            decoder = _decoder(cast(Any, kind))
+        found: T = decoder.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError) as why:
         raise CodecError(f"cannot read {kind.__name__} from JSON: {why}") from why
     return found
