@@ -219,10 +219,7 @@ class Heard:
                 case HostLooked(look=look) if look.serial > self._blind_until:
                     self._has_looked = True
                     for process in look.processes:
-                        if process.role is Role.MAIN:
-                            self._see(process, now)
-                        else:
-                            self.hooks.heard(process)
+                        self._meet(process, now)
                 case _:
                     self._hear_of_one(event, now)
 
@@ -231,6 +228,8 @@ class Heard:
         match event:
             case Exited(run=run, exit=end, role=Role.MAIN):
                 self._hear(run, end, now)
+            case Exited(run=run, slot=slot, exit=end, role=Role.PRE_START):
+                self.hooks.hear(slot, run, end)
             case TreeEmptied(run=run):
                 self._live.discard(run)
                 self._told_as.setdefault(run, Exit(at=now, unknown=True))
@@ -278,6 +277,13 @@ class Heard:
         for slot in [slot for slot in self._failures if slot.service == name]:
             if event.at - self._failed_at[slot] > MAY_BE_ITS_OWN:
                 del self._failures[slot]
+
+    def _meet(self, process: Process, now: Nanos) -> None:
+        """Note what a look shows of one process."""
+        if process.role is Role.MAIN:
+            self._see(process, now)
+        elif process.role is Role.PRE_START and process.exit is not None:
+            self.hooks.hear(process.slot, process.run, process.exit)
 
     def _see(self, process: Process, now: Nanos) -> None:
         if process.exit is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from reconciler.model.event import Decision, Signal, Spawn
-from reconciler.model.observed import Process, Role, Slot, State
+from reconciler.model.observed import Exit, Role, Slot, State
 from reconciler.model.spec import Hook, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId
 from tests.sim.host import Host, Run
@@ -38,15 +38,10 @@ class HookRules:
         self._causes: dict[RunId, Cause] = {}
         self._asked: dict[int, Slot] = {}
         """The preStart hooks that the present daemon asked for, by serial."""
+        self._told_failed: set[RunId] = set()
         self._could_not_run: dict[Slot, int] = {}
         """How many processes a slot had when a preStart hook of it last could not be started."""
         self._counted: set[RunId] = set()
-
-    def heard(self, process: Process) -> None:
-        """Note what a look shows of a hook: its start may have come to nothing as well."""
-        is_lost = process.exit is not None and process.exit.unknown
-        if is_lost and process.role is Role.PRE_START:
-            self._could_not_run[process.slot] = len(self._mains(process.slot))
 
     def begin(self) -> None:
         """Begin a daemon's life: it counts its commands anew."""
@@ -58,13 +53,23 @@ class HookRules:
         if slot is not None:
             self._could_not_run[slot] = len(self._mains(slot))
 
+    def hear(self, slot: Slot, run: RunId, end: Exit) -> None:
+        """Note what is told of an end: who has lost the code of a hook takes it as failed."""
+        if end.code == 0:
+            return
+        self._told_failed.add(run)
+        if run not in self._host.runs:
+            # It was cut off before it came to be.
+            self._could_not_run[slot] = len(self._mains(slot))
+
     def has_failed(self, slot: Slot) -> bool:
         """Tell whether a start failed by its preStart hook, so that another one may follow."""
         mains = self._mains(slot)
         floor = max((run.started for run in mains), default=0)
         hooks = [run for run in self._runs(slot, Role.PRE_START) if run.started >= floor]
         is_seen = any(run.exit is not None and run.exit.code != 0 for run in hooks)
-        return is_seen or self._could_not_run.get(slot) == len(mains)
+        is_told = any(run.id in self._told_failed for run in hooks)
+        return is_seen or is_told or self._could_not_run.get(slot) == len(mains)
 
     # --- what is to be done ----------------------------------------------------------------
 

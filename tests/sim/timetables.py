@@ -14,6 +14,8 @@ from reconciler.model.units import SECOND, Nanos, ServiceName, WallTime, minutes
 
 SET_BACK = minutes(180)
 """A clock that is set back by more makes times come again."""
+STEPS = {"*/5 * * * *": 300, "* * * * *": 60, "0 * * * *": 3600}
+"""Seconds between the times of the expressions that are used here."""
 MAY_WAIT = 2
 """The newest time, and the one before, whose run may have waited until now."""
 
@@ -34,9 +36,12 @@ class Timetables:
         """Slots whose last start was for a scheduled time."""
         self._asked: dict[ServiceName, Nanos] = {}
         self._wall: WallTime | None = None
+        self.latest = WallTime(0)
+        """What the wall clock has shown at most; times up to then do not come again."""
 
     def read_clock(self, wall: WallTime) -> None:
         """Take in what the wall clock shows."""
+        self.latest = wall if self.latest - wall > SET_BACK else max(self.latest, wall)
         if self._wall is not None and self._wall - wall > SET_BACK:
             self._served.clear()
         self._wall = wall if self._wall is None else max(self._wall, wall)
@@ -118,9 +123,15 @@ class Timetables:
                 del known[slot]
 
 
+def times_between(cron: str, after: WallTime, until: WallTime) -> int:
+    """Count the times of an expression in a span, which is empty where it ends before it began."""
+    step = STEPS[cron] * SECOND
+    return max(0, until // step - after // step)
+
+
 def _last_times(cron: str, wall: WallTime) -> list[WallTime]:
     """Give the last times of an expression, oldest first; of those that are used here."""
-    step = {"*/5 * * * *": 300, "* * * * *": 60, "0 * * * *": 3600}[cron]
+    step = STEPS[cron]
     newest = wall // SECOND // step * step
     assert datetime.fromtimestamp(newest, UTC).second == 0
     return [WallTime((newest - back * step) * SECOND) for back in reversed(range(MAY_WAIT))]
