@@ -345,7 +345,7 @@ class Ordeal:
             self._have_own_child()
         elif point.deed == "store" and not self._is_stored:
             self._restart("s2")
-            self._pids = self.pids()
+            self._pids, self._is_stored = self.pids(), True
         begun = {name: len(self.said(name)) for name in ("s0", "s2", "s6")}
         action = {Blow.KILL: "kill", Blow.RAISE: "raise"}.get(blow, "stop")
         self._arm(f"{point.name}:{action}")
@@ -444,7 +444,8 @@ class Ordeal:
             begins = until(functools.partial(self._begins, name, begun[name]))
             assert begins == 1, (point, name)
         # A descriptor has gone only where both have died that hold it.
-        self._is_stored = not (replaced and self._daemon != before[0])
+        if replaced and self._daemon != before[0]:
+            self._is_stored = False
         if point.deed == "store" and "s2-0" in changed and self._is_stored:
             until(functools.partial(self._begins, "s2", begun["s2"]))
             given = [line.split()[4] for line in self.said("s2")[begun["s2"] :] if "begin" in line]
