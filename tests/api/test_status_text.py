@@ -17,9 +17,9 @@ from reconciler.api.wire.status import status_document
 from reconciler.model.desired import Revision
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.log import LogLine
-from reconciler.model.observed import Slot, State
+from reconciler.model.observed import Role, Slot, State
 from reconciler.model.status import Health, ServiceStatus, Sync
-from tests.api.builders import HERE, name, scene, service, shop, slot_status, usage
+from tests.api.builders import HERE, name, process, scene, service, shop, slot_status, usage
 from tests.steps import steps_of
 
 anything = st.text(max_size=90)
@@ -141,3 +141,18 @@ def test_a_manifest_that_never_was_valid_is_not_said_to_be_missing() -> None:
     text = details_text(scene(broken), broken, Background(), Page())
     assert "no manifest" not in text
     assert "wanted      not known yet" in text
+
+
+def test_the_page_of_a_service_names_a_hook_that_runs_and_says_since_when() -> None:
+    slot = Slot(service=name("web"), index=0)
+    hook = replace(process(slot, pid=4712, up=12), role=Role.PRE_START)
+    alone = replace(slot_status("web", state=State.STARTING, up=None), errands=(hook,))
+    found = service("web", slots=[alone])
+    text = details_text(scene(found), found, Background(), Page())
+    assert "runs        its preStart hook (pid 4712), for 12 s\n" in text
+    # Where there are several instances, it says of which.
+    found = service("web", slots=[alone, slot_status("web", 1)])
+    text = details_text(scene(found), found, Background(), Page())
+    assert "runs        web-0: its preStart hook (pid 4712), for 12 s\n" in text
+    idle = service("web")
+    assert "  runs  " not in details_text(scene(idle), idle, Background(), Page())
