@@ -201,6 +201,9 @@ def come_to_rest(world: World, is_mended: bool, seed: int, without: Sequence[str
         world.until(lambda: _is_at_rest(world), within=ARRIVAL_TAKES)
         # It may only have taken a breath.
         world.pass_time(SETTLING)
+    if _is_at_work(world):
+        world.until(lambda: not _is_at_work(world), within=ARRIVAL_TAKES)
+        world.pass_time(SETTLING)
     taken = _actions(world, since)
     may_take = ACTIONS_A_SLOT * (len(world.picture.services) * 2 + 2)
     assert taken <= may_take, f"{taken} actions to arrive"
@@ -256,6 +259,17 @@ def _is_at_rest(world: World) -> bool:
     states = {shown.state for one in shown_now for shown in one.slots if shown.slot not in held}
     is_blind = picture.host_unseen or picture.source_held or not world.rules.wanted.is_told
     return not (is_waiting or is_blind or states & {State.STARTING, State.STOPPING})
+
+
+def _is_at_work(world: World) -> bool:
+    """Tell whether work goes on that will come to its end, and to what follows from that."""
+    for run in world.host.machine.all_live():
+        spec = world.rules.wanted.in_force(run.slot.service)
+        is_work = spec is not None and spec.is_oneshot and spec.schedule is None
+        is_of_it = is_work and spec is not None and run.digest == spec.digest
+        if is_of_it and run.exit is None and not run.is_endless:
+            return True
+    return False
 
 
 def _actions(world: World, since: int) -> int:

@@ -12,7 +12,7 @@ from collections import Counter
 from reconciler.model.event import Decision, Signal, Spawn
 from reconciler.model.observed import Exit, Role, Slot, State
 from reconciler.model.spec import Hook, ServiceSpec
-from reconciler.model.units import Digest, Nanos, RunId
+from reconciler.model.units import Nanos, RunId
 from tests.sim.host import Host, Run
 from tests.sim.wanted import Wanted
 
@@ -109,7 +109,7 @@ class HookRules:
         slot, role = order.slot, order.role
         assert not self._wanted.is_hurried, f"a hook of {slot} is run in a hurry"
         if role is not Role.RELOAD:
-            self._ordered[slot, role] = self._cause(slot, role, order.spec.digest)
+            self._ordered[slot, role] = self._cause(order)
         live = [run for run in self._live(slot) if run.role is role]
         assert live == [] or self.is_exempt, f"the {role} hook of {slot} runs already"
         if role is Role.PRE_START:
@@ -183,11 +183,15 @@ class HookRules:
             is_new = not before or self._causes.get(before[-1].id) != cause
             assert is_new or self.is_exempt, f"the {role} hook of {slot} runs twice for one cause"
 
-    def _cause(self, slot: Slot, role: Role, version: Digest) -> Cause:
+    def _cause(self, order: Spawn) -> Cause:
         """Give what a hook runs for, as a value for each thing that it may run for."""
+        assert order.errand is not None
+        slot, role, version = order.slot, order.role, order.spec.digest
         mains = len(self._mains(slot))
         if role in (Role.POST_START, Role.PRE_STOP):
-            return (mains,)
+            pid = order.errand.env.get("WEAVER_MAIN_PID", "")
+            of_it = [at for at, run in enumerate(self._mains(slot)) if str(run.pid) == pid]
+            return (of_it[-1] if of_it else mains, pid)
         if role is Role.PRE_START:
             # Another version is another start, whatever hooks ran for the one before.
             return (mains, self._over[slot], version)

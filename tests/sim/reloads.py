@@ -48,6 +48,8 @@ class ReloadRules:
         self._has: dict[RunId, tuple[Nanos, Loads]] = {}
         self._ordered: dict[Slot, tuple[RunId, Nanos, Loads]] = {}
         """Reloads by the command that was run last; it outlives a daemon."""
+        self._told: list[tuple[Slot, tuple[RunId, Nanos, Loads], bool]] = []
+        """Those of them that were told as over, well or not, and are not on record as such."""
         self.failed: dict[RunId, Loads] = {}
         """What the command of a process failed to have it load; that is not tried again."""
 
@@ -55,6 +57,7 @@ class ReloadRules:
         """Begin a daemon's life: what is not on record is as if it had never been."""
         self._sent.clear()
         self._heard.clear()
+        self._told.clear()
         self._begins = dict(self._begun)
         self._under_way.clear()
         self._asked_now.clear()
@@ -97,18 +100,26 @@ class ReloadRules:
                 if sent is not None and since is not None and since >= sent[1]:
                     # It is over, be it that it took too long: what was told is not told again.
                     self._heard.append(self._under_way.pop(slot))
-            for told in decision.happenings:
-                if told.kind in OVER and told.slot in self._ordered:
-                    found = self._ordered.pop(told.slot)
-                    self._heard.append(found)
-                    if told.kind == "service.reload-failed":
-                        self.failed[found[0]] = found[2]
+        for slot, found, is_good in self._told:
+            if self._ordered.get(slot) is found:
+                del self._ordered[slot]
+            if not is_good:
+                self.failed[found[0]] = found[2]
+        self._told.clear()
         for run, at, loads in self._heard:
             self._has[run] = (at, loads)
         self._heard.clear()
         self._begun = dict(self._begins)
         self._asked |= self._asked_now
         self._asked_now.clear()
+
+    def told(self, decision: Decision) -> None:
+        """Note which commands are told as over: the next one may be run in the same step."""
+        for told in decision.happenings:
+            if told.kind in OVER and told.slot in self._ordered:
+                found = self._ordered[told.slot]
+                self._heard.append(found)
+                self._told.append((told.slot, found, told.kind == "service.reloaded"))
 
     def starts(self, order: Spawn) -> None:
         """Note what a process has loaded from its start on, as far as the daemon can know."""

@@ -71,7 +71,9 @@ class StartRules(Heard):
             self._done.pop(slot, None)
             return True
         last = self._last_run(slot)
-        was_late = last is not None and last.asked_at is not None and spec.start_timeout
+        # It was decided that it has to end, be it that it ended before it could be told.
+        is_asked_to_end = last is not None and (last.asked_at or self._is_asked(last.id))
+        was_late = is_asked_to_end and spec.start_timeout
         has_failed = self._failures.get(slot) or slot in self._perhaps_failing
         if self.hooks.has_failed(slot):
             # What was done before is not what is tried again now.

@@ -184,7 +184,9 @@ class StopRules(Heard):
             assert not both, f"{need} and its dependents {sorted(both)} are stopped at once"
 
     def _is_failing(self, order: Signal, now: Nanos) -> bool:
-        """Tell whether a process is stopped, and said to be stopped, since it did not come up."""
+        """Tell whether a process is stopped, and said to be, since it did not come up or hangs."""
+        if order.signal == "SIGABRT":
+            return True
         spec = self.wanted.in_force(order.slot.service)
         is_said = "startTimeout" in order.because
         return is_said and spec is not None and self._is_late(self._host.runs[order.run], spec, now)
