@@ -55,9 +55,12 @@ class StopRules(Heard):
 
     def _may_reload_by_command(self, order: Spawn, now: Nanos) -> None:
         live = [run for run in self._host.live(order.slot) if run.exit is None]
-        assert live, f"{order.slot} is reloaded, and nothing runs there"
+        # It may have gone a moment ago, and the daemon not have heard of it.
+        unheard = {run.id for run in self._host.machine.of(order.slot)} & self._live
+        is_there = live or unheard.difference(self._ended)
+        assert is_there, f"{order.slot} is reloaded, and nothing runs there"
         spec = self.wanted.in_force(order.slot.service)
-        if len(live) > 1:
+        if len(live) != 1:
             return
         assert self._is_up(live[0], spec, now), f"{order.slot} is reloaded before it is ready"
         is_known = not live[0].is_by_hand and live[0].id not in self._lost
