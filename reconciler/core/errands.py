@@ -21,6 +21,7 @@ from reconciler.core.occasions import (
     with_side,
     without_occasion,
 )
+from reconciler.core.reloading import why_reload
 from reconciler.core.strays import UNKILLABLE_AFTER
 from reconciler.core.wishes import has_errands
 from reconciler.model.event import Errand, Scope, Signal, Spawn
@@ -194,6 +195,9 @@ def _turn(ledger: Ledger, record: SlotRecord, role: Role) -> Turn:
             return Turn.LATER if is_cut_off else Turn.NEVER
         case Role.POST_START | Role.RELOAD if is_alive and state is State.STARTING:
             return Turn.LATER
+        case Role.RELOAD if not _is_behind(ledger, record):
+            # Its command was never begun, and what asked for it is no longer so.
+            return Turn.NEVER
         case Role.POST_START | Role.RELOAD:
             return Turn.NOW if is_alive and state in UP else Turn.NEVER
         case Role.PRE_STOP:
@@ -207,6 +211,12 @@ def _turn(ledger: Ledger, record: SlotRecord, role: Role) -> Turn:
         case _:
             is_cleared = record.memory.occasion(Role.POST_STOP) is None
             return Turn.NOW if is_cleared and (process is None or is_alive) else Turn.LATER
+
+
+def _is_behind(ledger: Ledger, record: SlotRecord) -> bool:
+    """Tell whether there is still something for a process to load."""
+    memory = ledger.services.get(record.memory.slot.service)
+    return memory is not None and bool(why_reload(memory, memory.spec, record))
 
 
 def _begin(ledger: Ledger, record: SlotRecord, occasion: Occasion, hook: Hook) -> None:

@@ -12,7 +12,15 @@ from typing import Any
 from reconciler.model.event import Exited, LookAtHost, OperationKind, Signal, TreeEmptied
 from reconciler.model.observed import Exit, State
 from reconciler.model.record import Memory
-from reconciler.model.spec import Condition, OnRestart, RestartPolicy, Schedule, ServiceSpec
+from reconciler.model.spec import (
+    Condition,
+    Hook,
+    OnRestart,
+    ReloadWay,
+    RestartPolicy,
+    Schedule,
+    ServiceSpec,
+)
 from reconciler.model.units import Digest, Nanos, minutes, seconds
 from tests.core.building import STOPPED, need, oneshot, probed, service, slot
 from tests.runtime.test_daemon import Scenery, supervise
@@ -483,6 +491,20 @@ def test_work_that_was_done_and_cannot_begin_again_is_tried_again() -> None:
     world.become(job=Program())
     world.settle()
     assert len(world.runs("job")) == 2
+
+
+def test_a_reload_whose_start_was_lost_is_not_made_up_for_once_its_file_is_as_it_was() -> None:
+    way = ReloadWay(command=Hook(command=("reread",)))
+    before = replace(service("web", reload=way, reload_on=("conf",)), loads={"conf": "v1"})
+    world = World(before)
+    world.settle()
+    world.host.drops_next.add("Spawn")
+    world.save(replace(before, loads={"conf": "v2"}))
+    world.pass_time(0.5)
+    world.save(before)
+    world.pass_time(15)
+    assert world.happened("service.reloading") == ["conf changed"]
+    assert world.happened("service.reloaded") == []
 
 
 # --- around the engine ------------------------------------------------------------------------
