@@ -266,9 +266,11 @@ def _send(ledger: Ledger, record: SlotRecord, process: Process, because: str) ->
     is_sound = process.exit is None and record.after_stop is State.STOPPED
     begins_stop = is_sound and not (record.killed or record.aborted)
     serial = _command(ledger, process, name, scope, because, begins_stop=begins_stop)
+    # What is swept behind a process that ended by itself makes no stop of its end.
+    asked = process.run if process.exit is None else record.memory.asked
     return replace(
         record,
-        memory=replace(record.memory, asked=process.run),
+        memory=replace(record.memory, asked=asked),
         pending=ledger.pending(serial),
         touched=serial,
         deadline=Nanos(ledger.now + patience),

@@ -95,7 +95,7 @@ class SlotMemory:
     newest: Nanos = Nanos(0)
     """When the newest process of this slot started; a word of an older one is stale."""
     asked: RunId | None = None
-    """The last run that was asked to end, so that its end is taken for no failure."""
+    """The last run that was asked to end while it lived, so that its end is no failure."""
     exited: RunId | None = None
     """The last run whose exit was heard, so that it is judged once."""
     ended: RunId | None = None

@@ -212,7 +212,7 @@ REQUESTS = (
     Mutant(
         name="a-stop-of-an-earlier-daemon-is-not-remembered",
         module="reconciler/core/issuing.py",
-        before="memory=replace(record.memory, asked=process.run),",
+        before="memory=replace(record.memory, asked=asked),",
         after="memory=record.memory,",
         story="The daemon dies while a service restarts. The next one takes its end for its own"
         " doing, and with `restart: on-failure` it stays down.",
