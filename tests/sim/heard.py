@@ -81,9 +81,8 @@ class Heard:
         self._told_as: dict[RunId, Exit] = {}
         """How each run ended as it was told first; unknown where only its tree was told empty."""
         self._has_looked = False
-        self._blind_until = 0
-        """A look that was asked for before the host was lost counts no more."""
-        self._serial = 0
+        self._serial = self._blind_until = 0
+        """The last command; a look that was asked for before the host was lost counts no more."""
         self._starts: dict[int, tuple[Slot, Nanos, Digest]] = {}
         """When each start was asked for, by serial; until it is known to have failed."""
         # What any daemon was told.
@@ -101,6 +100,8 @@ class Heard:
         """The version of a oneshot that completed."""
         self._for_code: dict[Slot, list[Nanos]] = {}
         """When each slot was started since its code changed."""
+        self._lately: dict[Slot, list[Nanos]] = {}
+        """When each slot was started in the last second."""
         self._restart_asked: dict[ServiceName, Nanos] = {}
         self._patience: dict[RunId, Nanos] = {}
         self._stop_timeouts: dict[ServiceName, Nanos] = {}
@@ -190,6 +191,7 @@ class Heard:
         self._done.clear()
         self._restart_asked.clear()
         self._slept.clear()
+        self._lately.clear()
         self.timetables.reboot()
         self._scheduled_at.clear()
         self.hooks.reboot()

@@ -19,6 +19,8 @@ from tests.sim.heard import CLEAN, Heard
 from tests.sim.host import Run
 
 IN_A_ROW, MOST_IN_A_ROW = seconds(20), 8
+MOST_IN_A_SECOND = 20
+"""Starts of one slot, whatever people do to it."""
 
 
 class StartRules(Heard):
@@ -39,6 +41,7 @@ class StartRules(Heard):
         if spec.schedule is None or not self._is_its_time(start, now):
             self._may_try_again(slot, spec, now)
         self._is_no_echo(slot, start, now)
+        self._is_no_circle(slot, now)
         self._starts = {
             serial: known for serial, known in self._starts.items() if known[0] != slot
         } | {start.serial: (slot, now, spec.digest)}
@@ -53,6 +56,12 @@ class StartRules(Heard):
         before = [at for at in self._for_code.get(slot, []) if now - at < IN_A_ROW]
         self._for_code[slot] = [*before, now]
         assert len(before) < MOST_IN_A_ROW, f"{slot} restarts for ever by what it writes itself"
+
+    def _is_no_circle(self, slot: Slot, now: Nanos) -> None:
+        """See that a service is not started only to be stopped for its start, and so on."""
+        lately = [at for at in self._lately.get(slot, []) if now - at < seconds(1)]
+        self._lately[slot] = [*lately, now]
+        assert len(lately) < MOST_IN_A_SECOND, f"{slot} is started again and again"
 
     def _is_its_time(self, start: Spawn, now: Nanos) -> bool:
         """See that a run is scheduled or asked for; tell whether it is, not one more try."""

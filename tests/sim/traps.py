@@ -117,7 +117,7 @@ def plead(world: World, name: str) -> None:
 
 def overrun(world: World, name: str) -> None:
     """Let work take longer than until its next time."""
-    world.become(**{name: Program(oneshot_takes=seconds(400))})
+    world.become(**{name: Program(oneshot_takes=None)})
     world.ask(OperationKind.START, name)
     world.pass_time(LONG_SPANS[-1])
     count(world, "work takes long", world.host.live(slot(name)))

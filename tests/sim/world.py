@@ -405,9 +405,11 @@ class World:
 
     def until(self, condition: Callable[[], bool], *, within: float = 600) -> None:
         """Let time pass until something holds; fail if it does not come to hold."""
-        limit = Nanos(self.now + seconds(within))
+        limit, steps = Nanos(self.now + seconds(within)), len(self.decisions)
         while not condition():
             assert self.now <= limit, f"waited {within} s in vain\n{self.told()}"
+            is_busy = len(self.decisions) - steps > MANY_STEPS
+            assert not is_busy, f"still busy after {MANY_STEPS} steps\n{self.told()}"
             self.step()
 
     def settle(self, *, within: float = 600) -> None:
