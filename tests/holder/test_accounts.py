@@ -82,7 +82,7 @@ def test_a_hook_may_have_another_user_than_its_service() -> None:
     errand = Errand(role=Role.PRE_START, hook=Hook(command=("true",)))
     assert wanted(spec, errand) == wanted(spec)
     errand = Errand(role=Role.PRE_START, hook=Hook(command=("true",), user="root"))
-    assert wanted(spec, errand) == Wanted(of="the preStart of web", user="root")
+    assert wanted(spec, errand) == Wanted(of="the preStart hook of web", user="root")
 
 
 @pytest.mark.real
