@@ -94,7 +94,9 @@ class Watcher:
         """Tell whether a slot failed too often, or could not even be executed."""
         for record in self._situation.slots.get(name, {}).values():
             memory = record.memory
-            if record.state is not State.CRASHED or not memory.trouble.failures:
+            # What it left behind ends first; only then is it known what comes next.
+            is_over = record.state is State.CRASHED and record.process is None
+            if not is_over or not memory.trouble.failures:
                 continue
             if memory.trouble.failures >= FAILURES_ENOUGH or memory.last_exit is None:
                 return True

@@ -111,7 +111,9 @@ def picture(
     )
 
 
-def situation(failures: Mapping[str, int], *, executed: bool = True) -> Situation:
+def situation(
+    failures: Mapping[str, int], *, executed: bool = True, left_behind: bool = False
+) -> Situation:
     """Give a situation in which services have failed so often in a row."""
     last = Exit(at=Nanos(1), code=1) if executed else None
     slots = {
@@ -119,6 +121,7 @@ def situation(failures: Mapping[str, int], *, executed: bool = True) -> Situatio
             0: SlotRecord(
                 memory=SlotMemory(slot=slot(name), trouble=Trouble(failures=count), last_exit=last),
                 state=State.CRASHED,
+                process=replace(process(name), exit=last) if left_behind else None,
             )
         }
         for name, count in failures.items()

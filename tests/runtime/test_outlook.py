@@ -66,6 +66,11 @@ def test_one_that_could_not_even_be_executed_is_stuck_at_once() -> None:
     assert judge(picture(down("web")), never, [WEB], Aim())[WEB].outlook is STUCK
 
 
+def test_one_that_failed_too_often_is_stuck_once_all_of_it_has_ended() -> None:
+    ending = situation({"web": 3}, left_behind=True)
+    assert judge(picture(down("web")), ending, [WEB], Aim())[WEB].outlook is COMING
+
+
 def test_one_that_is_gone_is_there() -> None:
     assert judge(picture(), situation({}), [WEB], Aim())[WEB].outlook is THERE
 
