@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 MAX_PEERS = 16
 MEND_S = 3.0
 """How often to try again what failed for a full disk or for want of descriptors."""
-CAN = ("comeback", "identity", "notify", "reexec")
+CAN = ("comeback", "doors", "identity", "notify", "reexec")
 """What this holder can do that one of an earlier version could not."""
 FREE = ("hello", "goodbye")
 """What any peer may ask: a daemon that leaves may have lost its connection."""

@@ -45,8 +45,6 @@ LOOK = socket.MSG_PEEK | socket.MSG_CMSG_CLOEXEC
 BATCH = 64
 """Datagrams that are read from a slot before others have their turn."""
 FDS = 253  # the kernel passes no more at once
-STORED_MOST = 128
-"""Descriptors that are stored for a slot."""
 TELL_EVERY_S = 0.02
 """A run that talks all the time is told of so often."""
 ROOM = socket.CMSG_SPACE(CREDENTIALS.size) + socket.CMSG_SPACE(FDS * 4)
@@ -166,19 +164,23 @@ class Notify:
                 self._show_stored(door, one)
 
     def keep(self, order: Message) -> Message:
-        """Take back what the daemon kept of a former holder's."""
-        slot, what = order["slot"], order["what"]
-        fd = order["fds"].pop(0)
+        """Take back what the daemon kept of a former holder's.
+
+        A socket comes with all that was stored behind it: what waits in there may be about that.
+        """
+        for told in (order, *order.get("stored", ())):
+            self._take_back(order["slot"], told, order["fds"].pop(0))
+        return {}
+
+    def _take_back(self, slot: str, told: Message, fd: int) -> None:
         door = self._doors.get(slot)
-        if what == "socket" and door is None:
-            sock = socket.socket(fileno=fd)
-            door = self._add_door(slot, order["address"], sock)
+        if told["what"] == "socket" and door is None:
+            door = self._add_door(slot, told["address"], socket.socket(fileno=fd))
             self._give_address(door)
-        elif what == "fd" and door is not None:
-            self._store(door, fd, order["name"], polled=order.get("polled", True))
+        elif told["what"] == "fd" and door is not None:
+            self._store(door, fd, told["name"], polled=told.get("polled", True))
         else:
             os.close(fd)
-        return {}
 
     def pause(self) -> float | None:
         """Give the seconds until `flush` is due; None while it is not."""
@@ -336,7 +338,7 @@ class Notify:
     def _store(self, door: Door, fd: int, name: str, *, polled: bool) -> None:
         name = name_of(name)
         is_known = any(one.is_same(fd, name) for one in door.stored)
-        if is_known or len(door.stored) >= STORED_MOST:
+        if is_known or len(door.stored) >= wire.STORED_MOST:
             close_all([fd])
             return
         failpoint("holder.store.before")

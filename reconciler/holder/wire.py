@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 PROTO = 1
 INLINE_BYTES = 64 * 1024  # the kernel refuses a packet of about 200 kB
 MESSAGE_BYTES = 64 * 1024 * 1024
-MESSAGE_FDS = 16
+STORED_MOST = 128
+"""Descriptors that are stored for a slot."""
+MESSAGE_FDS = 2 + STORED_MOST
+"""At most a memfd, a notify socket, and all that was stored behind it."""
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 

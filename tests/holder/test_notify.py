@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.holder import tree
+from reconciler.holder import tree, wire
+from reconciler.model.event import Scope, Spawned, TreeEmptied
+from reconciler.model.spec import ServiceSpec, ServiceType
+from reconciler.model.units import Digest, ServiceName
 from tests.holder import speaker
 from tests.holder.installation import installation
 from tests.holder.rig import Rig, Started
-from tests.waiting import until
+from tests.holder.test_native import Desk, with_desk
+from tests.waiting import until, until_async
 
 pytestmark = pytest.mark.real
 SPEAKER = str(Path(__file__).with_name("speaker.py"))
@@ -222,6 +227,54 @@ def test_sockets_and_stored_descriptors_survive_the_holder(rig: Rig) -> None:
     rig.signal(web, signal.SIGKILL, "tree")
     rig.wait_for("empty", web)
     heard(speak(rig, "web-0", "check"), f"back main {port}")
+
+
+async def written(path: Path) -> str:
+    """Wait until a service has written a line to a file, and give it."""
+
+    def lines() -> list[str]:
+        return path.read_text().splitlines() if path.exists() else []
+
+    return (await until_async(lines))[0]
+
+
+@with_desk
+async def test_what_waits_for_the_next_holder_is_heard_by_one_that_has_all_of_before(
+    desk: Desk,
+) -> None:
+    """A descriptor that is to go was not given back yet, and stayed."""
+    go, stored, removed, given = (desk.root / f"{n}.txt" for n in range(4))
+    web = ServiceSpec(
+        name=ServiceName("web"), digest=Digest("d1"), type=ServiceType.NOTIFY, cwd=str(desk.root)
+    )
+    program = (sys.executable, "-S", SPEAKER)
+    kept = (*(f"store {name}" for name in "abcdefgh"), "barrier 4", f"run echo yes >{stored}")
+    last = (f"wait {go}", "say FDSTOREREMOVE=1\\nFDNAME=h", f"run echo yes >{removed}", "stay")
+    begun = await desk.spawn("web", *program, *kept, *last, spec=web)
+    assert isinstance(begun, Spawned)
+    assert await written(stored) == "yes"
+    await desk.kill_holder()
+    await asyncio.to_thread(go.touch)
+    assert await written(removed) == "yes"
+    assert (await desk.look())[begun.process.run].is_live
+    await desk.signal(begun.process, "SIGKILL", Scope.TREE)
+    await desk.heard(TreeEmptied, begun.process)
+    await desk.spawn("web", *program, f"run echo $LISTEN_FDNAMES >{given}", "stay", spec=web)
+    assert await written(given) == "a:b:c:d:e:f:g"
+
+
+def test_a_door_comes_back_with_as_much_as_can_be_stored_behind_it(rig: Rig) -> None:
+    web = speak(rig, "web-0", *["store main"] * wire.STORED_MOST, "barrier 4", "say READY=1")
+    rig.says(web, ready=True)
+    rig.kill_holder()
+    kept, rig.fds = rig.fds, []
+    rig.start()
+    [door, *behind] = (event for event, _ in kept)
+    assert "error" not in rig.ask("keep", fds=[fd for _, fd in kept], **door, stored=behind)
+    wire.close_all(fd for _, fd in kept)
+    rig.signal(web, signal.SIGKILL, "tree")
+    rig.wait_for("empty", web)
+    heard(speak(rig, "web-0", "show LISTEN_FDS"), f"LISTEN_FDS={wire.STORED_MOST}\n")
 
 
 def test_a_holder_after_which_nobody_was_left_binds_the_same_address(rig: Rig) -> None:

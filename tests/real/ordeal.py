@@ -449,8 +449,7 @@ class Ordeal:
         if point.deed == "store" and "s2-0" in changed and self._is_stored:
             until(functools.partial(self._begins, "s2", begun["s2"]))
             given = [line.split()[4] for line in self.said("s2")[begun["s2"] :] if "begin" in line]
-            # One that was to be removed just then may still be there beside it.
-            assert {*given} <= {"1", "2"}, (point, given)
+            assert {*given} <= {"1"}, (point, given)
         self._pids = found
 
     def check_all(self) -> None:

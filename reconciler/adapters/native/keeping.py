@@ -6,9 +6,10 @@ them open, and what services say meanwhile waits in the sockets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from reconciler.adapters.native.link import Link, LinkLost
@@ -39,14 +40,18 @@ class Keeping:
         failpoint("daemon.keep.after")
         wire.close_all(fds)
 
-    async def hand_over(self, link: Link, holder: int) -> None:
-        """Give everything to a holder, if it is another one than gave it to us, and let go."""
+    async def hand_over(self, link: Link, holder: int, *, whole: bool) -> None:
+        """Give everything to a holder, if it is another one than gave it to us, and let go.
+
+        One that can takes a socket as a `whole`, with what was stored behind it: it reads the
+        socket as soon as it has it, and what waits in there may be about what was stored.
+        """
         kept, self._kept = self._kept, {}
+        found = _sockets_first(kept.values()) if holder != self.holder else []
         try:
-            for event, fd in _sockets_first(kept.values()) if holder != self.holder else ():
-                told = {name: event[name] for name in event if name not in ("event", "number")}
+            for told, fds in _wholes(found) if whole else _pieces(found):
                 with suppress(LinkLost):
-                    await link.ask("keep", fds=[fd], **told)
+                    await link.ask("keep", fds=fds, **told)
         finally:
             wire.close_all(fd for _, fd in kept.values())
 
@@ -59,3 +64,19 @@ class Keeping:
 def _sockets_first(kept: Iterable[tuple[Message, int]]) -> list[tuple[Message, int]]:
     """Order so that a slot has its socket before what was stored over it."""
     return sorted(kept, key=lambda one: (one[0]["slot"], one[0]["number"]))
+
+
+def _pieces(kept: Iterable[tuple[Message, int]]) -> Iterator[tuple[Message, list[int]]]:
+    """Yield what to tell of each descriptor by itself."""
+    for event, fd in kept:
+        yield {name: event[name] for name in event if name not in ("event", "number")}, [fd]
+
+
+def _wholes(kept: Iterable[tuple[Message, int]]) -> Iterator[tuple[Message, list[int]]]:
+    """Yield what to tell of each socket, and of what was stored behind it."""
+    for _, of_slot in groupby(kept, key=lambda one: one[0]["slot"]):
+        (told, fds), *behind = _pieces(of_slot)
+        yield (
+            told | {"stored": [one for one, _ in behind]},
+            [*fds, *(fd for _, own in behind for fd in own)],
+        )

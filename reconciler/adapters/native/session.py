@@ -260,7 +260,7 @@ class Session:
         former, self._keeping = self._keeping, Keeping()
         try:
             holder = await self._introduce(link)
-            await former.hand_over(link, holder)
+            await former.hand_over(link, holder, whole="doors" in self.can)
         except BaseException:
             # The next one may need what this one could not be given.
             self._keeping.close()
