@@ -54,7 +54,7 @@ class Cgroups:
         """The controllers that leaves of version 2 have."""
         self._stale: set[str] = set()
         """Leaves that could not be removed yet."""
-        self._locks: list[int] = []
+        self._locks: dict[str, int] = {}
         """Tell other holders that the folders are in use, for as long as we live."""
         self.why: dict[str, str] = {}
         """What is in force for each purpose, in words."""
@@ -110,7 +110,7 @@ class Cgroups:
         """
         for purpose, leaf in [*leaves.items()]:
             try:
-                make(leaf)
+                self._make_leaf(self._bases[purpose], leaf)
             except (OSError, ValueError):
                 if purpose != MAIN or any(one in limits for one in self._enabled):
                     raise
@@ -145,9 +145,34 @@ class Cgroups:
         """Leave nothing of ours behind, as far as it is empty."""
         for base in self._bases.values():
             remove(base)
-        for fd in self._locks:
+        for fd in self._locks.values():
             os.close(fd)
-        self._locks = []
+        self._locks = {}
+
+    def _make_leaf(self, base: str, leaf: str) -> None:
+        """Make a leaf, and before it the folder that it is in where somebody has removed that."""
+        try:
+            make(leaf)
+        except FileNotFoundError:
+            self._lock(base)
+            if base == self._bases.get(MAIN):
+                self._hand_on(base)
+            make(leaf)
+
+    def _lock(self, base: str) -> None:
+        fd = make_and_lock(base)
+        if base in self._locks:
+            os.close(self._locks[base])
+        self._locks[base] = fd
+
+    def _hand_on(self, base: str) -> None:
+        """Let leaves of version 2 have the controllers that those before them had."""
+        try:
+            if self._enabled:
+                _allow(base, self._enabled)
+        except OSError:
+            remove(base)  # The next start tries all of it again.
+            raise
 
     def _open_unified(self, own: str, name: str, room: str) -> None:
         if not self._open(MAIN, own, name, "cgroup v2"):
@@ -163,7 +188,7 @@ class Cgroups:
     def _open(self, purpose: str, own: str, name: str, words: str) -> bool:
         base = os.path.join(own, name)
         try:
-            self._locks.append(make_and_lock(base))
+            self._lock(base)
             # Where we may make folders but not move processes, a leaf is of no use.
             for file in (base, own):
                 os.close(os.open(os.path.join(file, "cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC))
@@ -332,7 +357,7 @@ def _enable(own: str, base: str, room: str) -> tuple[str, ...]:
     missing = [name for name in wanted if name not in words_of(_control(own))]
     if missing:
         try:
-            write(_control(own), " ".join(f"+{name}" for name in missing))
+            _allow(own, missing)
         except OSError as error:
             if error.errno != errno.EBUSY or _inhabitants(own) != [os.getpid()]:
                 raise
@@ -340,10 +365,15 @@ def _enable(own: str, base: str, room: str) -> tuple[str, ...]:
             # it, which is how systemd delegates one, and move aside.
             make(room)
             write(os.path.join(room, "cgroup.procs"), "0")
-            write(_control(own), " ".join(f"+{name}" for name in missing))
+            _allow(own, missing)
     if wanted:
-        write(_control(base), " ".join(f"+{name}" for name in wanted))
+        _allow(base, wanted)
     return tuple(wanted)
+
+
+def _allow(group: str, controllers: Iterable[str]) -> None:
+    """Let the groups beneath one have these controllers."""
+    write(_control(group), " ".join(f"+{name}" for name in controllers))
 
 
 def _inhabitants(group: str) -> list[int]:

@@ -167,6 +167,27 @@ def test_what_a_dead_holder_left_empty_is_swept_and_what_lives_is_not() -> None:
     assert not Path(made["ours"][MAIN]).parent.exists()
 
 
+@needs_v2
+def test_where_all_leaves_vanished_the_next_one_is_made_and_limited_like_the_first() -> None:
+    name = f"weaver-0-{secrets.randbelow(10**12)}"
+    groups = Cgroups(name)
+    limits = {"pids": 7} if groups.version("pids") else {}
+    leaves = groups.plan("web-0.run", limits)
+    for base in {Path(leaf).parent for leaf in leaves.values()}:
+        base.rmdir()
+    made = dict(leaves)
+    groups.make(made, limits)
+    assert made == leaves
+    written = [path.read_text() for leaf in made.values() for path in Path(leaf).glob("pids.max")]
+    assert written == (["7\n"] if limits else [])
+    groups.remove(leaves.values())
+    Cgroups(f"{name}0").clear()
+    assert Path(leaves[MAIN]).parent.is_dir(), "it is known to be in use"
+    Cgroups(f"{name}0").close()
+    groups.close()
+    assert not Path(leaves[MAIN]).parent.exists()
+
+
 # --- the holder's use of them ---
 
 
@@ -231,6 +252,17 @@ def test_r18_a_leaf_that_vanished_under_a_live_run_is_done_without(rig: Rig) -> 
     assert rig.try_spawn("web-0", ["true"])["error"]["errno"] == errno.EBUSY
     assert rig.signal(started, signal.SIGKILL, "tree")["reached"] == 1
     rig.wait_for("empty", started)
+
+
+@with_a_leaf
+def test_r18_a_run_has_a_leaf_though_all_that_there_were_vanished(rig: Rig) -> None:
+    former = rig.spawn("web-0", "sleep", "1000")
+    base = Path(leaf_of(former)).parent
+    rig.signal(former, signal.SIGKILL)
+    rig.wait_for("empty", former)
+    base.rmdir()
+    started = rig.spawn("web-0", "sleep", "1000")
+    assert leaf_of(started) == f"{base}/web-0.{started.run}"
 
 
 @with_a_leaf
