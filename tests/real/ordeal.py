@@ -7,77 +7,25 @@ both are; and in that state another service always ends, whose exit code must be
 from __future__ import annotations
 
 import functools
-import http.client
 import os
-import re
 import signal
 import sqlite3
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.holder import wire
-from reconciler.ports import WeaverError
 from tests.logs.test_rotation import all_of
+from tests.real.deeds import NOT_SERVED, Deeds, Doing, runs
+from tests.real.points import Blow, Point
+from tests.real.proving import PROGRAM, ROTATED, SAYS_READY, SERVICES, define
 from tests.real.station import Station, is_alive, state_of, station
 from tests.waiting import until
 
-SERVICES = 20
-TABLE = Path(__file__).parents[2] / "docs" / "failpoints.md"
-ROW = re.compile(r"^\| `([a-z.-]+)` \| .*? \| ([a-z]+) \| (.*?) \|$", re.MULTILINE)
-NO_ERROR = "-"
-NOT_SERVED = (OSError, http.client.HTTPException, ValueError, LookupError, WeaverError)
-"""What asking comes to while daemon or holder are struck down."""
-
-# It holds a lock as long as it lives, so that a second one of it is noticed; what it prints it
-# writes down besides, after it was printed.
-PROGRAM = r"""
-name=$1 at=proof/$1 n=0
-exec 9>>$at.lock 8<>$at.orders
-flock -n 9 || echo "$name $$" >>proof/twice
-say() {
-    n=$((n + 1))
-    echo "$name $$ $n $*"
-    echo "$name $$ $n $*" >>$at.said
-}
-[ "$2" = deaf ] && trap '' TERM
-# It is in no session, group or leaf of ours, and keeps our lock.
-[ "$3" = astray ] && setsid sh -c '
-    for at in /sys/fs/cgroup/unified /sys/fs/cgroup; do echo 0 >$at/cgroup.procs; done
-    exec sleep 1000
-' 2>/dev/null &
-say begin $2
-while read -r order number <&8; do
-    say "$order $number"
-    [ "$order" = exit ] && exit "$number"
-    while [ "$order" = fill ] && [ "$number" -gt 0 ]; do
-        number=$((number - 1))
-        say "$number, and so on, and so on, and so on, and so on, and so on, and so on"
-    done
-done
-"""
-# It says how many descriptors it was given back, and stores another in their place.
-SAYS_READY = r"""
-import array, os, socket, sys
-at = os.environ["NOTIFY_SOCKET"]
-given = os.environ.get("LISTEN_FDS", "0")
-with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-    sock.connect("\0" + at[1:] if at[0] == "@" else at)
-    sock.send(b"FDSTOREREMOVE=1\nFDNAME=kept")
-    fds = array.array("i", [os.memfd_create("kept")])
-    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)]
-    sock.sendmsg([b"FDSTORE=1\nFDNAME=kept"], rights)
-    sock.send(b"READY=1")
-os.execvp("sh", ["sh", "service.sh", sys.argv[1], given])
-"""
-ROTATED = 7
-FILLS = 1000
-"""Lines that are more than a log may have."""
+HOOK = "{command: sleep 5, timeout: 500ms}"
 CONCERNS = {
     "crash": "s0",
     "journal": "s0",
@@ -90,57 +38,20 @@ CONCERNS = {
     "worker": "s5",
 }
 """Whose process is another one after a deed, s6 apart."""
-HOOK = "{command: sleep 5, timeout: 500ms}"
-COMMON = "backoff: {initial: 10ms, max: 20ms, jitter: 0ms}\nmaxRestarts: 100\nrestart: always\n"
-PLAIN = "ready: {type: delay, delay: 10ms}\nstopTimeout: 2s\n"
 
 
-class Blow(StrEnum):
-    """What is done to the programs at a point."""
-
-    KILL = "whoever passes is killed"
-    OTHER = "the other one is killed while it stands still"
-    BOTH = "both are killed"
-    HALT = "whoever passes stands still for a while"
-    RAISE = "an error there"
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One row of the table."""
-
-    name: str
-    deed: str
-    error: str
-    """What an input/output error comes to there."""
-
-    @property
-    def blows(self) -> list[Blow]:
-        """Give what may be done here."""
-        return [blow for blow in Blow if blow is not Blow.RAISE or self.error != NO_ERROR]
-
-
-def points(*deeds: str) -> list[Point]:
-    """Give the points that these deeds pass."""
-    found = [Point(*row) for row in ROW.findall(TABLE.read_text("utf-8"))]
-    return [point for point in found if point.deed in deeds] if deeds else found
-
-
-class Ordeal:
+class Ordeal(Deeds):
     """A station whose programs are struck at one point after the other."""
 
     def __init__(self, here: Station, struck: Path, armed: Path) -> None:
-        self.here = here
-        self._struck = struck
+        super().__init__(here, struck)
         self._armed = armed
         self._deeds: dict[str, Callable[[], None]] = {
             name.removeprefix("_do_"): getattr(self, name)
             for name in dir(self)
             if name.startswith("_do_")
         }
-        self._codes = 0
         self._code = 0
-        self._edits = 0
         self.done: Counter[Blow] = Counter()
         self._is_stored = False
         """Whether a descriptor of s2's is surely kept."""
@@ -161,7 +72,7 @@ class Ordeal:
         (root / "weaver.yaml").write_text(f"hooks: {{post-service-config-change: {HOOK}}}\n")
         for number in range(SERVICES):
             os.mkfifo(root / "proof" / f"s{number}.orders")
-            self._define(number)
+            define(self.here, number)
         self.here.commit()
         self.here.options = replace(self.here.options, comes_back=True)
         self._arm("")
@@ -170,23 +81,6 @@ class Ordeal:
         assert done["exitCode"] == 0, self._not_running()
         self._pids = self.pids()
         self._daemon, self._holder = self._both()
-
-    def _define(self, number: int) -> None:
-        name, more = f"s{number}", COMMON
-        command = f"sh service.sh {name}"
-        if number == 1:
-            more += f'{PLAIN}umask: "027"\npidsMax: 100\n'
-        elif number == 2:
-            command = f"python3 -I -S ready.py {name}"
-            more += "type: notify\nstopTimeout: 2s\nstartTimeout: 5s\n"
-        elif number == 4:
-            command += " deaf astray"
-            more += "ready: {type: delay, delay: 10ms}\nstopTimeout: 100ms\n"
-        elif number == ROTATED:
-            more += f"{PLAIN}logRotation: {{maxSize: 64K, maxFiles: 2}}\n"
-        else:
-            more += PLAIN
-        self.here.define(name, command, more, quick=False)
 
     def _runs_anew(self, slot: str) -> bool:
         return self.pids()[slot] not in (None, self._pids[slot])
@@ -204,131 +98,11 @@ class Ordeal:
         daemon = self.here.status()["daemon"]
         return daemon["pid"], daemon["holderPid"]
 
-    def pids(self) -> dict[str, int | None]:
-        return self.here.pids()
-
     def said(self, name: str) -> list[str]:
         """Give what a service wrote down of what it printed."""
         return (self.here.root / "proof" / f"{name}.said").read_text().splitlines()
 
-    # --- deeds -------------------------------------------------------------------------------
-
-    def _do_crash(self) -> None:
-        self._codes = self._codes % 200 + 1
-        self._order("s0", f"exit {self._codes}")
-
-    def _do_journal(self) -> None:
-        self.here.paths.journal.unlink()
-        self._do_crash()
-
-    def _restart(self, name: str) -> None:
-        self.here.tell("/v1/operations", kind="restart", services=[name])
-
-    def _do_restart(self) -> None:
-        self._restart("s3")
-
-    def _do_limit(self) -> None:
-        self._restart("s1")
-
-    def _do_kill(self) -> None:
-        self._restart("s4")
-
-    def _do_store(self) -> None:
-        self._restart("s2")
-
-    def _do_notify(self) -> None:
-        author = {"name": "Grace", "email": "grace@example.org"}
-        for kind in ("start", "stop", "start"):
-            self.here.tell("/v1/changes", kind=kind, services=["s2"], author=author)
-
-    def _do_edit(self) -> None:
-        self._edits += 1
-        assignments = [{"path": "env.EDITION", "value": str(self._edits)}]
-        author = {"name": "Grace", "email": "grace@example.org"}
-        self.here.tell(
-            "/v1/changes", kind="set", service="s5", assignments=assignments, author=author
-        )
-
-    def _do_worker(self) -> None:
-        for pid in _children(self._daemon):
-            if _runs(pid, "reconciler.adapters.git.worker"):
-                self._end(pid)
-        self._do_edit()  # which may find out only now that it is gone
-        self._do_edit()
-
-    def _do_begin(self) -> None:
-        self._end(self.daemon_pid)
-        self.here.up()
-
-    def _do_schema(self) -> None:
-        self._end(self.daemon_pid)
-        for part in self.here.paths.state.glob("state.db*"):
-            part.unlink()
-        self.here.up()
-
-    def _do_holder(self) -> None:
-        self._end(self._holder)
-
-    def _do_rotate(self) -> None:
-        for _ in range(4):  # until there is one too many
-            known = self._archives()
-            self._order(f"s{ROTATED}", f"fill {FILLS}")
-            self._do_begin()
-            until(functools.partial(self._has_rotated, known), 12)
-            if self._has_struck:
-                return
-
-    def _has_rotated(self, known: list[str]) -> bool:
-        return self._has_struck or self._archives() != known
-
-    @property
-    def _has_struck(self) -> bool:
-        return any(self._struck.iterdir())
-
-    def _archives(self) -> list[str]:
-        folder = self.here.paths.logs / f"s{ROTATED}"
-        return sorted(path.name for path in folder.glob("0.log.0*"))
-
-    def _do_revive(self) -> None:
-        self._end(self.daemon_pid)
-
-    def _do_mend(self) -> None:
-        self.here.paths.lock_file.unlink()
-        self.here.paths.socket.unlink()
-
-    def _do_reexec(self) -> None:
-        began = time.monotonic()
-        with suppress(*NOT_SERVED):
-            self.here.tell("/v1/reexec")
-        # It answers first: what is asked until it is another program is answered by none.
-        until(lambda: self._has_begun_since(began) or not is_alive(self._daemon), 30)
-
-    def _has_begun_since(self, moment: float) -> bool:
-        with suppress(*NOT_SERVED):
-            uptime: float = self.here.status()["daemon"]["uptime"]
-            return uptime < time.monotonic() - moment
-        return False
-
-    def _do_leave(self) -> None:
-        self._end_in_order(keepServices=True)
-
-    def _do_down(self) -> None:
-        self._end_in_order()
-
-    def _end_in_order(self, **how: bool) -> None:
-        with suppress(*NOT_SERVED):
-            self.here.tell("/v1/shutdown", **how)
-        until(lambda: not is_alive(self._daemon), 30)
-
     # --- blows -------------------------------------------------------------------------------
-
-    @property
-    def daemon_pid(self) -> int | None:
-        """Give the pid in its file; asking its lock each time would fill the queue there."""
-        with suppress(OSError, ValueError):
-            pid = int(self.here.paths.lock_file.read_text().split("\n")[0])
-            return pid if is_alive(pid) else None
-        return None
 
     @property
     def holder_pid(self) -> int | None:
@@ -349,7 +123,7 @@ class Ordeal:
         begun = {name: len(self.said(name)) for name in ("s0", "s2", "s6")}
         action = {Blow.KILL: "kill", Blow.RAISE: "raise"}.get(blow, "stop")
         self._arm(f"{point.name}:{action}")
-        doing = _Doing(self._deeds[point.deed])
+        doing = Doing(self._deeds[point.deed])
         struck = int(until(lambda: self._who_was_struck(point), 45, f"{point.name} to strike"))
         try:
             self._end_some(blow, struck)
@@ -386,7 +160,7 @@ class Ordeal:
             until(lambda: state_of(struck) == "T", 10, "it to stand still")
         daemon, holder = self.daemon_pid, self.holder_pid
         if blow is Blow.OTHER:
-            self._end(holder if _runs(struck, "reconciler.app.detached") else daemon)
+            self._end(holder if runs(struck, "reconciler.app.detached") else daemon)
         elif blow is Blow.BOTH:
             for pid in (struck, daemon, holder):
                 self._end(pid)
@@ -476,56 +250,10 @@ class Ordeal:
             with suppress(ProcessLookupError, ValueError):
                 os.kill(int(note.read_text()), signal.SIGCONT)
 
-    def _order(self, name: str, order: str) -> None:
-        orders = os.open(self.here.root / f"proof/{name}.orders", os.O_WRONLY | os.O_NONBLOCK)
-        os.write(orders, f"{order}\n".encode())
-        os.close(orders)
-
     def _arm(self, text: str) -> None:
         fresh = self._armed.with_suffix(".new")
         fresh.write_text(text)
         fresh.replace(self._armed)
-
-    def _end(self, pid: int | None) -> None:
-        if pid:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            until(lambda: not is_alive(pid))
-
-
-def _runs(pid: int, module: str) -> bool:
-    with suppress(OSError):
-        return module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
-
-
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for listed in found for child in listed.read_text().split()]
-
-
-class _Doing:
-    """A deed under way: whoever does it may stand still meanwhile."""
-
-    def __init__(self, deed: Callable[[], object]) -> None:
-        self._deed = deed
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            with suppress(*NOT_SERVED):
-                self._deed()
-        except BaseException as failure:  # noqa: BLE001 - whoever waits for it raises it
-            self._failure = failure
-
-    def join(self) -> None:
-        """Wait until it is done or has failed."""
-        self._thread.join(60)
-        assert not self._thread.is_alive(), "the deed has no end"
-        if self._failure is not None:
-            raise self._failure
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.real.ordeal import Blow, Point, ordeal, points
+from tests.real.ordeal import ordeal
+from tests.real.points import Blow, Point, points
 
 LANES = 2
 ROOT = Path(__file__).parents[2]

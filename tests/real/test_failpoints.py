@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.real.ordeal import Blow, points
+from tests.real.points import Blow, points
 from tests.real.strikes import each_once, every, report, share, side_by_side
 
 pytestmark = pytest.mark.real
