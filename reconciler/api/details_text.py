@@ -179,7 +179,7 @@ def _origin(
 
 def _need(need: Need) -> str:
     """Give a need with the condition that it must meet."""
-    return f"{need.service} ({need.condition})"
+    return f"{need.service} ({need.condition}{'' if need.required else ', not required'})"
 
 
 def _commit(entry: LogEntry, scene: Scene) -> str:

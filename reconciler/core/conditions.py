@@ -23,6 +23,23 @@ _GOING = (State.STOPPING, State.UNKNOWN)
 
 
 def holds(board: Board, need: Need) -> bool:
+    """Tell whether a need keeps nobody waiting: its condition holds, or it may go without."""
+    return is_there(board, need) or (not need.required and _is_out_of_reach(board, need))
+
+
+def _is_out_of_reach(board: Board, need: Need) -> bool:
+    """Tell whether nobody wants what is needed to run, or it does not come by itself."""
+    wish = board.wishes.get(need.service)
+    if wish is None or wish.spec is None or not wish.instances:
+        return True
+    records = board.wanted_records(wish)
+    if any(has_given_up(record, wish.spec) for record in records):
+        return True
+    asked = board.restart_before(wish.name)
+    return need.condition is Condition.READY and any(is_done(r, wish.spec, asked) for r in records)
+
+
+def is_there(board: Board, need: Need) -> bool:
     """Tell whether a need's condition holds now, of all its slots."""
     wish = board.wishes.get(need.service)
     if wish is None or wish.spec is None or not wish.runs or wish.instances == 0:
@@ -46,12 +63,17 @@ def _slot_holds(board: Board, wish: Wish, condition: Condition, record: SlotReco
 
 
 def unmet(board: Board, wish: Wish) -> tuple[Wait, ...]:
-    """Give the conditions of a service's needs that do not hold now."""
-    return tuple(
-        Wait(service=need.service, condition=need.condition)
-        for need in wish.needs
-        if not holds(board, need)
-    )
+    """Give the conditions of a service's needs that it has to wait for now."""
+    return tuple(_wait(need) for need in wish.needs if not holds(board, need))
+
+
+def lacking(board: Board, wish: Wish) -> tuple[Wait, ...]:
+    """Give the conditions that do not hold now, be it that nobody has to wait for them."""
+    return tuple(_wait(need) for need in wish.needs if not is_there(board, need))
+
+
+def _wait(need: Need) -> Wait:
+    return Wait(service=need.service, condition=need.condition)
 
 
 def restarted_needs(board: Board, spec: ServiceSpec, since: Nanos) -> list[ServiceName]:

@@ -356,13 +356,25 @@ class _Court:
     # --- conditions ----------------------------------------------------------------------
 
     def is_met(self, need: Need) -> bool:
-        """Tell whether a need's condition holds now, of every slot its service should have."""
+        """Tell whether a need's condition holds now, of every slot its service should have.
+
+        One that is not required is met as well where waiting for it would have no end.
+        """
         spec = self.spec(need.service)
         width = self.width(need.service)
         if spec is None or width == 0:
-            return False
-        slots = (Slot(service=need.service, index=index) for index in range(width))
-        return all(self._slot_meets(need.condition, spec, self.record(slot)) for slot in slots)
+            return not need.required
+        slots = [self.record(Slot(service=need.service, index=at)) for at in range(width)]
+        if not need.required and any(self._is_over(need.condition, spec, one) for one in slots):
+            return True
+        return all(self._slot_meets(need.condition, spec, one) for one in slots)
+
+    def _is_over(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
+        """Tell whether a slot was given up, or has served and will not serve again."""
+        memory = record.memory
+        if memory.trouble.gave_up and memory.tried == spec.digest:
+            return True
+        return condition is Condition.READY and self._is_done(spec, record)
 
     def _slot_meets(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
         done = self._is_done(spec, record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reconciler.core.conditions import present, unmet
+from reconciler.core.conditions import lacking, present
 from reconciler.core.ledger import Ledger
 from reconciler.core.wishes import Board, is_up
 from reconciler.model.observed import State
@@ -31,7 +31,7 @@ def _tell(ledger: Ledger, board: Board, name: ServiceName) -> None:
     wish = board.wishes[name]
     if not wish.instances or not all(map(is_up, board.wanted_records(wish))):
         return
-    waits = {wait.service: wait for wait in unmet(board, wish)}
+    waits = {wait.service: wait for wait in lacking(board, wish)}
     again = {need for need in had.intersection(waits) if _is_done_again(board, need)}
     lost = had.intersection(waits) - again
     for need in sorted(lost):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.core.conditions import describe, hopeless, may_come, unmet
+from reconciler.core.conditions import describe, hopeless, lacking, may_come
 from reconciler.core.missing import runs_without
 from reconciler.core.reloading import in_words
 from reconciler.core.sight import Sight
@@ -315,7 +315,7 @@ def _reason(
         if doing := _doing(record):
             return _counted(records, doing, record.memory.slot)
     if wish.runs:
-        missing = unmet(board, wish)
+        missing = lacking(board, wish)
         if missing and records and all(map(is_up, records)):
             return runs_without(board, missing)
     if not wish.runs and wish.spec is not None and not wish.is_gone:

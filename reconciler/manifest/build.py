@@ -125,6 +125,7 @@ def _needs(value: list[str] | Mapping[str, Document]) -> tuple[Need, ...]:
             service=ServiceName(name),
             condition=Condition(how.get("condition", Condition.READY)),
             on_restart=OnRestart(how.get("onRestart", OnRestart.NONE)),
+            required=how.get("required", True),
         )
         for name, how in sorted(terms.items())
     )

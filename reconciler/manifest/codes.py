@@ -59,7 +59,7 @@ class Code(StrEnum):
     SCHEDULE = "W217", "a cron expression or a time zone that cannot be used"
     LOG_AMONG_MANIFESTS = "W218", "a log file in services.d (warning)"
 
-    UNKNOWN_NEED = "W301", "a need that no manifest defines"
+    UNKNOWN_NEED = "W301", "a need that no manifest defines (warning where it is not required)"
     NEEDS_ITSELF = "W302", "a service that needs itself"
     CYCLE = "W303", "services that need each other"
     DUPLICATE_NAME = "W304", "a service that is defined twice"

@@ -146,6 +146,8 @@ def _needs(needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
         yield f"{path}.condition", need.condition.value
         if need.on_restart is not Need(service=need.service).on_restart:
             yield f"{path}.onRestart", need.on_restart.value
+        if not need.required:
+            yield f"{path}.required", "false"
 
 
 def _readiness(value: Readiness) -> Iterator[tuple[str, str]]:

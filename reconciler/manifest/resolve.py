@@ -16,7 +16,7 @@ from reconciler.manifest.result import FileResult, Reading
 from reconciler.manifest.suggest import did_you_mean
 from reconciler.model.desired import Definition, ManifestSet, Revision
 from reconciler.model.diagnostic import Diagnostic, Source
-from reconciler.model.spec import Condition
+from reconciler.model.spec import Condition, Need
 from reconciler.model.units import ServiceName
 
 EnvFiles = Mapping[str, bytes | None]
@@ -42,7 +42,7 @@ def assemble(
     faults += _needs_faults(single, set(readings).union(_unread(results)), results)
     faults += _cycle_faults(single)
     faults += _env_faults(single, contents)
-    invalid = _invalid(results, readings, faults)
+    invalid = _invalid(results, readings, [one for one in faults if not one[1].is_warning])
     broken = {result.file: result.faults for result in results if result.is_broken}
     found = {*also, *(fault for _, fault in faults)}
     found.update(diagnostic for result in results for diagnostic in result.diagnostics)
@@ -112,7 +112,7 @@ def _needs_faults(readings: Readings, known: set[ServiceName], results: list[Fil
     faults: Faults = []
     for name, reading in sorted(readings.items()):
         for need in reading.definition.spec.needs:
-            fault = _need_fault(name, reading, need.service, known, unread)
+            fault = _need_fault(name, reading, need, known, unread)
             if fault is None and need.condition is Condition.COMPLETED:
                 fault = _never_completes(reading, readings.get(need.service))
             if fault is not None:
@@ -121,19 +121,23 @@ def _needs_faults(readings: Readings, known: set[ServiceName], results: list[Fil
 
 
 def _need_fault(
-    name: ServiceName, reading: Reading, need: ServiceName, known: set[ServiceName], unread: str
+    name: ServiceName, reading: Reading, need: Need, known: set[ServiceName], unread: str
 ) -> Diagnostic | None:
-    place = _place(reading, f"dependsOn.{need}")
-    if need == name:
+    """Say what is wrong with the name of a need; one that is not required may be missing."""
+    place = _place(reading, f"dependsOn.{need.service}")
+    if need.service == name:
         return _fault(place, Code.NEEDS_ITSELF, f"`{name}` needs itself", "remove it")
-    if need in known:
+    if need.service in known:
         return None
-    mend = did_you_mean(need, known - {name})
+    mend = did_you_mean(need.service, known - {name})
     if unread:
         mend = mend or f"if {unread} defines it, mend that file first"
-    mend = mend or f"add a manifest with `name: {need}`, or remove the need"
-    message = f"`{name}` needs `{need}`, which no manifest defines"
-    return _fault(place, Code.UNKNOWN_NEED, message, mend)
+    mend = mend or f"add a manifest with `name: {need.service}`, or remove the need"
+    message = f"`{name}` needs `{need.service}`, which no manifest defines"
+    if need.required:
+        return _fault(place, Code.UNKNOWN_NEED, message, mend)
+    message = f"{message}; it is not required, so `{name}` starts without it"
+    return replace(_fault(place, Code.UNKNOWN_NEED, message, mend), is_warning=True)
 
 
 def _never_completes(reading: Reading, need: Reading | None) -> Diagnostic | None:

@@ -93,6 +93,8 @@ class Need:
     service: ServiceName
     condition: Condition = Condition.READY
     on_restart: OnRestart = OnRestart.NONE
+    required: bool = True
+    """Without it, the need is waited for only while it may still come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

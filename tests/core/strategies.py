@@ -48,6 +48,7 @@ def needs_of(draw: st.DrawFn, earlier: tuple[ServiceSpec, ...]) -> tuple[Need, .
                 service=spec.name,
                 condition=draw(st.sampled_from(conditions)),
                 on_restart=draw(st.sampled_from(follow)),
+                required=draw(st.booleans()),
             )
         )
     return tuple(needs)

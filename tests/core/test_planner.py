@@ -185,11 +185,17 @@ def naive_rounds(specs: Mapping[ServiceName, ServiceSpec]) -> list[set[ServiceNa
     """Start whatever can be started, round by round, by asking everybody each time."""
     up: set[ServiceName] = set()
     rounds: list[set[ServiceName]] = []
+
+    def waited_for(spec: ServiceSpec) -> set[ServiceName]:
+        return {
+            one.service for one in spec.needs if one.required or specs[one.service].wants_to_run
+        }
+
     while True:
         following = {
             name
             for name, spec in specs.items()
-            if spec.wants_to_run and name not in up and {one.service for one in spec.needs} <= up
+            if spec.wants_to_run and name not in up and waited_for(spec) <= up
         }
         if not following:
             return rounds

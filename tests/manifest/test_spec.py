@@ -163,7 +163,7 @@ def test_a_spec_is_described_as_a_person_writes_it() -> None:
     found = spec(
         "name: web\ncommand: a 'b c'\nenv: {PORT: 8000}\ninstances: 2\nmaxRestarts: unlimited\n"
         "labels: {app.kubernetes.io/name: x}\nstopTimeout: 90s\nsuccessExitCodes: [3, 2]\n"
-        "dependsOn: {db.main: {onRestart: restart}}\nbackoff: {max: 2m}\n"
+        "dependsOn: {db.main: {onRestart: restart, required: false}}\nbackoff: {max: 2m}\n"
         "ready: {type: http, http: {url: 'http://x', expectedStatus: 200}, interval: 1s}\n"
     )
     assert describe(found) == {
@@ -176,6 +176,7 @@ def test_a_spec_is_described_as_a_person_writes_it() -> None:
         "successExitCodes": "2, 3",
         'dependsOn."db.main".condition': "ready",
         'dependsOn."db.main".onRestart': "restart",
+        'dependsOn."db.main".required': "false",
         "backoff.max": "2m",
         "ready.type": "http",
         "ready.http.url": "http://x",

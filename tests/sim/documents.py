@@ -169,11 +169,12 @@ def eyes(luck: Random, made: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def need(luck: Random) -> dict[str, str]:
+def need(luck: Random) -> dict[str, Any]:
     """Make up what one service asks of another."""
     return {
         "condition": luck.choice(("ready", "ready", "started", "completed")),
         "onRestart": luck.choice(("none", "none", "restart")),
+        "required": luck.choice((True, True, False)),
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from reconciler.model.desired import ManifestSet
 from reconciler.model.event import Spawn
 from reconciler.model.observed import Slot, State
 from reconciler.model.plan import HoldCode
@@ -281,8 +282,7 @@ def _is_as_wanted(world: World) -> None:
     found = world.repository.read()
     for name, definition in found.definitions.items():
         spec = definition.spec
-        needs = [found.definitions.get(need.service) for need in spec.needs]
-        if all(need is not None and need.spec.wants_to_run for need in needs):
+        if _may_run(found, spec):
             assert world.is_as_wanted(spec), f"{name} is not as wanted: {world.status(name)}"
         assert world.rules.wanted.in_force(name) == spec, f"{name}: a change was forgotten"
     known = {*found.definitions, *found.invalid}
@@ -301,6 +301,12 @@ def _is_as_wanted(world: World) -> None:
         _are_restarted(world)
 
 
+def _may_run(found: ManifestSet, spec: ServiceSpec) -> bool:
+    """Tell whether all that a service cannot do without is wanted to run."""
+    needs = [found.definitions.get(need.service) for need in spec.needs if need.required]
+    return all(need is not None and need.spec.wants_to_run for need in needs)
+
+
 def _kept_its_schedules(world: World, since: int, shown: WallTime) -> None:
     """See that what has a schedule ran at all of its times while nothing was in the way.
 
@@ -309,9 +315,7 @@ def _kept_its_schedules(world: World, since: int, shown: WallTime) -> None:
     found = world.repository.read()
     for name, definition in found.definitions.items():
         spec = definition.spec
-        needs = [found.definitions.get(need.service) for need in spec.needs]
-        may_run = all(need is not None and need.spec.wants_to_run for need in needs)
-        if spec.schedule is None or not spec.wants_to_run or not may_run:
+        if spec.schedule is None or not spec.wants_to_run or not _may_run(found, spec):
             continue
         times = _times(spec.schedule, WallTime(0), world.wall_now)
         # What came into force since the clock was set back keeps none of the times before.

@@ -111,9 +111,24 @@ class StartRules(Heard):
         spec = self.wanted.in_force(need.service)
         width = self.wanted.width(need.service)
         if spec is None or width == 0:
-            return False
+            return not need.required
         slots = [Slot(service=need.service, index=index) for index in range(width)]
+        if not need.required and any(self._may_be_over(need, spec, slot) for slot in slots):
+            return True
         return all(self._slot_serves(need.condition, spec, slot) for slot in slots)
+
+    def _may_be_over(self, need: Need, spec: ServiceSpec, slot: Slot) -> bool:
+        """Tell whether a slot may be given up, as far as we can tell, or ended well for good."""
+        if need.condition is Condition.READY and self._slot_serves(Condition.COMPLETED, spec, slot):
+            return True
+        last = self._last_run(slot)
+        # What was late or silent is a failure that is not counted here.
+        was_ended = last is not None and (last.asked_at or self._is_asked(last.id))
+        if was_ended or slot in self._perhaps_failing or self.hooks.has_failed(slot):
+            return True
+        failures = self._failures.get(slot, 0)
+        is_last = spec.max_restarts is not None and failures > spec.max_restarts
+        return failures > 0 and (is_last or spec.restart is RestartPolicy.NEVER)
 
     def _slot_serves(self, condition: Condition, spec: ServiceSpec, slot: Slot) -> bool:
         is_done = any(

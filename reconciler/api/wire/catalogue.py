@@ -19,6 +19,7 @@ class NeedKeys(Wire, frozen=True, kw_only=True):
     name: str
     condition: str
     on_restart: str
+    required: bool
 
 
 class CatalogueKeys(Wire, frozen=True, kw_only=True):
@@ -143,7 +144,15 @@ def usage_document(scene: Scene, services: Sequence[ServiceStatus]) -> UsageDocu
 
 def _needs(needs: Iterable[Need]) -> list[NeedKeys]:
     """Write needs."""
-    return [NeedKeys(name=n.service, condition=n.condition, on_restart=n.on_restart) for n in needs]
+    return [
+        NeedKeys(
+            name=need.service,
+            condition=need.condition,
+            on_restart=need.on_restart,
+            required=need.required,
+        )
+        for need in needs
+    ]
 
 
 def _usage(instance: str, pid: int | None, used: Usage) -> UsageKeys:

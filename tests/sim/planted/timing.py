@@ -50,6 +50,22 @@ NEEDS_FIRST = (
         " against nothing.",
     ),
     Mutant(
+        name="optional-need-is-not-waited-for",
+        module="reconciler/core/conditions.py",
+        before="(not need.required and _is_out_of_reach(board, need))",
+        after="not need.required",
+        story="A service would rather have its cache, and is started together with it: it finds"
+        " none at every boot, and does without until somebody restarts it.",
+    ),
+    Mutant(
+        name="optional-need-is-waited-for-in-vain",
+        module="reconciler/core/conditions.py",
+        before="or not wish.instances:\n        return True",
+        after="or not wish.instances:\n        return False",
+        story="The cache is stopped for the night, and the shop that could do without it does not"
+        " come up any more.",
+    ),
+    Mutant(
         name="oneshot-at-work-counts-as-ready",
         module="reconciler/core/conditions.py",
         before="return done if wish.spec.is_oneshot else is_up(record)",
