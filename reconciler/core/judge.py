@@ -356,10 +356,7 @@ class _Court:
     # --- conditions ----------------------------------------------------------------------
 
     def is_met(self, need: Need) -> bool:
-        """Tell whether a need's condition holds now, of every slot its service should have.
-
-        One that is not required is met as well where waiting for it would have no end.
-        """
+        """Tell whether a need holds now of all its slots, or is optional and will not come."""
         spec = self.spec(need.service)
         width = self.width(need.service)
         if spec is None or width == 0:
@@ -371,10 +368,8 @@ class _Court:
 
     def _is_over(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
         """Tell whether a slot was given up, or has served and will not serve again."""
-        memory = record.memory
-        if memory.trouble.gave_up and memory.tried == spec.digest:
-            return True
-        return condition is Condition.READY and self._is_done(spec, record)
+        gave_up = record.memory.trouble.gave_up and record.memory.tried == spec.digest
+        return gave_up or (condition is Condition.READY and self._is_done(spec, record))
 
     def _slot_meets(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
         done = self._is_done(spec, record)
