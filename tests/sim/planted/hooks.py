@@ -13,12 +13,12 @@ FIRST = (
         story="The migration fails before a start, and the new version serves from the old schema.",
     ),
     Mutant(
-        name="a-hook-of-an-earlier-start-counts",
+        name="every-other-hook-is-skipped",
         module="reconciler/core/sides.py",
-        before="return is_next and occasion is not None and occasion.since <= process.started",
-        after="return is_next",
-        story="The daemon is replaced during a restart. The holder still tells of the preparation"
-        " for the start before, so this start goes without.",
+        before="    done = side.place + 1\n",
+        after="    done = side.place + 2\n",
+        story="A service has two preparations, and starts behind the first: its schema is there,"
+        " and its data are those of the last version.",
     ),
 )
 

@@ -32,13 +32,6 @@ COMMANDS = (
         " thousand times, and pages somebody each time.",
     ),
     Mutant(
-        name="a-reload-runs-again-behind-its-end",
-        module="reconciler/core/reloads.py",
-        before="    record = without_occasion(record, Role.RELOAD)",
-        after="    record = with_occasion(record, occasion)",
-        story="A reload is over and begins anew, without end.",
-    ),
-    Mutant(
         name="what-a-reload-loaded-is-taken-from-its-order",
         module="reconciler/core/errands.py",
         before="occasion = replace(occasion, since=ledger.now, loads=spec.loads)",
