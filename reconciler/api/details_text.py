@@ -56,7 +56,7 @@ def details_text(scene: Scene, service: ServiceStatus, background: Background, p
             for line in _fact(label, text, page)
         ],
         _instances(scene, service, page) if service.slots else [],
-        _log(service, background, page),
+        _log(scene, service, background, page),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -119,11 +119,15 @@ def _reasons(scene: Scene, service: ServiceStatus) -> Iterator[tuple[str, str]]:
         mend = f"; mend: {fault.mend}" if fault.mend else ""
         yield "invalid", f"{fault.source}: {fault.code} {fault.message}{mend}"
     unwanted = "not known yet: see what is invalid" if service.invalid else "no more: no manifest"
-    own = tuple(f"{slot.slot} " for slot in service.slots)
-    for woe in scene.daemon.troubles:
-        if woe.startswith(own):
-            yield "trouble", woe
+    for woe in _own_troubles(scene, service):
+        yield "trouble", woe
     yield "wanted", service.desired or unwanted
+
+
+def _own_troubles(scene: Scene, service: ServiceStatus) -> list[str]:
+    """Give the troubles of the daemon that are about this service's instances."""
+    own = tuple(f"{slot.slot} " for slot in service.slots)
+    return [woe for woe in scene.daemon.troubles if woe.startswith(own)]
 
 
 def _wishes(spec: ServiceSpec) -> Iterator[tuple[str, str]]:
@@ -237,9 +241,12 @@ def _memory(slot: Slot, scene: Scene) -> str:
     return NOTHING if measured is None else size(measured.rss)
 
 
-def _log(service: ServiceStatus, background: Background, page: Page) -> list[str]:
+def _log(scene: Scene, service: ServiceStatus, background: Background, page: Page) -> list[str]:
     """Give the last lines of the log, and where the rest is."""
     lines = background.log[-LAST_LINES:]
+    if not lines and any(" its log" in woe for woe in _own_troubles(scene, service)):
+        # It did say something; the trouble tells where that is.
+        return []
     if not lines:
         return [f"  nothing logged yet: `weaver logs {plain(service.name)} -f` waits for it"]
     title = f"  last {count(len(lines), 'line')} (`weaver logs {plain(service.name)}` shows more)"

@@ -133,6 +133,9 @@ def test_the_page_of_a_service_tells_its_own_troubles_and_no_others() -> None:
     text = details_text(scene(*found, troubles=(mine, other)), found[0], Background(), Page())
     assert f"trouble     {mine}" in text
     assert other not in text
+    assert "nothing logged yet" not in text, "it did log, elsewhere"
+    calm = details_text(scene(*found), found[0], Background(), Page())
+    assert "nothing logged yet" in calm
 
 
 def test_a_manifest_that_never_was_valid_is_not_said_to_be_missing() -> None:
