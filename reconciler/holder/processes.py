@@ -251,7 +251,8 @@ class Processes:
             self._cgroups.make(run.leaves, limits)
             within = cgroup.Within(run.leaves) if run.leaves else None
         except OSError as error:
-            text = f"cannot limit it: {error.filename}: {error.strerror}"
+            what = "limit it" if limits else "enter its control group"
+            text = f"cannot {what}: {error.filename}: {error.strerror}"
             raise Refused("cgroup", error.errno or errno.EIO, text) from error
         try:
             return spawn(order, self.standing, within)

@@ -36,6 +36,7 @@ def test_r7_without_descriptors_a_start_is_refused_and_what_runs_is_looked_after
     refused = rig.try_spawn("web-1", ["sleep", "1000"])["error"]
     assert refused["errno"] == errno.EMFILE
     assert "Too many open files" in refused["text"]
+    assert "limit" not in refused["text"], "no limit was asked for"
     os.kill(running.pid, signal.SIGKILL)
     assert rig.wait_for("exited", running)["signal"] == signal.SIGKILL
     resource.prlimit(rig.holder_pid, resource.RLIMIT_NOFILE, before)
