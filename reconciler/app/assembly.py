@@ -149,7 +149,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             is_holding=lambda: inquest.is_holding,
         ),
     )
-    inquest.lookup = daemon.slot
+    inquest.lookup, inquest.tenant = daemon.slot, daemon.tenant
     programs = HookPrograms(paths.root, prepare.base_env)
     around = HookSurroundings(
         runner=programs,

@@ -125,7 +125,7 @@ def _died(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     if spec is not None and is_good and not wants_restart(spec, well=True):
         _done(ledger, record, spec, end)
         return
-    because = str(end) if was_up else f"{end} before it was ready"
+    because = str(end) if was_up else end.before_ready
     uptime = Nanos(max(0, end.at - process.started)) if was_up else Nanos(0)
     trouble = one_more_failure(ledger, record, because, uptime)
     failed = replace(record, memory=replace(record.memory, trouble=trouble))

@@ -78,14 +78,28 @@ class Exit:
     """Whether the kernel killed it for want of memory."""
 
     def __str__(self) -> str:
+        return self.told()
+
+    @property
+    def before_ready(self) -> str:
+        """Say how it ended, of a process that never was ready."""
+        return self.told(" before it was ready")
+
+    def told(self, when: str = "") -> str:
+        """Say how it ended and when, then what was found out about it.
+
+        >>> Exit(at=Nanos(0), code=1, note="port 80 is in use").told(" too early")
+        'exited with 1 too early: port 80 is in use'
+        """
         note = f": {self.note}" if self.note else ""
         if self.oom:
             limit = f" ({self.note})" if self.note else ""
-            return f"killed by the kernel: out of memory{limit}"
+            return f"killed by the kernel{when}: out of memory{limit}"
         if self.signal is not None:
             core = " (core dumped)" if self.core else ""
-            return f"killed by {self.signal}{core}{note}"
-        return "exited, code unknown" if self.unknown else f"exited with {self.code}{note}"
+            return f"killed by {self.signal}{core}{when}{note}"
+        end = "exited, code unknown" if self.unknown else f"exited with {self.code}"
+        return f"{end}{when}{'' if self.unknown else note}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ from reconciler.model.plan import Situation
 from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture
-from reconciler.model.units import Nanos, in_seconds, seconds
+from reconciler.model.units import Nanos, RunId, in_seconds, seconds
 from reconciler.ports import HostError
 from reconciler.runtime.credit import Credit
 from reconciler.runtime.journal import Journal
@@ -134,6 +134,13 @@ class Daemon:
         memory = situation.services.get(slot.service)
         record = situation.slots.get(slot.service, {}).get(slot.index)
         return (memory.spec if memory else None, record)
+
+    def tenant(self, run: RunId) -> Slot | None:
+        """Give the slot that a run is in; None: it is none of ours, or over."""
+        slots = self.situation().slots.values()
+        records = [record for own in slots for record in own.values() if record.process]
+        found = (r.memory.slot for r in records if r.process is not None and r.process.run == run)
+        return next(found, None)
 
     def situation(self) -> Situation:
         """Give what a plan would be made of, as of now."""

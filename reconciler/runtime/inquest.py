@@ -39,6 +39,15 @@ class Case:
     spec: ServiceSpec
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Who has the port that a service wanted."""
+
+    port: int
+    who: str
+    run: RunId
+
+
 class Inquest:
     """Stands between the host and the engine; lets everything through, some of it annotated."""
 
@@ -48,6 +57,8 @@ class Inquest:
         self._tell: Tell = lambda _: None
         self._held: dict[RunId, list[Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.tenant: Callable[[RunId], Slot | None] = lambda _: None
+        """Gives whose run this is, of our services; None: nobody's."""
         self.lookup: Callable[[Slot], tuple[ServiceSpec | None, SlotRecord | None]] = _nothing
 
     def through(self, tell: Tell) -> Tell:
@@ -87,20 +98,30 @@ class Inquest:
         event = case.event
         try:
             async with asyncio.timeout(TIME_S):
-                note = await asyncio.to_thread(self._find, case)
+                finding = await asyncio.to_thread(self._find, case)
         except TimeoutError:
-            note = ""
+            finding = None
+        note = "" if finding is None else self._in_words(finding, event.slot)
         self._tell(replace(event, exit=replace(event.exit, note=note)))
         for later in self._held.pop(event.run):
             self._tell(later)
 
-    def _find(self, case: Case) -> str:
+    def _in_words(self, finding: Finding, slot: Slot) -> str:
+        tenant = self.tenant(finding.run)
+        who = finding.who
+        if tenant is not None:
+            is_sibling = tenant.service == slot.service
+            name = f"its own {tenant}" if is_sibling else f"the service {tenant.service}"
+            who = f"{name}, {who}"
+        return f"port {finding.port} is in use by {who}"
+
+    def _find(self, case: Case) -> Finding | None:
         words = self._last_words(case.spec, case.event.slot)
         for port in ports(case.spec, case.event.slot, words):
             found = self._owner(port)
             if found is not None and found[1] != case.event.run:
-                return f"port {port} is in use by {found[0]}"
-        return ""
+                return Finding(port=port, who=found[0], run=RunId(found[1]))
+        return None
 
 
 def ports(spec: ServiceSpec, slot: Slot, words: str) -> Sequence[int]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.event import Event, Exited, TreeEmptied
-from reconciler.model.observed import Exit
+from reconciler.model.observed import Exit, Slot
 from reconciler.model.record import SlotMemory, SlotRecord
 from reconciler.model.spec import HttpTarget, Readiness, ReadyType, ServiceSpec, TcpTarget
 from reconciler.model.units import Nanos, RunId, seconds
@@ -56,7 +56,12 @@ def ends(code: int = 1, at: int = 600, run: RunId = RUN) -> tuple[Exited, TreeEm
     return Exited(slot=slot("web"), run=run, exit=end), TreeEmptied(slot=slot("web"), run=run)
 
 
-def told(*events: Event, owner: tuple[str, str] | None, slow_s: float = 0.0) -> list[Event]:
+def told(
+    *events: Event,
+    owner: tuple[str, str] | None,
+    slow_s: float = 0.0,
+    tenant: Slot | None = None,
+) -> list[Event]:
     """Give what comes through, in order."""
 
     async def listen() -> list[Event]:
@@ -71,6 +76,7 @@ def told(*events: Event, owner: tuple[str, str] | None, slow_s: float = 0.0) -> 
         made = Inquest(who, lambda *_: "")
         record = SlotRecord(memory=SlotMemory(slot=slot("web")), process=process("web"))
         made.lookup = lambda _: (TCP, record)
+        made.tenant = lambda run: tenant if run == "theirs" else None
         tell = made.through(heard.append)
         for event in events:
             tell(event)
@@ -86,6 +92,22 @@ def test_an_early_failure_is_told_with_who_has_the_port_and_before_what_follows_
     assert isinstance(first, Exited)
     assert str(first.exit) == "exited with 1: port 8080 is in use by nginx (pid 12)"
     assert second == emptied
+
+
+@pytest.mark.parametrize(
+    ("tenant", "words"),
+    [
+        (slot("api"), "the service api, python3 api.py (pid 12)"),
+        (replace(slot("web"), index=1), "its own web-1, python3 api.py (pid 12)"),
+    ],
+)
+def test_a_port_that_a_service_of_ours_has_is_told_with_the_service(
+    tenant: Slot, words: str
+) -> None:
+    first, _ = told(*ends(), owner=("python3 api.py (pid 12)", "theirs"), tenant=tenant)
+    assert isinstance(first, Exited)
+    ready = f"exited with 1 before it was ready: port 8080 is in use by {words}"
+    assert first.exit.before_ready == ready
 
 
 def test_a_port_that_is_free_is_no_finding() -> None:
