@@ -34,6 +34,8 @@ ABOVE = 140
 """Descriptors from here on are never passed on: the standard ones and 128 more are."""
 TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
 """What exec says of a folder of PATH that does not have the program."""
+NOT_FOUND = "not found on its PATH (install it, or write its path)"
+"""PATH itself is too long for a line; `weaver run NAME -- env` shows it."""
 RESET_SIGNALS = [
     int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 ]
@@ -104,7 +106,7 @@ def exec_first(programs: Sequence[str], argv: list[str], env: dict[str, str]) ->
             if found is None or error.errno == errno.EACCES:
                 found = error
     if found is None or (len(programs) > 1 and found.errno != errno.EACCES):
-        raise OSError(errno.ENOENT, f"not found on PATH={env.get('PATH', os.defpath)}")
+        raise OSError(errno.ENOENT, NOT_FOUND)
     raise OSError(found.errno, known_cause(found) or found.strerror)
 
 

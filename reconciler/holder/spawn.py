@@ -240,7 +240,7 @@ def _locate(name: str, search: str) -> str:
             if os.access(path, os.X_OK):
                 return path
             found = errno.EACCES
-    why = f"not found on PATH={search}" if found == errno.ENOENT else os.strerror(found)
+    why = fork.NOT_FOUND if found == errno.ENOENT else os.strerror(found)
     raise OSError(found, why)
 
 

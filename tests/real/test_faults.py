@@ -178,8 +178,15 @@ def test_a_save_by_renaming_counts_once_and_an_editor_s_leavings_do_not(here: St
 @pytest.mark.parametrize(
     ("command", "more", "words"),
     [
-        pytest.param("sleeep 9", "", "did you mean sleep? PATH=/", id="not on PATH"),
-        pytest.param("xqzt-none", "", "not found on PATH=/", id="like nothing on PATH"),
+        pytest.param(
+            "sleeep 9", "", "not found on its PATH (did you mean sleep?)", id="not on PATH"
+        ),
+        pytest.param(
+            "xqzt-none",
+            "",
+            "not found on its PATH (install it, or write its path)",
+            id="like nothing on PATH",
+        ),
         pytest.param("./none", "", "/none: no such file", id="no such file"),
         pytest.param("/tmp", "", "cannot run /tmp: it is a directory", id="a directory"),
         pytest.param(BARE, "cwd: none\n", "/none: no such file or directory", id="no cwd"),

@@ -18,7 +18,7 @@ MOST_DIFFERENCE = 2
 def not_found(name: str, search: str) -> str:
     """Say that a command is not on a PATH, and which one there comes near; empty if none does."""
     meant = closest_command(name, search)
-    return f"cannot run {name}: not found; did you mean {meant}? PATH={search}" if meant else ""
+    return f"cannot run {name}: not found on its PATH (did you mean {meant}?)" if meant else ""
 
 
 def closest_command(name: str, search: str) -> str:
