@@ -120,12 +120,25 @@ def _manifests(picture: Picture) -> Iterator[Finding]:
         )
 
 
+_STUCK = (HoldCode.GAVE_UP, HoldCode.UNKILLABLE, HoldCode.JUDGE_REFUSED)
+_WAITING = {
+    HoldCode.BACKING_OFF: "weaver logs {name}",
+    HoldCode.REFUSED: "see the hooks in weaver.yaml; it is asked again by itself",
+    HoldCode.MEMORY_SHORT: "free memory, or lower its maxMemory; it is tried again by itself",
+}
+"""Services that do not run though they should and may yet, and the mend of each."""
+
+
 def _services(picture: Picture) -> Iterator[Finding]:
     for name, status in picture.services.items():
-        if status.reason_code in (HoldCode.GAVE_UP, HoldCode.UNKILLABLE, HoldCode.JUDGE_REFUSED):
+        if status.reason_code in _STUCK:
             yield Finding(
                 check=name, grade=Grade.PROBLEM, text=status.reason, mend=f"weaver logs {name}"
             )
+        for code, words in _WAITING.items():
+            if status.reason_code == code:
+                mend = words.format(name=name)
+                yield Finding(check=name, grade=Grade.WARNING, text=status.reason, mend=mend)
 
 
 def _files(vitals: Vitals) -> Finding:

@@ -98,6 +98,9 @@ def test_what_the_record_is_kept_with_is_a_finding_of_its_own() -> None:
         (replace(HEALTHY, other_troubles=("a port",)), "daemon", Grade.PROBLEM),
         (replace(HEALTHY, picture=picture(source_held="a rebase")), "manifests", Grade.WARNING),
         (replace(HEALTHY, picture=picture(down("web", code="GaveUp"))), "web", Grade.PROBLEM),
+        (replace(HEALTHY, picture=picture(down("web", code="Refused"))), "web", Grade.WARNING),
+        (replace(HEALTHY, picture=picture(down("web", code="MemoryShort"))), "web", Grade.WARNING),
+        (replace(HEALTHY, picture=picture(down("web", code="BackingOff"))), "web", Grade.WARNING),
         (
             replace(HEALTHY, picture=picture(prune=PruneHold(id="1", services=(), because="all"))),
             "removal",
