@@ -15,7 +15,7 @@ from reconciler.model.plan import Situation
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
 from reconciler.model.units import ServiceName
-from reconciler.ports import Logs, WeaverError
+from reconciler.ports import Logs, NotFoundError, WeaverError
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.guards import known
 from reconciler.runtime.paths import StatePaths
@@ -89,8 +89,13 @@ class Logbook:
         return tuple(data for data, _ in found), tuple(offset for _, offset in found)
 
     async def read(self, query: LogQuery, daemon: Daemon) -> AsyncIterator[LogLine]:
-        """Give the lines that are asked for. Raises NotFoundError for a name that is none."""
+        """Give the lines that are asked for.
+
+        Raises NotFoundError for a name or an instance that is none.
+        """
         known(query.services, daemon.picture().services)
+        if query.instance is not None and not query.daemon:
+            self._know_instance(query.instance, query.services, daemon.picture())
 
         def sources() -> Sequence[LogSource]:
             return self._sources(daemon.picture(), query.services)
@@ -135,6 +140,17 @@ class Logbook:
             for pid in [record.process.id.pid if record.process is not None else None]
             for source in self._files(memory.spec, record.memory.slot, pid)
         ]
+
+    def _know_instance(self, index: int, names: Sequence[ServiceName], picture: Picture) -> None:
+        """See that one of these services has such an instance. Raises NotFoundError."""
+        found = self._sources(picture, names)
+        if any(source.index == index for source in found):
+            return
+        there = sorted({source.index for source in found})
+        has_none = f"{names[0]} has no" if len(names) == 1 else "none of these services has an"
+        span = f"0 to {there[-1]}" if len(there) > 1 else "0"
+        mend = f"--instance takes {span} here" if there else "weaver status shows what there is"
+        raise NotFoundError(f"{has_none} instance {index}", mend=mend)
 
     def _sources(self, picture: Picture, names: Sequence[ServiceName]) -> list[LogSource]:
         chosen = names or picture.services

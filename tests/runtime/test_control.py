@@ -698,6 +698,12 @@ def test_logs_are_found(tmp_path: Path) -> None:
         }
         with pytest.raises(NotFoundError):
             [line async for line in desk.control.logs(LogQuery(services=(ServiceName("x"),)))]
+        for services, who in (((WEB,), "web has no"), ((), "none of these services has an")):
+            with pytest.raises(NotFoundError, match=f"{who} instance 7") as why:
+                [line async for line in desk.control.logs(LogQuery(services=services, instance=7))]
+            assert why.value.mend == "--instance takes 0 here"
+        asked = LogQuery(services=(WEB,), instance=0)
+        assert [line async for line in desk.control.logs(asked)]
 
     with_daemon("web d1", tmp_path=tmp_path, story=story)
 
