@@ -63,6 +63,7 @@ def as_said(ledger: Ledger, process: Process) -> Process:
 def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Put a started process into its slot and set the clock of its readiness."""
     process = as_said(ledger, process)
+    record = ledger.tell_start(record)
     record = ledger.put(
         replace(
             record,
@@ -239,7 +240,8 @@ def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
     retry_at = Nanos(ledger.now + SHORT_RETRY)
     trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
     memory = replace(record.memory, trouble=trouble)
-    ledger.move(replace(record, memory=memory, short=because), Signal.REFUSED, because)
+    short = replace(record, memory=memory, short=because, put_off=True)
+    ledger.move(short, Signal.REFUSED, because)
 
 
 def _wait_for_leave(ledger: Ledger, record: SlotRecord, because: str) -> None:
@@ -247,7 +249,7 @@ def _wait_for_leave(ledger: Ledger, record: SlotRecord, because: str) -> None:
     record, retry_at = _refused(ledger, record, because)
     trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
     memory = replace(record.memory, trouble=trouble)
-    ledger.move(replace(record, memory=memory), Signal.REFUSED, because)
+    ledger.move(replace(record, memory=memory, put_off=True), Signal.REFUSED, because)
 
 
 def _refused(ledger: Ledger, record: SlotRecord, because: str) -> tuple[SlotRecord, Nanos]:
@@ -275,7 +277,7 @@ def _wait_for_means(ledger: Ledger, record: SlotRecord, event: SpawnFailed) -> N
     retry_at = Nanos(ledger.now + round((1 + spread) * SCARCE_RETRY))
     trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
     memory = replace(record.memory, trouble=trouble)
-    ledger.move(replace(record, memory=memory), Signal.REFUSED, because)
+    ledger.move(replace(record, memory=memory, put_off=True), Signal.REFUSED, because)
 
 
 def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:

@@ -66,7 +66,7 @@ def _spawn(ledger: Ledger, action: Start) -> None:
         # What an earlier version did before its start says nothing about this one's.
         record = without_occasion(record, Role.PRE_START)
         memory = replace(record.memory, tried=spec.digest, trouble=Trouble(), restarts=0)
-        record = replace(record, memory=memory)
+        record = replace(record, memory=memory, put_off=False)
     if record.memory.occasion(Role.PRE_START) is None:
         record = due(ledger, record, Role.PRE_START)
     if record.memory.occasion(Role.PRE_START) is not None:

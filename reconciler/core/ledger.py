@@ -262,14 +262,40 @@ class Ledger:
         after = follow(record.state, signal)
         if after is record.state:
             return self.put(record)
+        if signal is Signal.START and record.put_off:
+            return self.put(replace(record, state=after, trying=reason))
+        if signal is Signal.REFUSED and record.trying:
+            return self.put(replace(record, state=after, trying="", reason=reason))
+        record = self.tell_start(record)
+        self._tell_move(record, record.state, after, signal, reason, data)
+        is_put_off = record.put_off and signal is Signal.REFUSED
+        moved = replace(record, state=after, since=self.now, reason=reason, put_off=is_put_off)
+        return self.put(moved)
+
+    def tell_start(self, record: SlotRecord) -> SlotRecord:
+        """Tell of a start that was put off before and is more than one more try by now."""
+        if not record.trying:
+            return record
+        why, data = record.trying, {"cause": record.cause}
+        self._tell_move(record, State.STOPPED, State.STARTING, Signal.START, why, data)
+        return self.put(replace(record, since=self.now, reason=why, put_off=False, trying=""))
+
+    def _tell_move(
+        self,
+        record: SlotRecord,
+        before: State,
+        after: State,
+        signal: Signal,
+        reason: str,
+        data: Data,
+    ) -> None:
         slot = record.memory.slot
         digest = record.process.digest if record.process else record.memory.tried
         self.transitions.append(
-            Transition(slot=slot, before=record.state, after=after, reason=reason, digest=digest)
+            Transition(slot=slot, before=before, after=after, reason=reason, digest=digest)
         )
         if signal in _TOLD:
             self.tell(_TOLD[signal], slot=slot, reason=reason, data=data)
-        return self.put(replace(record, state=after, since=self.now, reason=reason))
 
     def drop(self, slot: Slot) -> None:
         """Forget a slot that is wanted no more and empty."""

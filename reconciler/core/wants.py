@@ -149,7 +149,9 @@ def _clear_trouble(ledger: Ledger, name: ServiceName, *, also_done: bool) -> Non
             memory = replace(memory, done=None, done_at=None)
             is_as_before = spec is not None and memory.tried == spec.digest
             cause = "manual" if is_as_before and not is_live(record) else cause
-        ledger.put(replace(record, memory=memory, cause=cause))
+        asked = replace(record, memory=memory, cause=cause)
+        # Who asks for it is told once more what keeps it from starting.
+        ledger.put(asked if is_live(record) else replace(asked, refused="", refusals=0))
 
 
 def _approve(ledger: Ledger, operation: Operation) -> None:

@@ -191,6 +191,10 @@ class SlotRecord:
     """Why the slot is in its state, in words for people."""
     short: str = ""
     """What the host lacks for a start: `needs 512M, 300M available`."""
+    put_off: bool = False
+    """Whether its last try to start was put off, for want of leave or means."""
+    trying: str = ""
+    """What it is tried again for after that; such a start is told only once it comes to more."""
     refused: str = ""
     """What a hook of the host said against its start or its stop."""
     refusals: int = 0

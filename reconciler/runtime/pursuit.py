@@ -153,7 +153,7 @@ _RELOADS = {
     "service.reloaded": Phase.DONE,
     "service.reload-failed": Phase.FAILED,
 }
-_FAILS = {"service.crashed": Verb.START, "service.gave-up": Verb.START}
+_FAILS = dict.fromkeys(("service.crashed", "service.gave-up", "service.refused"), Verb.START)
 
 
 def action_of(
@@ -177,6 +177,8 @@ def action_of(
     if kind in _ENDS:
         verb = Verb.RESTART if is_restart else _ENDS[kind]
         return _seen(event, verb, Phase.DONE, spec)
+    if kind == "service.refused" and Verb.STOP in planned:
+        return _seen(event, Verb.STOP, Phase.FAILED, spec)
     if kind in _FAILS:
         verb = Verb.RESTART if is_restart else _FAILS[kind]
         return _seen(event, verb, Phase.FAILED, spec)
