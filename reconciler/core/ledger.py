@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.backoff import end_in_words
-from reconciler.core.lifecycle import Signal, follow
+from reconciler.core.lifecycle import TOLD, Signal, follow
 from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired, Wanted
 from reconciler.model.event import Command, Happening, Notified, Remembered, Transition
@@ -35,22 +35,6 @@ EARLY_ENDS_KEPT = 1000
 
 Data = Mapping[str, str | int | float | bool | None]
 NOTHING: Data = {}
-
-_TOLD: Mapping[Signal, str] = {
-    Signal.START: "service.starting",
-    Signal.READY: "service.ready",
-    Signal.EXEC_FAILED: "service.crashed",
-    Signal.DIED: "service.crashed",
-    Signal.START_TIMED_OUT: "service.stopping",
-    Signal.STOP: "service.stopping",
-    Signal.WATCHDOG: "service.stopping",
-    Signal.TREE_EMPTY: "service.stopped",
-    Signal.TREE_EMPTY_AFTER_TIMEOUT: "service.crashed",
-    Signal.UNKILLABLE: "service.unknown",
-    Signal.LOST: "service.unknown",
-    Signal.FOUND_RUNNING: "service.adopted",
-    Signal.FOUND_STARTING: "service.adopted",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,8 +278,8 @@ class Ledger:
         self.transitions.append(
             Transition(slot=slot, before=before, after=after, reason=reason, digest=digest)
         )
-        if signal in _TOLD:
-            self.tell(_TOLD[signal], slot=slot, reason=reason, data=data)
+        if signal in TOLD:
+            self.tell(TOLD[signal], slot=slot, reason=reason, data=data)
 
     def drop(self, slot: Slot) -> None:
         """Forget a slot that is wanted no more and empty."""

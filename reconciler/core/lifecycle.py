@@ -79,6 +79,23 @@ NEXT: Mapping[tuple[State, Signal], State] = (
     | {(state, Signal.FOUND_STOPPING): State.STOPPING for state in _EMPTY}
 )
 
+TOLD: Mapping[Signal, str] = {
+    Signal.START: "service.starting",
+    Signal.READY: "service.ready",
+    Signal.EXEC_FAILED: "service.crashed",
+    Signal.DIED: "service.crashed",
+    Signal.START_TIMED_OUT: "service.stopping",
+    Signal.STOP: "service.stopping",
+    Signal.WATCHDOG: "service.stopping",
+    Signal.TREE_EMPTY: "service.stopped",
+    Signal.TREE_EMPTY_AFTER_TIMEOUT: "service.crashed",
+    Signal.UNKILLABLE: "service.unknown",
+    Signal.LOST: "service.unknown",
+    Signal.FOUND_RUNNING: "service.adopted",
+    Signal.FOUND_STARTING: "service.adopted",
+}
+"""The kind of event by which a change of state is told; without a row it is not."""
+
 
 def follow(state: State, signal: Signal) -> State:
     """Give the state after a signal; a signal without a row changes nothing.
