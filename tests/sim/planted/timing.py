@@ -58,14 +58,6 @@ NEEDS_FIRST = (
         " none at every boot, and does without until somebody restarts it.",
     ),
     Mutant(
-        name="optional-need-is-waited-for-in-vain",
-        module="reconciler/core/conditions.py",
-        before="or not wish.instances:\n        return True",
-        after="or not wish.instances:\n        return False",
-        story="The cache is stopped for the night, and the shop that could do without it does not"
-        " come up any more.",
-    ),
-    Mutant(
         name="oneshot-at-work-counts-as-ready",
         module="reconciler/core/conditions.py",
         before="return done if wish.spec.is_oneshot else is_up(record)",
