@@ -101,7 +101,7 @@ class Heard:
         self._for_code: dict[Slot, list[Nanos]] = {}
         """When each slot was started since its code changed."""
         self._lately: dict[Slot, list[Nanos]] = {}
-        """When each slot was started in the last second."""
+        """When each slot was started in the last second, since people last changed their mind."""
         self._restart_asked: dict[ServiceName, Nanos] = {}
         self._patience: dict[RunId, Nanos] = {}
         self._stop_timeouts: dict[ServiceName, Nanos] = {}
@@ -210,6 +210,7 @@ class Heard:
             match event:
                 case ManifestsRead(manifests=found):
                     self.wanted.read(found)
+                    self._lately.clear()
                 case Asked(operation=operation):
                     self._note(operation, now)
                 case FilesChanged():

@@ -20,7 +20,7 @@ from tests.sim.host import Run
 
 IN_A_ROW, MOST_IN_A_ROW = seconds(20), 8
 MOST_IN_A_SECOND = 20
-"""Starts of one slot, whatever people do to it."""
+"""Starts of one slot while its manifest stays as it is."""
 
 
 class StartRules(Heard):
