@@ -174,7 +174,6 @@ def need(luck: Random) -> dict[str, Any]:
     return {
         "condition": luck.choice(("ready", "ready", "started", "completed")),
         "onRestart": luck.choice(("none", "none", "restart")),
-        "required": luck.choice((True, True, False)),
     }
 
 
