@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import settings
 from tests.real.station import Station, station
 
 
@@ -16,3 +17,13 @@ def here(tmp_path: Path) -> Iterator[Station]:
     root.mkdir()
     with station(root) as made:
         yield made
+
+
+@pytest.fixture
+def open_here() -> Iterator[Station]:
+    """Give a repository that processes of other users may enter."""
+    with settings.open_place() as folder:
+        root = folder / "repo"
+        root.mkdir()
+        with station(root) as made:
+            yield made

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from reconciler.cli.reappearing import listens
-from tests import settings
-from tests.real.station import Json, Station, is_alive, station
+from tests.real.station import Json, Station, is_alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -42,13 +40,8 @@ OTHER = "nobody" if os.geteuid() == 0 else ""
 
 
 @pytest.fixture
-def here() -> Iterator[Station]:
-    """Give a repository that hooks of other users may enter."""
-    with settings.open_place() as folder:
-        root = folder / "repo"
-        root.mkdir()
-        with station(root) as made:
-            yield made
+def here(open_here: Station) -> Station:
+    return open_here
 
 
 def script(here: Station, name: str, text: str) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import settings
 from tests.cli.shell import weaver
-from tests.real.station import Station, environment_of, station
+from tests.real.station import Station, environment_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -22,13 +20,8 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become s
 
 
 @pytest.fixture
-def here() -> Iterator[Station]:
-    """Give a repository that services of other users may enter."""
-    with settings.open_place() as folder:
-        root = folder / "repo"
-        root.mkdir()
-        with station(root) as made:
-            yield made
+def here(open_here: Station) -> Station:
+    return open_here
 
 
 def status_of(pid: int | None) -> dict[str, str]:
