@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,15 @@ done
 exec "$@"
 """
 _HIDDEN = {"v1": "cgroup2", "none": "cgroup2?"}
+_OPEN = """
+mount --bind "$2" /mnt
+mount -t tmpfs -o mode=755 none "$1"
+mkdir -p "$2"
+mount --bind /mnt "$2"
+umount /mnt
+shift 2
+exec "$@"
+"""
 
 
 def command(setting: str, argv: Sequence[str]) -> list[str]:
@@ -53,7 +63,7 @@ def command(setting: str, argv: Sequence[str]) -> list[str]:
         return ["/usr/bin/unshare", "-m", "/bin/sh", "-ec", hide, "sh", *argv]
     identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     if setting == "user" and os.geteuid() == 0:
-        return ["/usr/bin/setpriv", *identity, *argv]
+        return [*_with_python(), "/usr/bin/setpriv", *identity, *argv]
     if setting == UNSEEN:
         _need_root()
         hide = 'mount -t proc -o hidepid=2 proc /proc && exec /usr/bin/setpriv "$@"'
@@ -94,6 +104,19 @@ def has_v2() -> bool:
 
     own = own_groups().get(UNIFIED)
     return own is not None and os.access(own, os.W_OK)
+
+
+def _with_python() -> list[str]:
+    """Give the words before a program by which other users may run our Python.
+
+    One that was installed in the home of root can be started for them, but not by them.
+    """
+    home = Path(sys.base_prefix)
+    closed = [path for path in home.parents if not path.stat().st_mode & 0o001]
+    if not closed:
+        return []
+    _need_root()
+    return ["/usr/bin/unshare", "-m", "/bin/sh", "-ec", _OPEN, "sh", str(closed[-1]), str(home)]
 
 
 def _need_root() -> None:
