@@ -34,14 +34,19 @@ from reconciler.model.event import (
     Spawn,
     TimeTold,
 )
+from reconciler.model.health import CheckResult, HealthCheck
 from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
-from reconciler.model.observed import ProcessId
+from reconciler.model.observed import ProcessId, Slot
 from reconciler.model.record import Memory
-from reconciler.model.units import Nanos, ServiceName
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.stored import EventRecord, TransitionRecord
+from reconciler.model.units import Nanos, RunId, ServiceName
 
 __all__ = [
     "Author",
     "BlockedError",
+    "Check",
+    "Checker",
     "Clock",
     "CommitRequest",
     "Committed",
@@ -120,6 +125,33 @@ class Prober(Protocol):
 
     async def probe(self, command: Probe) -> Event:
         """Probe once and give `ProbeAnswered`, within the command's timeout. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check to make of a run of a slot."""
+
+    slot: Slot
+    run: RunId
+    spec: ServiceSpec
+    health: HealthCheck
+
+
+class Checker(Protocol):
+    """Checks whether processes that run are well."""
+
+    def begin(self, check: Check, tell: Callable[[CheckResult], None]) -> Callable[[], None]:
+        """Begin one check, with all its tries, and give how to give it up.
+
+        Returns at once and never raises. The loop calls `tell` once, later than this returns and
+        at most `1 + retries` times `timeout` (and the pauses between) after it; never where the
+        check was given up before.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give up what is under way, and leave no process behind."""
         ...
 
 
@@ -250,36 +282,6 @@ class LogEntry:
     """Author time, seconds since 1970."""
     subject: str
     trailers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRecord:
-    """One event as stored: numbered without gaps."""
-
-    seq: int
-    time: float
-    kind: str
-    service: str
-    instance: str
-    reason: str
-    revision: str
-    actor: str
-    data: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransitionRecord:
-    """One row of `state_history`."""
-
-    time: float
-    service: str
-    instance: str
-    before: str
-    after: str
-    reason: str
-    actor: str
-    revision: str
-    digest: str
 
 
 class Store(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from reconciler.model.health import HealthCheck, OnUnhealthy
 from reconciler.model.units import Digest, Nanos, ServiceName, minutes, seconds
 
 
@@ -322,6 +323,9 @@ class ServiceSpec:
     watchdog_timeout: Nanos | None = None
     """How often the service has to say WATCHDOG=1; None: it need not."""
     hooks: Hooks = field(default_factory=Hooks)
+    health: HealthCheck | None = None
+    """How it is checked while it runs; None: nobody asks."""
+    on_unhealthy: OnUnhealthy = OnUnhealthy.NONE
 
     @property
     def readiness(self) -> Readiness:
