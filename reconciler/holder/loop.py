@@ -54,6 +54,8 @@ class Loop:
         self._controller: wire.Channel | None = None
         self._hears_notices = False
         """Whether the controller knows what a notice is."""
+        self._untold: list[Message] = []
+        """Events of the step that is under way."""
         self._told_trouble = ""
         self._mend_at = 0.0
         self._accepts = False
@@ -107,6 +109,7 @@ class Loop:
         """Do whatever comes next until it is time to leave."""
         while not self._leaves:
             try:
+                self._tell_events()
                 handler = self._poller.next(self._pause())
                 if handler is not None:
                     handler()
@@ -218,10 +221,16 @@ class Loop:
         self._poller.await_room(channel.fileno(), channel.is_behind)
 
     def _tell(self, event: Message) -> None:
-        failpoint("holder.event.before")
-        if self._controller is not None:
-            self._post(self._controller, event)
-        failpoint("holder.event.told")
+        self._untold.append(event)
+
+    def _tell_events(self) -> None:
+        """Tell what a step came to in one go: an end and its empty tree are one thing to decide."""
+        while self._untold:
+            event = self._untold.pop(0)
+            failpoint("holder.event.before")
+            if self._controller is not None:
+                self._post(self._controller, event)
+            failpoint("holder.event.told")
 
     def _tell_of_notices(self, event: Message, fds: list[int]) -> None:
         if self._controller is not None and self._hears_notices:
