@@ -106,8 +106,8 @@ class Host(Protocol):
         """Do one command and give the event that answers it. Never raises."""
         ...
 
-    async def acknowledge(self) -> None:
-        """Tell the holder that every exit told so far is on record."""
+    def acknowledge(self) -> None:
+        """Tell the holder, after what was just begun, that every exit told so far is on record."""
         ...
 
     async def close(self, *, stop_holder: bool) -> None:

@@ -213,9 +213,10 @@ class Daemon:
             if any(isinstance(event, ManifestsRead) for event in events):
                 self._after_reading(self.situation())
             spent_s = in_seconds(Nanos(self._clock.now() - began))
-            await self._settle_accounts(events, decision)
+            is_written = await self._settle_accounts(decision)
             for command in decision.commands:
                 self.performer.start(command)
+            self._acknowledge(events, may=is_written and decision.may_acknowledge)
             self._taken = told
             self._turn_over()
             if decision.finished:
@@ -242,20 +243,21 @@ class Daemon:
             self.problem = ""
         return decision
 
-    async def _settle_accounts(self, events: list[Event], decision: Decision) -> None:
-        """Write down what was decided and what was answered, before anything new is done."""
+    async def _settle_accounts(self, decision: Decision) -> bool:
+        """Write down what was decided and answered, before anything new is done; tell if it is."""
         is_written = await self._record(decision)
         answers, self._answers = self._answers, []
         if answers:
             await self.journal.answered(answers)
+        return is_written
+
+    def _acknowledge(self, events: list[Event], *, may: bool) -> None:
         self._to_acknowledge |= any(isinstance(event, _ENDS) for event in events)
         # Every exit told so far is acknowledged at once, so none may be waiting unread.
         is_waiting = self._is_holding() or _has_ends(self._inbox)
-        is_on_record = is_written and decision.may_acknowledge
-        if self._to_acknowledge and is_on_record and not is_waiting:
+        if self._to_acknowledge and may and not is_waiting:
             self._to_acknowledge = False
-            with suppress(HostError):
-                await self._host.acknowledge()
+            self._host.acknowledge()
 
     async def _record(self, decision: Decision) -> bool:
         revision = self.source.last.revision.commit if self.source.last else ""

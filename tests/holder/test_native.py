@@ -68,6 +68,10 @@ class Desk:
     async def open(self) -> None:
         await self.host.open(self._hear)
 
+    async def acknowledge(self) -> None:
+        self.host.acknowledge()
+        await asyncio.sleep(0)  # it goes out after what was begun before
+
     def _hear(self, event: Event) -> None:
         self.events.append(event)
         self._news.set()
@@ -351,7 +355,7 @@ def test_an_end_is_shown_to_every_daemon_until_one_has_recorded_it(tmp_path: Pat
             await second.host.close(stop_holder=False)
             await first.open()
             assert (await first.look())[process.run] == shown
-            await first.host.acknowledge()
+            await first.acknowledge()
             assert await first.look() == {}
 
     asyncio.run(inside())
@@ -368,7 +372,7 @@ def test_nothing_is_acknowledged_before_it_was_looked_at(tmp_path: Path) -> None
             await first.open()
             os.kill(later.id.pid, signal.SIGKILL)
             await first.heard(TreeEmptied, later)
-            await first.host.acknowledge()
+            await first.acknowledge()
             assert set(await first.look()) == {missed.run, later.run}
 
     asyncio.run(inside())
@@ -382,7 +386,7 @@ async def test_a_start_that_nobody_waited_for_is_not_acknowledged_unseen(desk: D
     given_up.cancel()
     later = await desk.start("later", "sleep", "0.3")
     await desk.heard(TreeEmptied, later)
-    await desk.host.acknowledge()
+    await desk.acknowledge()
     codes = [process.exit and process.exit.code for process in (await desk.look()).values()]
     assert codes == [42, 0]
 

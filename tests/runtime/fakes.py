@@ -133,7 +133,7 @@ class FakeHost:
         """Let the holder die."""
         self._tell(HostLost(because="the holder is gone"))
 
-    async def acknowledge(self) -> None:
+    def acknowledge(self) -> None:
         self.acknowledged += 1
         self.unacknowledged.clear()
 

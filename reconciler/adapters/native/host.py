@@ -105,8 +105,8 @@ class NativeHost:
             case LookAtHost():
                 return await self._look(command)
 
-    async def acknowledge(self) -> None:
-        """Tell the holder that every exit told so far is on record.
+    def acknowledge(self) -> None:
+        """Tell the holder, after what was just begun, that every exit told so far is on record.
 
         To be called when no event waits to be recorded: what was told since would be lost.
         """

@@ -125,13 +125,16 @@ class Session:
         self._note_trouble(trouble)
 
     def acknowledge(self) -> None:
-        """Let the holder forget what it has told."""
-        seq = self._told_seq
-        if self._link is not None and seq is not None and seq > self._acked_seq:
-            self._acked_seq = seq
+        """Let the holder forget what it has told so far, once it has got what was just begun."""
+        if self._told_seq is not None and self._told_seq > self._acked_seq:
+            self._acked_seq = self._told_seq
+            asyncio.get_running_loop().call_soon(self._acknowledge, self._told_seq, self._link)
+
+    def _acknowledge(self, seq: int, link: Link | None) -> None:
+        if link is not None:
             with contextlib.suppress(LinkLost):
                 failpoint("daemon.ack.before")
-                self._link.ask("ack", seq=seq)
+                link.ask("ack", seq=seq)
                 failpoint("daemon.ack.sent")
 
     async def close(self, *, stop_holder: bool, returns: bool = False) -> None:
