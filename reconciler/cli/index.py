@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         _row("status", "status", "show what runs and why not"),
         _row("logs", "logs", "show what services print"),
         _row("start stop restart reload", "lifecycle", "start, stop, restart or reload services"),
-        _row("set edit undo", "change", "change a value or a manifest, or take it back"),
+        _row("set scale edit undo", "change", "change a manifest, or take it back"),
         _row("run", "run", "run a command in a service's environment"),
         _row("why history events", "past", "say why it is so, and what happened"),
     ),

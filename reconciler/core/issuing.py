@@ -24,9 +24,10 @@ from reconciler.model.units import Nanos, Serial, seconds
 STOP_TIMEOUT = seconds(10)
 """For processes of which no manifest says more."""
 LAST_WORD = seconds(2)
-_ONLY_SHOWN = frozenset(
-    {"description", "display_name", "version", "labels", "annotations", "loads"}
+_MENDS_NOTHING = frozenset(
+    {"description", "display_name", "version", "labels", "annotations", "loads", "instances"}
 )
+"""Fields whose change is no reason to try again at once what failed."""
 
 
 def issue(ledger: Ledger, action: Action) -> None:
@@ -364,6 +365,6 @@ def _update(ledger: Ledger, action: Update) -> None:
             reason=action.because,
             data={"fields": ",".join(told)},
         )
-    if not _ONLY_SHOWN.issuperset(action.fields):
+    if not _MENDS_NOTHING.issuperset(action.fields):
         for record in list(ledger.slots.get(action.service, {}).values()):
             ledger.put(replace(record, memory=replace(record.memory, trouble=Trouble())))

@@ -58,6 +58,8 @@ class Changes:
                 services = before = self._daemon.picture().services
                 task = await work_out(request, services, self._tools.drafts)
                 preview = await self._preview(task)
+                for note in task.notes:
+                    yield Note(text=note)
                 if preview is not None:
                     yield Planned(preview=preview, dry_run=terms.dry_run)
                 if terms.dry_run:

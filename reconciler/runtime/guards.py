@@ -47,6 +47,18 @@ def may_reload(names: Iterable[ServiceName], services: Services) -> None:
             )
 
 
+def may_scale(counts: Iterable[tuple[ServiceName, int]], services: Services) -> None:
+    """See that these services exist and keep an instance. Raises ManifestError with the mend."""
+    counts = tuple(counts)
+    known((name for name, _ in counts), services)
+    for name, count in counts:
+        if count < 1:
+            raise ManifestError(
+                f"cannot scale {name} to {count}: a service has at least one instance",
+                mend=f"weaver stop {name}",
+            )
+
+
 def unknown(name: str, services: Iterable[str]) -> NotFoundError:
     """Say that there is no such service."""
     from difflib import get_close_matches

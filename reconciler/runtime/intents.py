@@ -29,6 +29,13 @@ def want(services: Iterable[ServiceName], state: str) -> tuple[Intent, ...]:
     return tuple(SetField(service=name, path=("state",), value=state) for name in services)
 
 
+def number(counts: Iterable[tuple[ServiceName, int]]) -> tuple[Intent, ...]:
+    """Give the intents of `weaver scale`."""
+    return tuple(
+        SetField(service=name, path=("instances",), value=str(count)) for name, count in counts
+    )
+
+
 def put(
     documents: Iterable[tuple[ServiceName, str]], *, verbatim: bool = False
 ) -> tuple[Intent, ...]:
@@ -89,6 +96,17 @@ def told(assignments: Iterable[Assignment]) -> str:
     parts = [f"set {', '.join(set_ones)}"] if set_ones else []
     parts += [f"remove {', '.join(removed)}"] if removed else []
     return ", ".join(parts)
+
+
+def scaled(counts: Sequence[tuple[ServiceName, int]]) -> str:
+    """Say what `weaver scale` does.
+
+    >>> scaled([("web", 4)]), scaled([("web", 4), ("api", 2)])
+    ('scale to 4', 'scale web=4, api=2')
+    """
+    if len(counts) == 1:
+        return f"scale to {counts[0][1]}"
+    return f"scale {', '.join(f'{name}={count}' for name, count in counts)}"
 
 
 def shorten(text: str) -> str:

@@ -62,6 +62,13 @@ class SetValues:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Give services another number of instances; those that stay are not touched."""
+
+    counts: tuple[tuple[ServiceName, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutManifest:
     """Write one service's whole manifest: `register` (it must be new) or `edit` (it must exist)."""
 
@@ -99,7 +106,9 @@ class UndoLast:
     """Revert the last commit that this person made through Weaver."""
 
 
-Change = Apply | SetValues | PutManifest | Unregister | StartServices | StopServices | UndoLast
+Change = (
+    Apply | SetValues | Scale | PutManifest | Unregister | StartServices | StopServices | UndoLast
+)
 
 
 # --- operations: they change no manifest -----------------------------------------------------

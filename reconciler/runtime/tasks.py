@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from reconciler.manifest.intent import Intent
-from reconciler.model.spec import DesiredState
+from reconciler.model.spec import DesiredState, ServiceSpec
 from reconciler.model.units import ServiceName
 from reconciler.ports import ConflictError, Drafts, ManifestError
 from reconciler.runtime import guards, intents
@@ -16,6 +16,7 @@ from reconciler.runtime.requests import (
     Apply,
     Change,
     PutManifest,
+    Scale,
     SetValues,
     StartServices,
     StopServices,
@@ -37,6 +38,8 @@ class Task:
     """Services whose removal was asked for by name."""
     retried: tuple[ServiceName, ...] = ()
     """Services that are wanted already, to be started now."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the person, told before anything is written."""
     id: str = field(default_factory=lambda: secrets.token_hex(6))
 
 
@@ -55,6 +58,8 @@ async def work_out(request: Change, services: Services, drafts: Drafts) -> Task:
                 services=(name,),
                 intents=intents.assign(name, assignments),
             )
+        case Scale(counts=counts):
+            return _scale(counts, services)
         case PutManifest():
             return await _put(request, services, drafts)
         case Unregister(services=names, cascade=cascade):
@@ -94,6 +99,30 @@ async def _documents(request: Apply, drafts: Drafts) -> list[tuple[ServiceName, 
     if not found:
         raise ManifestError("cannot apply: no service is defined in what was given")
     return found
+
+
+def _scale(counts: tuple[tuple[ServiceName, int], ...], services: Services) -> Task:
+    """Write the number where it is another one; what is stopped gets it too, and stays stopped."""
+    names = tuple(name for name, _ in counts)
+    guards.may_scale(counts, services)
+    specs = {name: services[name].spec for name in names}
+    changed = [
+        (name, count)
+        for name, count in counts
+        if (spec := specs[name]) is None or spec.instances != count or services[name].invalid
+    ]
+    stopped = [name for name, spec in specs.items() if spec is not None and not spec.wants_to_run]
+    return Task(
+        op="scale",
+        what=intents.scaled(counts),
+        services=names,
+        intents=intents.number(changed),
+        notes=tuple(f"{name} is not started: {_why_stopped(specs[name])}" for name in stopped),
+    )
+
+
+def _why_stopped(spec: ServiceSpec | None) -> str:
+    return spec.why_stopped if spec is not None else ""
 
 
 async def _put(request: PutManifest, services: Services, drafts: Drafts) -> Task:

@@ -37,6 +37,10 @@ CHANGES: dict[str, tuple[dict[str, Any], Change]] = {
             ),
         ),
     ),
+    "scale": (
+        {"kind": "scale", "instances": {"web": 4, "db": 1}},
+        requests.Scale(counts=((WEB, 4), (DB, 1))),
+    ),
     "register": (
         {"kind": "register", "service": "web", "text": "name: web"},
         requests.PutManifest(service=WEB, text="name: web", create=True),

@@ -145,6 +145,11 @@ TERMS = {"wait": True, "timeout": 300.0}
                 "dryRun": True,
             },
         ),
+        (
+            ("scale", "web=4", "api=0", "--dry-run"),
+            "/v1/changes",
+            {"kind": "scale", "instances": {"web": 4, "api": 0}, "dryRun": True},
+        ),
         (("start", "web"), "/v1/changes", {"kind": "start", "services": ["web"]}),
         (
             ("stop", "web", "--only"),
@@ -289,3 +294,12 @@ def test_doctor_tells_of_the_library_where_more_is_asked_for(
     with serving(tmp_path, replies):
         said = call("doctor", *option, cwd=tmp_path)
     assert ("SQLite 3 is fine" in said.stdout) == is_told
+
+
+@pytest.mark.parametrize("said", [["web"], ["web=two"], ["=2"], ["web=-1"], ["web=2", "web=3"]])
+def test_a_scale_that_names_no_number_or_two_is_refused(tmp_path: Path, said: list[str]) -> None:
+    with serving(tmp_path, {}) as stub:
+        done = call("scale", *said, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "mend:" in done.stderr
+    assert "/v1/changes" not in stub.paths()

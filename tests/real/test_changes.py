@@ -96,6 +96,35 @@ def test_values_are_set_and_taken_back(here: Station) -> None:
     assert here.file("web").read_text() == WEB
 
 
+def test_scaling_commits_one_value_and_touches_only_slots_that_come_or_go(here: Station) -> None:
+    begun(here)
+    pids = here.pids()
+    more = change(here, "scale", instances={"web": 3, "api": 2}, reason="a feast")
+    assert more[-1]["text"].startswith("web, api: scale web=3, api=2 - done")
+    assert here.git("log", "-1", "--format=%an %s").strip() == "Grace web, api: scale web=3, api=2"
+    assert "Weaver-Reason: a feast" in here.git("log", "-1", "--format=%(trailers:only)")
+    assert here.file("web").read_text() == WEB + "instances: 3\n"
+    assert pids.items() < here.pids().items()
+    assert len(here.pids()) == 5
+    pids = here.pids()
+    head = here.git("rev-parse", "HEAD")
+    assert change(here, "scale", instances={"web": 3})[-1]["exitCode"] == 0
+    assert here.git("rev-parse", "HEAD") == head
+    assert change(here, "scale", instances={"web": 2})[-1]["exitCode"] == 0
+    assert not is_alive(pids["web-2"])
+    del pids["web-2"]
+    assert here.pids() == pids
+    assert change(here, "stop", services=["api"])[-1]["exitCode"] == 0
+    noted = change(here, "scale", instances={"api": 4})
+    assert [one["text"] for one in of(noted, "note")] == [
+        "api is not started: its manifest says stopped"
+    ]
+    assert "instances: 4" in here.file("api").read_text()
+    refused = change(here, "scale", instances={"web": 0})
+    assert refused[-1]["exitCode"] == 2
+    assert of(refused, "problem")[0]["mend"] == "weaver stop web"
+
+
 def test_somebody_s_own_edits_stay_theirs(here: Station) -> None:
     begun(here)
     here.file("api").write_text(here.file("api").read_text() + "description: mine\n")

@@ -106,6 +106,19 @@ class SetBody(ChangeBody, frozen=True, kw_only=True, tag="set"):
     assignments: Annotated[list[AssignmentKeys], Meta(min_length=1, max_length=1000)]
 
 
+class ScaleBody(ChangeBody, frozen=True, kw_only=True, tag="scale"):
+    """Give services another number of instances."""
+
+    instances: Annotated[
+        dict[Name, int],
+        Meta(
+            min_length=1,
+            max_length=MOST_SERVICES,
+            description="How many of each service, by its name.",
+        ),
+    ]
+
+
 class RegisterBody(ChangeBody, frozen=True, kw_only=True, tag="register"):
     """Write the manifest of a new service."""
 
@@ -148,7 +161,15 @@ class UndoBody(ChangeBody, frozen=True, kw_only=True, tag="undo"):
 
 
 ChangeBodies = (
-    ApplyBody | SetBody | RegisterBody | EditBody | UnregisterBody | StartBody | StopBody | UndoBody
+    ApplyBody
+    | SetBody
+    | ScaleBody
+    | RegisterBody
+    | EditBody
+    | UnregisterBody
+    | StartBody
+    | StopBody
+    | UndoBody
 )
 
 
@@ -241,6 +262,10 @@ def change(body: ChangeBodies) -> Change:
                 assignments=tuple(
                     requests.Assignment(path=one.path, value=one.value) for one in body.assignments
                 ),
+            )
+        case ScaleBody():
+            return requests.Scale(
+                counts=tuple((ServiceName(name), n) for name, n in body.instances.items())
             )
         case RegisterBody() | EditBody():
             return requests.PutManifest(

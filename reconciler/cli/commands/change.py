@@ -1,7 +1,8 @@
-"""`weaver set`, `edit` and `undo`: change a manifest, and take it back."""
+"""`weaver set`, `scale`, `edit` and `undo`: change a manifest, and take it back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote
 
 import click
@@ -19,6 +20,9 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.session import Session
 from reconciler.cli.verbs import change
+
+_MOST_DIGITS = 6
+"""Of a number of instances; the manifest's own limit is far below."""
 
 
 @command(
@@ -67,6 +71,50 @@ def assignment(text: str) -> dict[str, str | None]:
         mend="write env.PORT=8001, or env.PORT- to remove it",
         code=exits.USAGE,
     )
+
+
+@command("scale", epilog="\b\nExample:\n  weaver scale web=4 worker=2")
+@click.argument("counts", nargs=-1, required=True, metavar="NAME=N...")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@reason_option
+@waiting()
+@formats("text", "json")
+def scale_command(session: Session, patience: Patience, output: str, **said: object) -> int:
+    """Change how many instances of services run: edit, commit, converge, wait.
+
+    Instances that stay are not touched. Fewer end those with the highest numbers.
+    """
+    texts = said["counts"]
+    body = {
+        "kind": "scale",
+        "instances": numbers(texts if isinstance(texts, tuple) else ()),
+        "reason": said["reason"],
+        "dryRun": said["dry_run"],
+    }
+    return change(session, session.running_daemon(), body, patience, output)
+
+
+def numbers(texts: Iterable[str]) -> dict[str, int]:
+    """Read `NAME=N` texts, each name once.
+
+    >>> numbers(["web=4", "api=2"])
+    {'web': 4, 'api': 2}
+    """
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, count = text.partition("=")
+        if not name or not (count.isascii() and count.isdigit()) or len(count) > _MOST_DIGITS:
+            raise CommandError(
+                f"`{text}` is no NAME=N",
+                mend="write web=4: the name of a service and how many of it",
+                code=exits.USAGE,
+            )
+        if name in found:
+            raise CommandError(
+                f"{name} is named twice", mend="give each service once", code=exits.USAGE
+            )
+        found[name] = int(count)
+    return found
 
 
 @command("undo")

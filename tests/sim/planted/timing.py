@@ -223,8 +223,8 @@ BACK_OFF = (
     Mutant(
         name="new-words-forgive-and-new-fields-do-not",
         module="reconciler/core/issuing.py",
-        before="if not _ONLY_SHOWN.issuperset(action.fields):",
-        after="if _ONLY_SHOWN.issuperset(action.fields):",
+        before="if not _MENDS_NOTHING.issuperset(action.fields):",
+        after="if _MENDS_NOTHING.issuperset(action.fields):",
         story="Somebody mends the description of a crash-looping service, and it is hammered with"
         " starts again.",
     ),
