@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.manifest.codes import Code
-from reconciler.manifest.explain import kind_of, paths, rules_of, spelt
+from reconciler.manifest.explain import insides, kind_of, paths, rules_of, spelt
 from reconciler.manifest.schema import SERVICE, WEAVER, Schema, child, load
 
 HEAD = """\
@@ -68,8 +68,8 @@ ready:
   milliseconds; one below 100 is an error that asks which unit was meant.
 * Values in `env`, `labels`, `annotations`, `args` and `version` are the text as written: `0800`
   stays `0800` and `3.10` stays `3.10`.
-* `${instance}` and `${name}` are filled in where a field below says so. With `shell: true` the
-  shell expands the rest of `command`. `$$` is a dollar.
+* `${instance}`, `${name}` and `${port}` are filled in where a field below says so. With
+  `shell: true` the shell expands the rest of `command`. `$$` is a dollar.
 * Relative paths begin at the root of the repository.
 * Keys that begin with `x-` are ignored: they are yours.
 
@@ -153,7 +153,8 @@ def _examples(path: str, schema: Schema) -> Iterator[str]:
             yield "# or"
         for depth, outer in enumerate(above):
             yield f"{'  ' * depth}{'db' if outer == 'NAME' else outer}:"
-        yield f"{'  ' * len(above)}{key}: {_quoted(example)}"
+        dash = "- " if above == ["sockets"] else ""
+        yield f"{'  ' * len(above)}{dash}{key}: {_quoted(example)}"
 
 
 def _quoted(example: Any) -> str:
@@ -170,7 +171,7 @@ def _fields(name: str) -> list[tuple[str, Schema]]:
     for path in dict.fromkeys(paths()):
         schema: Schema = root
         for step in path.split("."):
-            schema = child(schema, step)
+            schema = child(insides(schema), step)
         if "description" in schema and path.split(".")[0] in root["properties"]:
             found.append((path, schema))
     return found

@@ -254,7 +254,7 @@ class Preparation:
         return Place(
             cwd=made.cwd,
             env=made.env,
-            expand=lambda text: expand(text, slot),
+            expand=lambda text: expand(text, slot, spec.port),
             identity=made.identity,
         )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from reconciler.model.event import Errand
 from reconciler.model.observed import Slot
 from reconciler.model.spec import DEFAULT_UMASK, Limit, ServiceSpec
 from reconciler.model.units import RunId
 
-_PLACEHOLDER = re.compile(r"\$(?:\$|\{(instance|name)\})")
+_PLACEHOLDER = re.compile(r"\$(?:\$|\{(instance|name|port)\})")
 _SHELL = "/bin/sh"
 
 
@@ -84,15 +85,15 @@ def launch(
     own `env` wins over everything but WEAVER_RUN, the mark that its processes are found by.
     An errand runs in the same surroundings, with its own command and some more variables.
     """
-    root = surroundings.root
+    root, fill = surroundings.root, partial(expand, slot=slot, port=spec.port)
     said = (*spec.interpreter, *spec.command, *spec.args)
     is_shell, more = spec.shell, {}
     if errand is not None:
         said, is_shell = (*errand.hook.command, *errand.hook.args), errand.hook.shell
-        more = {name: expand(value, slot) for name, value in errand.hook.env.items()}
+        more = {name: fill(value) for name, value in errand.hook.env.items()}
         more |= {"WEAVER_HOOK": errand.role.value, **errand.env}
-    words = [expand(word, slot) for word in said]
-    own = {name: expand(value, slot) for name, value in spec.env.items()}
+    words = [fill(word) for word in said]
+    own = {name: fill(value) for name, value in spec.env.items()}
     account = surroundings.account
     return Launch(
         argv=_argv(words, slot, root, is_shell=is_shell),
@@ -103,16 +104,17 @@ def launch(
             "WEAVER_SERVICE": slot.service,
             "WEAVER_INSTANCE": str(slot.index),
             **({"LOG_LEVEL": spec.log_level} if spec.log_level else {}),
+            **({"PORT": str(spec.port)} if spec.port else {}),
             **surroundings.file_env,
             **own,
             **more,
             "WEAVER_RUN": run,
         },
-        cwd=beneath(root, expand(spec.cwd, slot)),
+        cwd=beneath(root, fill(spec.cwd)),
         root=root,
         log_file=log_file(spec, slot, surroundings),
         error_file=error_file(spec, slot, surroundings),
-        stdin=beneath(root, expand(spec.stdin, slot)) if spec.stdin and errand is None else "",
+        stdin=beneath(root, fill(spec.stdin)) if spec.stdin and errand is None else "",
         identity=Identity(
             account=account,
             umask=spec.umask,
@@ -126,7 +128,7 @@ def launch(
 def log_file(spec: ServiceSpec | None, slot: Slot, surroundings: Surroundings) -> str:
     """Give the file that a slot's output is appended to."""
     if spec is not None and spec.log_file:
-        return beneath(surroundings.root, expand(spec.log_file, slot))
+        return beneath(surroundings.root, expand(spec.log_file, slot, spec.port))
     return f"{surroundings.log_dir}/{slot.service}/{slot.index}.log"
 
 
@@ -134,7 +136,7 @@ def error_file(spec: ServiceSpec | None, slot: Slot, surroundings: Surroundings)
     """Give the file that a slot's standard error has to itself; empty where it has none."""
     if spec is None or not spec.error_file:
         return ""
-    path = beneath(surroundings.root, expand(spec.error_file, slot))
+    path = beneath(surroundings.root, expand(spec.error_file, slot, spec.port))
     return "" if path == log_file(spec, slot, surroundings) else path
 
 
@@ -147,13 +149,14 @@ def _argv(words: list[str], slot: Slot, root: str, *, is_shell: bool) -> tuple[s
     return (beneath(root, program) if "/" in program else program, *rest)
 
 
-def expand(text: str, slot: Slot) -> str:
-    """Put the slot into a text: `${instance}`, `${name}`; `$$` is a literal dollar.
+def expand(text: str, slot: Slot, port: int | None = None) -> str:
+    """Fill a text in: `${instance}`, `${name}`, `${port}`; `$$` is a literal dollar.
 
     >>> expand("${name}-${instance}.sock costs $$1", Slot(service="web", index=2))
     'web-2.sock costs $1'
     """
     values = {"instance": str(slot.index), "name": slot.service, None: "$"}
+    values["port"] = str(port) if port else "${port}"
     return _PLACEHOLDER.sub(lambda match: values[match[1]], text)
 
 

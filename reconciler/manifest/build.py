@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from reconciler.manifest import durations, rlimits, sizes
+from reconciler.manifest import addresses, durations, rlimits, sizes
 from reconciler.manifest.hooks import hook_of, hooks_of
 from reconciler.manifest.words import split
+from reconciler.model.listening import AUTO_PORT, ExecMode, ListenSocket
 from reconciler.model.spec import (
     Backoff,
     CatchUp,
@@ -70,6 +71,7 @@ _CHOICES: Mapping[str, tuple[str, type[StrEnum]]] = {
     "type": ("type", ServiceType),
     "restart": ("restart", RestartPolicy),
     "memoryAction": ("memory_action", MemoryAction),
+    "execMode": ("exec_mode", ExecMode),
 }
 
 
@@ -202,6 +204,17 @@ def _watch(value: Document) -> Watch:
     return Watch(**fields)
 
 
+def _sockets(value: list[Document]) -> tuple[ListenSocket, ...]:
+    return tuple(_socket(one) for one in value)
+
+
+def _socket(value: Document) -> ListenSocket:
+    fields: dict[str, Any] = {k: value[k] for k in ("name", "backlog", "owner") if k in value}
+    if "mode" in value:
+        fields["mode"] = int(value["mode"], 8)
+    return ListenSocket(listen=str(addresses.read(value["listen"])), **fields)
+
+
 def _limits(value: Document) -> dict[str, Any]:
     return {name: rlimits.limit(name, value[name]) for name in sorted(value)}
 
@@ -216,6 +229,8 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "maxCpu": ("max_cpu", _cores),
     "logRotation": ("log_rotation", rotation),
     "schedule": ("schedule", _schedule),
+    "sockets": ("sockets", _sockets),
+    "port": ("port", lambda port: AUTO_PORT if port == "auto" else port),
     "ready": ("ready", _readiness),
     "hooks": ("hooks", hooks_of),
     "reload": ("reload", _reload),

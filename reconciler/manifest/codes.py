@@ -58,6 +58,7 @@ class Code(StrEnum):
     LIMIT = "W216", "a limit that cannot be used"
     SCHEDULE = "W217", "a cron expression or a time zone that cannot be used"
     LOG_AMONG_MANIFESTS = "W218", "a log file in services.d (warning)"
+    ADDRESS = "W220", "an address that nobody can listen on"
 
     UNKNOWN_NEED = "W301", "a need that no manifest defines (warning where it is not required)"
     NEEDS_ITSELF = "W302", "a service that needs itself"
@@ -69,3 +70,4 @@ class Code(StrEnum):
     OUTSIDE = "W308", "a symlink that leaves the repository, or leads nowhere"
     TOO_MANY_FILES = "W309", "more files in services.d than are looked at"
     NO_RELOAD_FILE = "W310", "a file of reloadOn that is not there or cannot be read (warning)"
+    SAME_ADDRESS = "W311", "services that listen on one address (warning where one is a `port`)"

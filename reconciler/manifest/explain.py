@@ -109,6 +109,7 @@ def _find(path: str) -> tuple[str, Schema] | None:
     for name in (SERVICE, WEAVER):
         schema, known = load(name), ""
         for step in path.split("."):
+            schema = insides(schema)
             inner = child(schema, step)
             if not inner or (is_closed(schema) and step not in schema["properties"]):
                 break
@@ -123,10 +124,16 @@ def _walk(schema: Schema, above: str) -> Iterator[tuple[str, Schema]]:
     for key, inner in schema.get("properties", {}).items():
         yield f"{above}{key}", inner
         if key != "defaults":
-            yield from _walk(inner, f"{above}{key}.")
+            yield from _walk(insides(inner), f"{above}{key}.")
             free = inner.get("additionalProperties")
             if isinstance(free, dict) and "properties" in free:
                 yield from _walk(free, f"{above}{key}.NAME.")
+
+
+def insides(schema: Schema) -> Schema:
+    """Give what names the fields inside of a field: in a list, what each item is."""
+    items = schema.get("items", {})
+    return items if "properties" in items and "properties" not in schema else schema
 
 
 def _lines(path: str, schema: Schema, width: int) -> Iterator[str]:
@@ -144,7 +151,7 @@ def _lines(path: str, schema: Schema, width: int) -> Iterator[str]:
         yield f"{_INDENT}example: {key}: {spelt(example)}"
     if schema.get("x-effect"):
         yield from _wrapped(f"when it changes: {_EFFECTS[schema['x-effect']]}", width)
-    inner = [f"{path}.{key}" for key in schema.get("properties", {})]
+    inner = [f"{path}.{key}" for key in insides(schema).get("properties", {})]
     if inner:
         yield from _wrapped(f"has: {', '.join(inner)}", width)
 

@@ -11,6 +11,7 @@ from reconciler.manifest import durations, rlimits, sizes
 from reconciler.manifest.hooks import described, in_words
 from reconciler.manifest.schema import SERVICE, Schema, child, load
 from reconciler.model.change import Effect
+from reconciler.model.listening import AUTO_PORT, ListenSocket
 from reconciler.model.spec import (
     Backoff,
     CommandTarget,
@@ -89,6 +90,8 @@ def _described(spec: ServiceSpec, field: str, value: Any) -> dict[str, str]:
             return {f"{key}.{_key(name)}": str(text) for name, text in value.items()}
         case tuple() if field == "needs":
             return dict(_needs(value))
+        case tuple() if field == "sockets":
+            return {key: ", ".join(map(_socket, value))}
         case tuple():
             return {key: _listed(spec, field, value)}
         case _:
@@ -111,11 +114,26 @@ def _single(field: str, value: Any) -> str:
         return durations.write(Nanos(value))
     if field == "umask":
         return f"{value:03o}"
+    if field == "port" and value == AUTO_PORT:
+        return "auto"
     if field == "max_memory":
         return sizes.write(value)
     if field == "max_cpu":
         return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _socket(value: ListenSocket) -> str:
+    """Write a socket in a line: its address, then what else is said of it."""
+    plain = ListenSocket(listen=value.listen)
+    said = [value.name, value.listen] if value.name else [value.listen]
+    if value.backlog != plain.backlog:
+        said.append(f"backlog {value.backlog}")
+    if value.mode != plain.mode:
+        said.append(f"mode {value.mode:03o}")
+    if value.owner:
+        said.append(f"owner {value.owner}")
+    return " ".join(said)
 
 
 def _backoff(value: Backoff) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,7 @@ def _command_faults(path: Path, one: Any) -> Iterator[Fault]:
     is_object = isinstance(one, dict)
     command = one.get("command") if is_object else one
     at: Path = (*path, "command") if is_object else path
-    name = _spelt(at)
+    name = spell(at)
     if is_object and one.get("shell"):
         if isinstance(command, list):
             message = "with `shell: true` the command is one text for /bin/sh, not a list"
@@ -64,11 +64,16 @@ def _timeout_faults(path: Path, written: Any) -> Iterator[Fault]:
         # Told where all spans of time are read, or here: items of a list are not walked there.
         return
     if span < SHORTEST:
-        message = f"`{_spelt(path)}`: `{written}` is too short"
+        message = f"`{spell(path)}`: `{written}` is too short"
         yield Fault(path, Code.DURATION, message, "use 100ms at least")
 
 
-def _spelt(path: Path) -> str:
+def spell(path: Path) -> str:
+    """Give a path as people write it.
+
+    >>> spell(("hooks", "preStart", 0, "command"))
+    'hooks.preStart[0].command'
+    """
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step

@@ -13,6 +13,7 @@ from reconciler.manifest.codes import Code
 from reconciler.manifest.digest import digest
 from reconciler.manifest.envfile import EnvFile, read_env_file
 from reconciler.manifest.result import FileResult, Reading
+from reconciler.manifest.sharing import address_faults
 from reconciler.manifest.suggest import did_you_mean
 from reconciler.model.desired import Definition, ManifestSet, Revision
 from reconciler.model.diagnostic import Diagnostic, Source
@@ -42,6 +43,7 @@ def assemble(
     faults += _needs_faults(single, set(readings).union(_unread(results)), results)
     faults += _cycle_faults(single)
     faults += _env_faults(single, contents)
+    faults += address_faults(single)
     invalid = _invalid(results, readings, [one for one in faults if not one[1].is_warning])
     broken = {result.file: result.faults for result in results if result.is_broken}
     found = {*also, *(fault for _, fault in faults)}

@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from reconciler.manifest import cron, durations, rlimits, sizes, words
+from reconciler.manifest import addresses, cron, durations, rlimits, sizes, words
+from reconciler.manifest.addresses import AddressError
 from reconciler.manifest.codes import Code
 from reconciler.manifest.cron import CronError
 from reconciler.manifest.durations import DurationError
 from reconciler.manifest.faults import Fault, shorten
-from reconciler.manifest.hook_rules import hook_faults
+from reconciler.manifest.hook_rules import hook_faults, spell
 from reconciler.manifest.limits import MAX_STRING_BYTES
 from reconciler.manifest.nodes import Path
 from reconciler.manifest.rlimits import LimitError
 from reconciler.manifest.schema import SERVICE, WEAVER, Schema, child, default_of, load
 from reconciler.manifest.sizes import SizeError
+from reconciler.manifest.socket_rules import socket_faults
 from reconciler.manifest.words import WordsError
 
 Document = Mapping[str, Any]
@@ -68,6 +70,7 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
         yield from _schedule_faults(document, document["schedule"])
     yield from _words_of_its_own(document)
     yield from _watch_contradictions(document)
+    yield from socket_faults(document, schema)
     backoff = document.get("backoff") or {}
     first, longest = _span(backoff, "initial", "1s"), _span(backoff, "max", "60s")
     if first is not None and longest is not None and first > longest:
@@ -204,6 +207,8 @@ def _value_faults(
     kind = schema.get("x-kind") if found is not None else None
     if kind == "duration":
         yield from _checked(path, Code.DURATION, lambda: _read_duration(found, schema))
+    elif kind == "address":
+        yield from _checked(path, Code.ADDRESS, lambda: addresses.read(found))
     elif kind == "size":
         yield from _checked(path, Code.SIZE, lambda: _read_size(found, schema))
     elif kind == "words" and isinstance(found, str) and not (shell and path == ("command",)):
@@ -236,7 +241,8 @@ def _text_faults(path: Path, text: str, *, fills: bool, shell: bool) -> Iterator
 
 
 def _unknown_placeholder(path: Path, unknown: str, *, shell: bool) -> Fault:
-    known = " and ".join(f"`${{{name}}}`" for name in words.PLACEHOLDERS)
+    *most, last = (f"`${{{name}}}`" for name in words.PLACEHOLDERS)
+    known = f"{', '.join(most)} and {last}"
     name = unknown.removeprefix("${").removesuffix("}")
     if not unknown.endswith("}"):
         message, mend = "`${` is not closed", "add `}`; a dollar as such is `$$`"
@@ -270,9 +276,8 @@ def _read_size(found: str | int, schema: Schema) -> None:
 def _checked(path: Path, code: Code, check: Callable[[], object]) -> Iterator[Fault]:
     try:
         check()
-    except (CronError, DurationError, LimitError, SizeError, WordsError) as why:
-        name = ".".join(map(str, path))
-        yield Fault(path, code, f"`{name}`: {why}", why.mend)
+    except (AddressError, CronError, DurationError, LimitError, SizeError, WordsError) as why:
+        yield Fault(path, code, f"`{spell(path)}`: {why}", why.mend)
 
 
 def _limits(limits: Document) -> Iterator[Fault]:

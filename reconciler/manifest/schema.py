@@ -1,12 +1,12 @@
 """Give the JSON Schemas of manifests and of weaver.yaml, and walk them beside a document.
 
 Besides the standard's keywords they carry our own, which validation, diff, `explain` and the
-documentation read: `x-effect` (what a change does), `x-kind` (`duration`, `size`, `words`),
-`x-minimum`, `x-words` and `x-months` (of a duration or size: the least, words beside it, whether
-months count), `x-text` (plain scalars are the text as written), `x-placeholders`, `x-form` and
-`x-key-form` (a pattern in words), `x-only-with` (the key does something only beside these values
-of its siblings), `x-only-beside` (only where that sibling is) and `x-needed-by` (it must be there
-beside these values).
+documentation read: `x-effect` (what a change does), `x-kind` (`duration`, `size`, `words`,
+`address`), `x-minimum`, `x-words` and `x-months` (of a duration or size: the least, words beside
+it, whether months count), `x-text` (plain scalars are the text as written), `x-placeholders`,
+`x-form` and `x-key-form` (a pattern in words), `x-only-with` (the key does something only beside
+these values of its siblings), `x-only-beside` (only where that sibling is) and `x-needed-by` (it
+must be there beside these values).
 """
 
 from __future__ import annotations

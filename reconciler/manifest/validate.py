@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from reconciler.manifest import addresses
 from reconciler.manifest.build import build
 from reconciler.manifest.codes import Code
 from reconciler.manifest.config import Config, ConfigResult, configured
@@ -13,7 +14,7 @@ from reconciler.manifest.defaults import completed
 from reconciler.manifest.faults import Fault, schema_faults
 from reconciler.manifest.limits import MAX_FAULTS
 from reconciler.manifest.meaning import meaning
-from reconciler.manifest.nodes import MapNode, Path, Scalar, find, find_key
+from reconciler.manifest.nodes import ListNode, MapNode, Path, Scalar, find, find_key
 from reconciler.manifest.parse import Document, ParsedFile
 from reconciler.manifest.result import FileResult, Reading
 from reconciler.manifest.rules import service_faults, settings_faults
@@ -200,4 +201,18 @@ def _places(file: str, root: MapNode, spec: ServiceSpec) -> dict[str, Source]:
         for item in named:
             if item.text in wanted:
                 places[f"{key}.{item.text}"] = Source(file=file, line=item.line, column=item.column)
+    places |= _listening(file, root)
+    return places
+
+
+def _listening(file: str, root: MapNode) -> dict[str, Source]:
+    """Note where the addresses are named that a service listens on."""
+    places, sockets, port = {}, root.get("sockets"), root.get("port")
+    for item in sockets.items if isinstance(sockets, ListNode) else ():
+        listen = item.get("listen") if isinstance(item, MapNode) else None
+        if isinstance(listen, Scalar):
+            place = Source(file=file, line=listen.line, column=listen.column)
+            places[f"sockets.{addresses.read(listen.text)}"] = place
+    if isinstance(port, Scalar):
+        places["port"] = Source(file=file, line=port.line, column=port.column)
     return places

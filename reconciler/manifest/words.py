@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-PLACEHOLDERS = ("instance", "name")
+PLACEHOLDERS = ("instance", "name", "port")
 """What `${...}` may ask for."""
 
 _PLACEHOLDER = re.compile(r"\$\$|\$\{([^{}]*)(\}?)")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.health import HealthCheck, OnUnhealthy
+from reconciler.model.listening import AUTO_PORT, ExecMode, ListenSocket
 from reconciler.model.units import Digest, Nanos, ServiceName, minutes, seconds
 
 
@@ -297,6 +298,12 @@ class ServiceSpec:
     left_out: bool = False
     """Whether it is stopped because the daemon runs others only; no part of the manifest's text."""
     instances: int = 1
+    exec_mode: ExecMode | None = None
+    """None: as its sockets have it."""
+    sockets: tuple[ListenSocket, ...] = ()
+    """In the order in which a process gets them, from descriptor 3 on."""
+    port: int | None = None
+    """What `${port}` and PORT are; 0: the daemon is still to pick one (`port: auto`)."""
     type: ServiceType = ServiceType.SIMPLE
     needs: tuple[Need, ...] = ()
 
@@ -354,6 +361,16 @@ class ServiceSpec:
     def is_oneshot(self) -> bool:
         """Tell whether the service does its work and exits."""
         return self.type is ServiceType.ONESHOT
+
+    @property
+    def shares_sockets(self) -> bool:
+        """Tell whether its instances share sockets, and with them the work."""
+        return bool(self.sockets) and self.exec_mode is not ExecMode.FORK
+
+    @property
+    def awaits_port(self) -> bool:
+        """Tell whether the daemon has to pick a port before anything can be started."""
+        return self.port == AUTO_PORT
 
     @property
     def why_stopped(self) -> str:

@@ -127,25 +127,28 @@ class Inquest:
 def ports(spec: ServiceSpec, slot: Slot, words: str) -> Sequence[int]:
     """Give the ports that a service may have wanted.
 
-    That of its readiness always; where its last words say that something is in use, also the
-    numbers in those words and in its command.
+    Its own and that of its readiness always; where its last words say that something is in use,
+    also the numbers in those words and in its command.
     """
     found = list(_ready_ports(spec, slot))
     complaints = [line for line in words.splitlines()[-20:] if _IN_USE.search(line)]
     if complaints:
         texts = [_ERRNO.sub("", line) for line in complaints] + [*spec.command, *spec.args]
         texts += [value for name, value in spec.env.items() if "PORT" in name.upper()]
-        found += [int(number) for text in texts for number in _NUMBER.findall(expand(text, slot))]
+        texts = [expand(text, slot, spec.port) for text in texts]
+        found += [int(number) for text in texts for number in _NUMBER.findall(text)]
     return list(dict.fromkeys(port for port in found if 0 < port < 65536))[:MOST_PORTS]
 
 
 def _ready_ports(spec: ServiceSpec, slot: Slot) -> Iterator[int]:
+    if spec.port:
+        yield spec.port
     if spec.ready is None:
         return
     if spec.ready.tcp is not None:
         yield spec.ready.tcp.port
     if spec.ready.http is not None:
-        url = urlsplit(expand(spec.ready.http.url, slot))
+        url = urlsplit(expand(spec.ready.http.url, slot, spec.port))
         try:
             yield url.port or (443 if url.scheme == "https" else 80)
         except ValueError:

@@ -123,6 +123,14 @@ def test_only_what_is_ours_is_filled_in(text: str, found: str) -> None:
     assert expand(text, slot("web", 1)) == found
 
 
+def test_a_port_is_filled_in_and_told_and_env_wins_over_it() -> None:
+    spec = service("web", command=("serve", "${port}"), port=8080)
+    made = launched(spec)
+    assert (made.argv, made.env["PORT"]) == (("serve", "8080"), "8080")
+    own = launched(replace(spec, env={"PORT": "1${port}"}))
+    assert own.env["PORT"] == "18080"
+
+
 def test_who_runs_it_is_told_to_it_and_env_wins_over_what_the_manifest_implies() -> None:
     account = Account(uid=33, gid=33, groups=(33,), variables={"HOME": "/var/www"})
     here = replace(HERE, account=account)

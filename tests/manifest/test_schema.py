@@ -110,6 +110,7 @@ def what_it_needs(path: str) -> dict[str, Any]:
 def document_with(path: str, value: Any) -> dict[str, Any]:
     """Make a valid document that has this value at this path."""
     document: dict[str, Any] = {"name": "web", "command": "sleep 1", **what_it_needs(path)}
+    document |= {"sockets": [{"listen": "tcp://127.0.0.1:80"}]} if value == "cluster" else {}
     above, _, key = path.rpartition(".")
     if not above:
         document[key] = value
