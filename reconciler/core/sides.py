@@ -51,8 +51,9 @@ def side_failed(ledger: Ledger, event: SpawnFailed) -> None:
     side = next((one for one in record.sides if _awaits(one, event.serial)), None)
     if side is None or side.process is not None:
         return
-    if event.is_busy:
+    if event.is_busy and side.pending is not None:
         # Whether it was started after all is for a look to tell.
+        record = _put_off(record, side, Nanos(ledger.waited(side.pending) + BUSY_RETRY))
         overdue = Pending(serial=event.serial, overdue_at=Nanos(ledger.now + BUSY_RETRY))
         ledger.put(with_side(record, replace(side, pending=overdue)))
         return
@@ -81,16 +82,21 @@ def _settle(ledger: Ledger, record: SlotRecord, side: Side, process: Process) ->
     """Give a started errand its time, and live through what was heard of its end before."""
     until = Nanos(ledger.now + _hook(ledger, record, side).timeout)
     begun = replace(side, process=process, pending=None, deadline=until)
-    if side.role is Role.PRE_START and side.pending is not None and record.deadline is not None:
-        # The time that the host took to answer is none that the start took.
-        late = ledger.waited(side.pending)
-        record = replace(record, deadline=Nanos(record.deadline + late))
+    if side.pending is not None:
+        record = _put_off(record, side, ledger.waited(side.pending))
     ledger.put(with_side(record, begun))
     early = ledger.early.pop(process.run, None)
     if early is not None and early.exit is not None:
         side_exited(ledger, _exited(process, early.exit))
     if early is not None and early.is_empty:
         side_emptied(ledger, _emptied(process))
+
+
+def _put_off(record: SlotRecord, side: Side, late: Nanos) -> SlotRecord:
+    """Put off the end of a start: the time that the host took to answer is none that it took."""
+    if side.role is not Role.PRE_START or record.deadline is None:
+        return record
+    return replace(record, deadline=Nanos(record.deadline + late))
 
 
 def _hook(ledger: Ledger, record: SlotRecord, side: Side) -> Hook:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from random import Random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.model.units import Nanos, milliseconds, seconds
+from tests.sim.luck import Luck
 from tests.sim.machine import Program
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
@@ -85,8 +85,6 @@ SCHEDULES = tuple(
 )
 
 
-TRAITS = ("dependsOn", "hooks", "instances", "limits", "oneshot", "ready", "notify", "eyes", "many")
-"""What the services of an episode may be like, or none of them."""
 FEW = 3
 """Of services, programs or fields that are edited, where there are to be few."""
 
@@ -97,50 +95,45 @@ def one_of_few(word: Any) -> Any:
 
 
 def document(
-    luck: Random, name: str, others: Sequence[str], without: Sequence[str] = ()
+    luck: Luck, name: str, others: Sequence[str], without: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Make up the manifest of a service, which may need others, without some of the traits."""
-    made: dict[str, Any] = {"name": name, "command": luck.choice(FIELDS["command"])}
-    needed = luck.sample(others, min(len(others), luck.choice((0, 0, 1, 1, 2))))
-    if needed and "dependsOn" not in without:
-        made["dependsOn"] = {one: need(luck) for one in sorted(needed)}
+    made: dict[str, Any] = {"name": name}
+    made["command"] = luck.of("command").choice(FIELDS["command"])
+    if "dependsOn" not in without:
+        _give_needs(made, luck.of("dependsOn"), others)
     for field in ("hooks", "instances", "restart", "maxRestarts", "stopTimeout", "backoff"):
-        if field not in without and luck.random() < 0.5:
-            made[field] = luck.choice(FIELDS[field])
-    _give_type(made, luck, without)
-    if luck.random() < 0.3 and "limits" not in without:
-        made |= _limits(luck)
-    if "eyes" not in without:
-        made |= eyes(luck, made)
+        mine = luck.of(field)
+        if field not in without and mine.random() < 0.5:
+            made[field] = mine.choice(FIELDS[field])
+    for trait, give in PARTS.items():
+        if trait not in without:
+            give(made, luck.of(trait))
     if made.get("restart") == "never":
         for field in ("backoff", "maxRestarts"):
             made.pop(field, None)
     return made
 
 
-def _give_type(made: dict[str, Any], luck: Random, without: Sequence[str]) -> None:
-    """Let a service be work that ends, be asked whether it is ready, say so itself, or neither."""
-    if luck.random() < 0.2 and "oneshot" not in without:
-        _make_oneshot(made, luck)
-    elif luck.random() < 0.5 and "ready" not in without:
-        made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
-        made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
-    elif luck.random() < 0.6 and "notify" not in without:
-        _make_speak(made, luck)
+def _give_needs(made: dict[str, Any], luck: Luck, others: Sequence[str]) -> None:
+    needed = luck.some(others, luck.of("how many").choice((0, 0, 1, 1, 2)))
+    if needed:
+        made["dependsOn"] = {one: need(luck.of(one)) for one in sorted(needed)}
 
 
-def _limits(luck: Random) -> dict[str, Any]:
-    alert = {"memoryAction": "alert"} if luck.random() < 0.5 else {}
-    return {"maxMemory": luck.choice(FIELDS["maxMemory"]), **alert}
+def need(luck: Luck) -> dict[str, Any]:
+    """Make up what one service asks of another."""
+    return {
+        "condition": luck.of("condition").choice(("ready", "ready", "started", "completed")),
+        "onRestart": luck.of("onRestart").choice(("none", "none", "restart")),
+        "required": luck.of("required").choice((True, True, False)),
+    }
 
 
-def _make_speak(made: dict[str, Any], luck: Random) -> None:
-    made |= {"type": "notify", "startTimeout": luck.choice(FIELDS["startTimeout"])}
-    if luck.random() < 0.7:
-        made["watchdogTimeout"] = luck.choice(("4s", "20s"))
-
-
-def _make_oneshot(made: dict[str, Any], luck: Random) -> None:
+def _give_oneshot(made: dict[str, Any], luck: Luck) -> None:
+    """Let a service be work that ends, on a schedule or not."""
+    if luck.random() >= 0.2:
+        return
     made |= {"type": "oneshot", "restart": "on-failure"}
     if luck.random() < 0.3:
         made["startTimeout"] = "3s"
@@ -148,40 +141,65 @@ def _make_oneshot(made: dict[str, Any], luck: Random) -> None:
         _put_on_schedule(made, luck)
 
 
-def _put_on_schedule(made: dict[str, Any], luck: Random) -> None:
+def _put_on_schedule(made: dict[str, Any], luck: Luck) -> None:
     """Let a oneshot run on a schedule; such a one does not follow its needs."""
     made["schedule"] = luck.choice(SCHEDULES)
     for wish in made.get("dependsOn", {}).values():
         wish["onRestart"] = "none"
 
 
-def eyes(luck: Random, made: Mapping[str, Any]) -> dict[str, Any]:
-    """Make up which files a service follows."""
-    found: dict[str, Any] = {}
+def _give_ready(made: dict[str, Any], luck: Luck) -> None:
+    """Let a service be asked whether it is ready."""
+    if "type" not in made and luck.random() < 0.5:
+        made["ready"] = {"type": "tcp", "tcp": {"port": 80}}
+        made["startTimeout"] = luck.choice(FIELDS["startTimeout"])
+
+
+def _give_notify(made: dict[str, Any], luck: Luck) -> None:
+    """Let a service say itself that it is ready."""
+    if "type" in made or "ready" in made or luck.random() >= 0.6:
+        return
+    made |= {"type": "notify", "startTimeout": luck.choice(FIELDS["startTimeout"])}
+    if luck.random() < 0.7:
+        made["watchdogTimeout"] = luck.choice(("4s", "20s"))
+
+
+def _give_limits(made: dict[str, Any], luck: Luck) -> None:
+    if luck.random() < 0.3:
+        made["maxMemory"] = luck.choice(FIELDS["maxMemory"])
+        if luck.random() < 0.5:
+            made["memoryAction"] = "alert"
+
+
+def _give_eyes(made: dict[str, Any], luck: Luck) -> None:
+    """Let a service follow files."""
     if made.get("type") != "oneshot" and luck.random() < 0.3:
-        found["reload"] = {"signal": luck.choice(("SIGHUP", "SIGUSR2"))}
+        made["reload"] = {"signal": luck.choice(("SIGHUP", "SIGUSR2"))}
         if "hooks" in made:
-            found["reload"] = {"command": "reread", "timeout": "4s"}
-        found["reloadOn"] = luck.choice(([LOADED[0]], list(LOADED)))
+            made["reload"] = {"command": "reread", "timeout": "4s"}
+        made["reloadOn"] = luck.choice(([LOADED[0]], list(LOADED)))
     if "schedule" not in made and luck.random() < 0.3:
-        does_reload = "reload" in found and luck.random() < 0.3
-        found["watch"] = {"paths": ["app"], "action": "reload" if does_reload else "restart"}
-    return found
+        does_reload = "reload" in made and luck.random() < 0.3
+        made["watch"] = {"paths": ["app"], "action": "reload" if does_reload else "restart"}
 
 
-def need(luck: Random) -> dict[str, Any]:
-    """Make up what one service asks of another."""
-    return {
-        "condition": luck.choice(("ready", "ready", "started", "completed")),
-        "onRestart": luck.choice(("none", "none", "restart")),
-    }
+PARTS: Mapping[str, Callable[[dict[str, Any], Luck], None]] = {
+    "oneshot": _give_oneshot,
+    "ready": _give_ready,
+    "notify": _give_notify,
+    "limits": _give_limits,
+    "eyes": _give_eyes,
+}
+"""What may be given to a manifest, in this order, each with a luck of its own."""
+TRAITS = ("dependsOn", "hooks", "instances", *PARTS, "many")
+"""What the services of an episode may be like, or none of them."""
 
 
-def documents(luck: Random, without: Sequence[str] = ()) -> list[dict[str, Any]]:
+def documents(luck: Luck, without: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Make up a few services without a cycle, and the bystander."""
     among = NAMES[:FEW] if "many" in without else NAMES
-    names = sorted(luck.sample(among, luck.randint(2, len(among))))
-    made = [document(luck, name, names[:at], without) for at, name in enumerate(names)]
+    names = sorted(luck.some(among, luck.of("how many").randint(2, len(among))))
+    made = [document(luck.of(name), name, names[:at], without) for at, name in enumerate(names)]
     oneshots = {one["name"] for one in made if one.get("type") == "oneshot"}
     scheduled = {one["name"] for one in made if "schedule" in one}
     for one in made:

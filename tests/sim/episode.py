@@ -9,10 +9,11 @@ has hooks, schedules and limits seldom gets far enough for what comes after them
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
+from heapq import heapify, heapreplace
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from reconciler.model.units import ServiceName, WallTime, seconds
 from tests.sim.documents import FEW, FIELDS, LOADED, PROGRAMS, TRAITS, documents, one_of_few
 from tests.sim.faults import SPANS
 from tests.sim.kinds import KINDS, MAKERS, Deed
+from tests.sim.luck import Luck
 from tests.sim.reloads import behind
 from tests.sim.timetables import times_between
 from tests.sim.world import World
@@ -77,8 +79,8 @@ class Toll:
 
 def play(seed: int, number: int, digest: Any = None) -> Toll:
     """Play one episode of a seed. Raises BreachError where a rule is broken."""
-    luck = Random(f"weaver {seed} {number}")
-    world = World(seed=luck.randrange(1000))
+    luck = Luck(f"weaver {seed} {number}")
+    world = World(seed=luck.of("world").randrange(1000))
     history: list[Deed] = []
     try:
         for deed in _story(luck, world, narrow(luck) if number % 2 else wide(luck)):
@@ -112,25 +114,27 @@ def do(world: World, deed: Deed) -> None:
         deed(world)
 
 
-def _story(luck: Random, world: World, swarm: Swarm) -> Iterator[Deed]:
+def _story(luck: Luck, world: World, swarm: Swarm) -> Iterator[Deed]:
     """Make up one deed after another."""
-    yield Deed("save-all", (luck.randrange(100_000), *swarm.without))
+    whole, rest = luck.of("save-all"), luck.of(CALM)
+    yield Deed("save-all", (whole.randrange(100_000), *swarm.without))
+    deeds = swarm.deeds(luck)
     for _ in range(ROUNDS):
         enough = world.events + EVENTS
-        for _ in range(DEEDS):
+        for deed, span in itertools.islice(deeds, DEEDS):
+            yield deed
+            yield Deed("pass", (span,))
             if world.events >= enough:
                 break
-            yield swarm.deed(luck)
-            yield Deed("pass", (luck.choice(SPANS),))
-        yield Deed(CALM, (luck.random() < 0.5, luck.randrange(100_000), *swarm.without))
+        yield Deed(CALM, (rest.random() < 0.5, rest.randrange(100_000), *swarm.without))
 
 
 @dataclass(frozen=True, slots=True)
 class Swarm:
     """What there is in one episode, and how often; the rest is off."""
 
-    kinds: Sequence[str]
-    weights: Sequence[int]
+    kinds: Mapping[str, int]
+    """How often each kind of deed comes beside the others."""
     without: tuple[tuple[str, ...], ...] = ()
     """In one word the traits that no service has; none where all may have all."""
     programs: Sequence[int] = ()
@@ -138,9 +142,22 @@ class Swarm:
     fields: Sequence[str] = ()
     """What may be edited; none: anything."""
 
-    def deed(self, luck: Random) -> Deed:
-        """Make up the next deed."""
-        kind = luck.choices(self.kinds, self.weights)[0]
+    def deeds(self, luck: Luck) -> Iterator[tuple[Deed, float]]:
+        """Make up one deed after another, and how long it is left alone.
+
+        Each kind comes in a rhythm of its own, so that one kind more does not move the others.
+        """
+        rhythms = {kind: luck.of("rhythm", kind) for kind in self.kinds}
+        lucks = {kind: luck.of("deed", kind) for kind in self.kinds}
+        coming = [(rhythms[kind].expovariate(often), kind) for kind, often in self.kinds.items()]
+        heapify(coming)
+        while True:
+            at, kind = coming[0]
+            yield self._deed(kind, lucks[kind]), rhythms[kind].choice(SPANS)
+            heapreplace(coming, (at + rhythms[kind].expovariate(self.kinds[kind]), kind))
+
+    def _deed(self, kind: str, luck: Luck) -> Deed:
+        """Make up the next deed of a kind."""
         args = KINDS[kind].draw(luck)
         if kind in MAKERS:
             return Deed(kind, (*args, *self.without))
@@ -153,28 +170,29 @@ class Swarm:
         return Deed(kind, tuple(map(one_of_few, args)) if is_few else args)
 
 
-def wide(luck: Random) -> Swarm:
+def wide(luck: Luck) -> Swarm:
     """Have about half of all kinds of faults, and services of all kinds."""
-    kinds = [kind for kind in sorted(KINDS) if KINDS[kind].weight and luck.random() < 0.5]
-    kinds = kinds or ["end"]
-    return Swarm(kinds, _weights(kinds, luck))
+    kinds = [kind for kind in _all_kinds() if luck.of("has", kind).random() < 0.5]
+    return Swarm(_often(kinds or ["end"], luck))
 
 
-def narrow(luck: Random) -> Swarm:
+def narrow(luck: Luck) -> Swarm:
     """Have a few kinds of faults, and plain services, so that these few get deep."""
-    all_kinds = [kind for kind in sorted(KINDS) if KINDS[kind].weight]
-    kinds = sorted(luck.sample(all_kinds, luck.randint(3, 10)))
+    kinds = luck.of("kinds").some(_all_kinds(), luck.of("how many").randint(3, 10))
     return Swarm(
-        kinds,
-        _weights(kinds, luck),
-        without=(tuple(trait for trait in TRAITS if luck.random() < 0.7),),
-        programs=luck.sample(range(len(PROGRAMS)), FEW),
-        fields=luck.sample(sorted(FIELDS), FEW),
+        _often(kinds, luck),
+        without=(tuple(trait for trait in TRAITS if luck.of("without", trait).random() < 0.7),),
+        programs=luck.of("programs").some(range(len(PROGRAMS)), FEW),
+        fields=luck.of("fields").some(sorted(FIELDS), FEW),
     )
 
 
-def _weights(kinds: Iterable[str], luck: Random) -> list[int]:
-    return [KINDS[kind].weight * luck.randint(1, 4) for kind in kinds]
+def _all_kinds() -> list[str]:
+    return [kind for kind in sorted(KINDS) if KINDS[kind].weight]
+
+
+def _often(kinds: Iterable[str], luck: Luck) -> dict[str, int]:
+    return {kind: KINDS[kind].weight * luck.of("often", kind).randint(1, 4) for kind in kinds}
 
 
 def come_to_rest(world: World, is_mended: bool, seed: int, without: Sequence[str] = ()) -> None:
@@ -187,7 +205,7 @@ def come_to_rest(world: World, is_mended: bool, seed: int, without: Sequence[str
     world.calm()
     if is_mended:
         repository.is_held = False
-        repository.save(documents(Random(seed), without))
+        repository.save(documents(Luck(seed), without))
         world.look_at_repository()
         world.pass_time(1)
         world.let_go()

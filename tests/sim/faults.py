@@ -18,6 +18,7 @@ from reconciler.model.units import Digest, Nanos, ServiceName, seconds
 from tests.core.building import slot
 from tests.sim import documents as made_up
 from tests.sim.host import Weather
+from tests.sim.luck import Luck
 from tests.sim.machine import Run
 from tests.sim.repository import path_of, text_of
 from tests.sim.world import Doom, World
@@ -375,7 +376,7 @@ def shut_down(world: World, kind: str, again: float) -> None:
 
 def save_all(world: World, seed: int, without: Sequence[str] = ()) -> None:
     """Save another set of services, none of which has any of some traits."""
-    world.repository.save(made_up.documents(Random(seed), without))
+    world.repository.save(made_up.documents(Luck(seed), without))
     world.look_at_repository()
 
 
@@ -392,7 +393,7 @@ def draw_edit(luck: Random) -> tuple[Any, ...]:
 
 def add(world: World, seed: int, without: Sequence[str] = ()) -> None:
     """Save one service that may need others, be there others or not."""
-    luck = Random(seed)
+    luck = Luck(seed)
     name = a_name(luck)
     others = [other for other in made_up.NAMES if other < name]
     world.repository.put(made_up.document(luck, name, others[-2:], without))
@@ -500,7 +501,7 @@ def remove_duplicate(world: World, name: str) -> None:
 
 def put_verbatim(world: World, seed: int, without: Sequence[str] = ()) -> None:
     """Have Weaver apply a file: `weaver apply -f`."""
-    luck = Random(seed)
+    luck = Luck(seed)
     name = a_name(luck)
     text = text_of(made_up.document(luck, name, (), without)).decode()
     _write(world, PutService(service=ServiceName(name), text=text))

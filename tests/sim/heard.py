@@ -29,7 +29,7 @@ from reconciler.model.event import (
     TimeTold,
     TreeEmptied,
 )
-from reconciler.model.observed import Exit, Process, Role, Slot
+from reconciler.model.observed import Exit, Look, Process, Role, Slot
 from reconciler.model.record import Memory, SlotMemory
 from reconciler.model.spec import (
     RestartPolicy,
@@ -94,7 +94,11 @@ class Heard:
         self._ready: set[RunId] = set()
         self._failures: dict[Slot, int] = {}
         self._perhaps_failing: set[Slot] = set()
-        """Slots that had failed when a shutdown was asked for that may not have come to be."""
+        """Slots that had failed, as far as a daemon remembers, which nobody can say from here.
+
+        A shutdown was asked for that may not have come to be, or a record was not written, or
+        nothing came of a start.
+        """
         self._failed_at: dict[Slot, Nanos] = {}
         self._done: dict[Slot, str] = {}
         """The version of a oneshot that completed."""
@@ -140,6 +144,7 @@ class Heard:
             self._ready.clear()
             # What was never written down is nobody's to know.
             self._unwritten.clear()
+            self._perhaps_failing.update(self._failures)
             self._failures.clear()
             self._done.clear()
             self.reloads.forget()
@@ -223,14 +228,15 @@ class Heard:
                     self._has_looked = True
                     for process in look.processes:
                         self._meet(process, now)
+                    self._note_void_starts(look)
                 case _:
                     self._hear_of_one(event, now)
 
     def _hear_of_one(self, event: Event, now: Nanos) -> None:
         """Note what the engine is about to hear of one process."""
         match event:
-            case Exited(run=run, exit=end, role=Role.MAIN):
-                self._hear(run, end, now)
+            case Exited(run=run, slot=slot, exit=end, role=Role.MAIN):
+                self._hear(run, slot, end, now)
             case Exited(run=run, slot=slot, exit=end, role=Role.PRE_START):
                 self.hooks.hear(slot, run, end)
             case TreeEmptied(run=run):
@@ -288,9 +294,15 @@ class Heard:
         elif process.role is Role.PRE_START and process.exit is not None:
             self.hooks.hear(process.slot, process.run, process.exit)
 
+    def _note_void_starts(self, look: Look) -> None:
+        """Note of which starts, asked for before a look, nothing is to be found."""
+        for serial, (slot, at, _) in self._starts.items():
+            if serial < look.serial and self._newest(slot) < at:
+                self._perhaps_failing.add(slot)
+
     def _see(self, process: Process, now: Nanos) -> None:
         if process.exit is not None:
-            self._hear(process.run, process.exit, now)
+            self._hear(process.run, process.slot, process.exit, now)
         if process.notice.ready:
             self._ready.add(process.run)
         run = self._host.runs.get(process.run)
@@ -302,12 +314,14 @@ class Heard:
         elif process.run not in self._ended:
             self._live.add(process.run)
 
-    def _hear(self, run_id: RunId, end: Exit, now: Nanos) -> None:
+    def _hear(self, run_id: RunId, slot: Slot, end: Exit, now: Nanos) -> None:
         self._ended.setdefault(run_id, end)
         self._told_as.setdefault(run_id, end)
         run = self._host.runs.get(run_id)
         if run is None:
-            return  # a start that the holder did not live to make
+            # A start that the holder did not live to make, and that may count as a failure.
+            self._perhaps_failing.add(slot)
+            return
         is_of_today = run.identity.boot == self._host.machine.boot
         if run.is_by_hand or run_id in self._lost:
             return

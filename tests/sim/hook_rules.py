@@ -38,7 +38,7 @@ class HookRules:
         self._causes: dict[RunId, Cause] = {}
         self._asked: dict[int, Slot] = {}
         """The preStart hooks that the present daemon asked for, by serial."""
-        self._told_failed: set[RunId] = set()
+        self._told_failed: dict[RunId, Slot] = {}
         self._could_not_run: dict[Slot, int] = {}
         """How many processes a slot had when a preStart hook of it last could not be started."""
         self._counted: set[RunId] = set()
@@ -57,7 +57,7 @@ class HookRules:
         """Note what is told of an end: who has lost the code of a hook takes it as failed."""
         if end.code == 0:
             return
-        self._told_failed.add(run)
+        self._told_failed[run] = slot
         if run not in self._host.runs:
             # It was cut off before it came to be.
             self._could_not_run[slot] = len(self._mains(slot))
@@ -193,8 +193,10 @@ class HookRules:
             of_it = [at for at, run in enumerate(self._mains(slot)) if str(run.pid) == pid]
             return (of_it[-1] if of_it else mains, pid)
         if role is Role.PRE_START:
-            # Another version is another start, whatever hooks ran for the one before.
-            return (mains, self._over[slot], version)
+            # Another version is another start, and so is one behind a hook that failed: be it in
+            # the very step that hears of it, before it is on record that the last start is over.
+            failed = list(self._told_failed.values()).count(slot)
+            return (mains, self._over[slot], version, failed)
         # A failure may be told of while the next process runs already.
         ended = sum(run.exit is not None for run in self._mains(slot))
         return (ended, self._starts[slot])

@@ -106,7 +106,7 @@ class Host:
         """How long the answers to commands of a kind take, where not as long as usual."""
         self.faults: Counter[str] = Counter()
         """What went wrong, by its name."""
-        self._messages = 0
+        self._messages: Counter[str] = Counter()
         self._connection = 0
         self._asker = 0
         """Counts the daemons: what one asked is not answered to the next."""
@@ -264,7 +264,7 @@ class Host:
         if self.is_cut or (isinstance(event, Exited) and self._dies_at("event.before")):
             return
         connection, weather = self._connection, self.weather
-        if weather is None or self._luck() >= weather.held or not isinstance(event, Exited):
+        if weather is None or self._luck("news") >= weather.held or not isinstance(event, Exited):
             if self._held and isinstance(event, TreeEmptied):
                 self._pass_on_later(connection, seq, event)
             else:
@@ -317,7 +317,7 @@ class Host:
             self.drops_next.discard(kind)
             self.faults["command lost"] += 1
             return
-        if connection != self._connection and (self.is_cut or self._luck() < 0.5):
+        if connection != self._connection and (self.is_cut or self._luck("former") < 0.5):
             # A holder drops what a former connection still had to say.
             return
         if isinstance(command, LookAtHost) and self.is_cut and waited < LOOK_PATIENCE:
@@ -376,8 +376,8 @@ class Host:
         weather = self.weather
         if weather is None:
             return _Fate(delay=self.delays.get(kind, PROMPT))
-        luck = self._luck()
-        delay = Nanos(PROMPT + int(self._luck() * 500) * 1000)
+        luck = self._luck(kind)
+        delay = Nanos(PROMPT + int(self._luck(f"{kind} takes") * 500) * 1000)
         if luck < weather.never:
             self.faults["answer lost"] += 1
             return _Fate(copies=0)
@@ -390,13 +390,13 @@ class Host:
         return _Fate(delay=delay)
 
     def _some_time(self) -> Nanos:
-        return LATE[int(self._luck() * len(LATE))] if self.weather is not None else Nanos(0)
+        return LATE[int(self._luck("late") * len(LATE))] if self.weather is not None else Nanos(0)
 
-    def _luck(self) -> float:
-        """Give a number in [0, 1), the next one each time."""
-        self._messages += 1
+    def _luck(self, kind: str) -> float:
+        """Give a number in [0, 1), for each kind of question the next one each time."""
+        self._messages[kind] += 1
         salt = self.weather.salt if self.weather is not None else 0
-        return zlib.crc32(f"{salt}:{self._messages}".encode()) / (1 << 32)
+        return zlib.crc32(f"{salt}:{self._messages[kind]}:{kind}".encode()) / (1 << 32)
 
     def _answer(self, command: Errand) -> Event | None:
         """Do what was asked for; no answer where the holder died of it."""

@@ -124,7 +124,11 @@ class StartRules(Heard):
         last = self._last_run(slot)
         # What was late or silent is a failure that is not counted here.
         was_ended = last is not None and (last.asked_at or self._is_asked(last.id))
-        if was_ended or slot in self._perhaps_failing or self.hooks.has_failed(slot):
+        # What others started, or no record tells of, is not judged here.
+        is_unjudged = last is not None and (last.is_by_hand or last.id in self._lost)
+        if was_ended or is_unjudged or slot in self._perhaps_failing:
+            return True
+        if self.hooks.has_failed(slot):
             return True
         failures = self._failures.get(slot, 0)
         is_last = spec.max_restarts is not None and failures > spec.max_restarts
