@@ -18,6 +18,7 @@ SCANNED = (
     *(f"adapters/{name}" for name in ("git", "logs", "native", "probes", "reader", "sqlite")),
 )
 ALSO_SCANNED = (
+    "children.py",
     "adapters/daemon_log.py",
     "adapters/host_hooks.py",
     "runtime/announcer.py",
@@ -69,7 +70,6 @@ WITHOUT_A_POINT = {
     "adapters/git/saved.py:sweep": TIDY,
     "adapters/git/saved.py:take_back": BACK,
     "adapters/logs/archives.py:remove": TIDY,
-    "adapters/host_hooks.py:_kill": ABOVE,
     "adapters/host_hooks.py:_kill_bearers": "it ends what a hook left; hook.kill.after comes first",
     "adapters/logs/grep.py:__init__": CHILD,
     "adapters/logs/grep.py:_send": CHILD,
@@ -89,7 +89,6 @@ WITHOUT_A_POINT = {
     "adapters/logs/rotate.py:_copy": ABOVE,
     "adapters/logs/rotate.py:drop": "what is dropped was asked to be dropped",
     "adapters/native/host.py:warm": "it is no file's touch; daemon.holder.before follows",
-    "adapters/probes/command.py:_run": CHILD,
     "adapters/probes/command.py:_start": CHILD,
     "adapters/reader/cache.py:save": "what may be deleted at any time",
     "adapters/reader/client.py:_end": CHILD,
@@ -100,6 +99,7 @@ WITHOUT_A_POINT = {
     "adapters/sqlite/schema.py:migrate": "a program of its own; store.schema.before comes first",
     "app/detached.py:_say": SAID,
     "app/scrape.py:_bind": "a port for figures, which is tried again",
+    "children.py:kill_group": ABOVE,
     "holder/__main__.py:announce": SAID,
     "holder/__main__.py:check_state": FOLDER,
     "holder/__main__.py:tell": "holder.begin.before and holder.begin.told are around it",

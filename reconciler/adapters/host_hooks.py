@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from reconciler.children import kill_group, reap
 from reconciler.failpoints import failpoint
 from reconciler.holder import tree
 from reconciler.model.spec import Hook
@@ -163,36 +164,20 @@ async def _ended(
                 await ended.wait()
                 in_time = True
         failpoint("hook.kill.before")
-        _kill(child)
+        kill_group(child)
         failpoint("hook.kill.after")
         with suppress(TimeoutError):
             async with asyncio.timeout(KILL_S):
                 await ended.wait()
     finally:
-        _kill(child)
+        kill_group(child)
         loop.remove_reader(pidfd)
         loop.remove_reader(output)
         listening.cancel()
         _take(output, said, 2 * _CHUNK)
         os.close(output)
-        _reap(child, pidfd)
+        reap(child, pidfd)
     return in_time
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill all of its group; its number is its leader's pid, free only after that is reaped."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-
-
-def _reap(child: subprocess.Popen[bytes], pidfd: int) -> None:
-    """Reap now, or once it has ended: one in an uninterruptible call keeps nobody waiting."""
-    loop = asyncio.get_running_loop()
-    if child.poll() is None:
-        loop.add_reader(pidfd, _reap, child, pidfd)
-        return
-    loop.remove_reader(pidfd)
-    os.close(pidfd)
 
 
 async def _listen(output: int, said: bytearray) -> None:

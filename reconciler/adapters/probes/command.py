@@ -7,9 +7,9 @@ import os
 import shlex
 import signal
 import subprocess
-from contextlib import suppress
 
 from reconciler.adapters.probes.place import Place, ProbeError
+from reconciler.children import kill_group, reap
 from reconciler.model.spec import CommandTarget
 
 OUTPUT_LIMIT = 4096
@@ -36,11 +36,9 @@ async def _run(argv: list[str], place: Place, said: bytearray) -> int:
     try:
         await _ended(pidfd, output, said)
     finally:
-        # The group's number is its leader's pid, which nobody else can get before it is reaped.
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        kill_group(child)
         os.close(output)
-        _reap(child, pidfd)
+        reap(child, pidfd)
     return child.returncode
 
 
@@ -83,16 +81,6 @@ async def _ended(pidfd: int, output: int, said: bytearray) -> None:
     finally:
         loop.remove_reader(pidfd)
         loop.remove_reader(output)
-
-
-def _reap(child: subprocess.Popen[bytes], pidfd: int) -> None:
-    """Reap now, or once it has ended: one in an uninterruptible call keeps nobody waiting."""
-    loop = asyncio.get_running_loop()
-    if child.poll() is None:
-        loop.add_reader(pidfd, _reap, child, pidfd)
-        return
-    loop.remove_reader(pidfd)
-    os.close(pidfd)
 
 
 def _listen(output: int, said: bytearray) -> None:
