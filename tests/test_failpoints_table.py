@@ -15,7 +15,7 @@ ROW = re.compile(r"^\| `([a-z.-]+)` \|(?: [^|]+ \|){3}$", re.MULTILINE)
 SCANNED = (
     "holder",
     "app",
-    *(f"adapters/{name}" for name in ("git", "logs", "native", "probes", "reader", "sqlite")),
+    *(f"adapters/{name}" for name in ("checks", "git", "logs", "native", "reader", "sqlite")),
 )
 ALSO_SCANNED = (
     "children.py",
@@ -89,7 +89,12 @@ WITHOUT_A_POINT = {
     "adapters/logs/rotate.py:_copy": ABOVE,
     "adapters/logs/rotate.py:drop": "what is dropped was asked to be dropped",
     "adapters/native/host.py:warm": "it is no file's touch; daemon.holder.before follows",
-    "adapters/probes/command.py:_start": CHILD,
+    "adapters/checks/child.py:_start": CHILD,
+    "adapters/checks/child.py:end": CHILD,
+    "adapters/checks/custom_child.py:main": CHILD,
+    "adapters/checks/mcp_stdio.py:say": CHILD,
+    "adapters/checks/matching.py:_start": CHILD,
+    "adapters/checks/matching.py:close": CHILD,
     "adapters/reader/cache.py:save": "what may be deleted at any time",
     "adapters/reader/client.py:_end": CHILD,
     "adapters/reader/client.py:_start": CHILD,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.adapters.accounts import account_of, own_variables, wanted
+from reconciler.adapters.checks import Place, Probes
 from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
 from reconciler.adapters.git.checkout import locate
@@ -19,7 +20,6 @@ from reconciler.adapters.host_hooks import HookPrograms
 from reconciler.adapters.logs.awaited import AwaitedLines
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.native import NativeHost
-from reconciler.adapters.probes import Place, Probes
 from reconciler.adapters.proc import intruder, owner_of_port
 from reconciler.adapters.reader import FileReader
 from reconciler.adapters.sqlite.store import SqliteStore
@@ -254,6 +254,7 @@ class Preparation:
         return Place(
             cwd=made.cwd,
             env=made.env,
+            root=self._root,
             expand=lambda text: expand(text, slot, spec.port),
             identity=made.identity,
         )

@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from reconciler.adapters.probes import Intruder, Place, Probes
+from reconciler.adapters.checks import Intruder, Place, Probes
 from reconciler.core.launch import Account, Identity
 from reconciler.model.event import Probe, ProbeAnswered
 from reconciler.model.observed import Slot
@@ -34,6 +34,9 @@ pytestmark = pytest.mark.real
 
 SLOT = Slot(service=ServiceName("web"), index=1)
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+LONG_HEAD = "an answer's head of more than 16384 bytes"
 
 
 def place(cwd: Path = Path("/")) -> Place:
@@ -180,10 +183,10 @@ def test_a_name_that_cannot_be_resolved_is_named() -> None:
         (b"HTTP/1.1 503 Busy\r\n\r\n", (), False, "status 503, want 2xx or 3xx"),
         (b"HTTP/1.1 401 No\r\n\r\n", (200, 401), True, "status 401"),
         (b"HTTP/1.1 200 OK\r\n\r\n", (204,), False, "status 200, want 204"),
-        (b"HTTP/1.1 200", (), True, "status 200"),
+        (b"HTTP/1.1 200", (), False, "it hung up without an answer"),
         (b"SSH-2.0-OpenSSH\r\n", (), False, "the answer is not HTTP: b'SSH-2.0-OpenSSH\\r\\n'"),
         (b"", (), False, "it hung up without an answer"),
-        (b"x" * 20_000, (), False, "an answer's head of more than 16384 bytes"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 20_000, (), False, LONG_HEAD),
     ],
 )
 def test_the_status_decides(

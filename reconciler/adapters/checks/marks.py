@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from reconciler.adapters.probes.place import ProbeError
+from reconciler.adapters.checks.place import ProbeError
 from reconciler.model.event import Probe
 from reconciler.model.units import SECOND, Nanos
 
