@@ -74,6 +74,34 @@ start is not held back.
 Two things are no failure, and are tried again without a count: a place that is still taken, and a
 host that has no process, memory or descriptor to give (EAGAIN, ENOMEM, EMFILE, ENFILE).
 
+## Degraded, and back
+
+Readiness is asked until a process is ready, and never again. From then on its `healthCheck` says
+how it is, and `degradationThreshold` when that is bad enough: `consecutiveFailures` checks failed
+in a row, or so many percent (`failureRate`) of those in `timeWindow` did, once there are five of
+them. A `running` slot then becomes `degraded`; it is not replaced, and its dependents run on.
+
+It is `running` again after `successThreshold` checks in a row have passed and the part that failed
+is at most half of `failureRate`. If it is degraded again within `timeWindow`, it has to pass twice
+as many in a row the next time, up to eight times as many: what comes and goes stays `degraded`.
+
+What else is done is for `onUnhealthy` to say, once in an episode, which ends when the slot is well
+or has another process:
+
+| `onUnhealthy` | does |
+|---|---|
+| `none` | nothing |
+| `restart` | replaces the process in order, one slot after the other |
+| `reload` | reloads it as its `reload` says, at most once in `timeWindow` |
+| `alert` | tells `health.alert`, at most once in `timeWindow`; the hook `notify` gets it |
+
+The first time it acts at once. Each further time in a row it first leaves the slot the time of
+`backoff` to get well by itself: 1 s, 2 s, 4 s and so on. After `maxRestarts` in a row the slot is
+left running as it is, with `health.gave-up`: [why](decisions/degraded-services.md). These are no
+crashes and no crash counts as one of these; the count begins anew after `backoff.resetAfter` (5
+min) in good health, with a change of the manifest, or when somebody asks for a restart or a start.
+A new daemon goes on counting.
+
 ## Stopping
 
 The main process gets `stopSignal` (SIGTERM); with `shell: true` its whole group does. What is left
@@ -98,6 +126,12 @@ EVENTS = {
     "service.reload-failed": "that did not work out; it goes on as it was",
     "watch.held": "it changes the files it is watched for itself, and is left alone for them",
     "service.stopping": "it is asked to end, and why",
+    "service.degraded": "its checks fail beyond the threshold, and why",
+    "service.recovered": "they pass again",
+    "health.failed": "a check failed, though not beyond the threshold; at most once a minute",
+    "health.ok": "it passes again",
+    "health.alert": "it is degraded, and `onUnhealthy: alert` says that people should know",
+    "health.gave-up": "so many restarts in a row did not make it well; it runs on as it is",
     "service.over-limit": (
         "it was measured to use more than `maxMemory` or `maxCpu`, which no control group limits"
     ),

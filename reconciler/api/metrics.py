@@ -19,7 +19,7 @@ from reconciler.runtime.control import Control, Scene
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-RESTART_REASONS = ("crash", "manual", "change", "dependency", "schedule", "watchdog")
+RESTART_REASONS = ("crash", "health", "manual", "change", "dependency", "schedule", "watchdog")
 """Shown from the first scrape on, so that a rate is right from the first restart."""
 
 RELOAD_REASONS = ("manual", "change")

@@ -14,6 +14,7 @@ from reconciler.core.reloads import reload_answered
 from reconciler.core.strays import kill_answered
 from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import ProbeAnswered, SignalAnswered, Spawned, SpawnFailed
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Process, Role, State
 from reconciler.model.record import Pending, SlotMemory, SlotRecord
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ReadyType, ServiceSpec
@@ -35,7 +36,7 @@ UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before we look and perhaps send it again."""
 SHORT_RETRY = seconds(10)
 """After a start for which the host had too little memory."""
-AUTOMATIC = ("crash", "memory", "watchdog")
+AUTOMATIC = ("crash", "memory", "watchdog", "health")
 """Causes of a start that nobody asked for."""
 
 
@@ -78,6 +79,9 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             reloading=None,
             over="",
             outgrown="",
+            verdict=Verdict.UNKNOWN,
+            check_said="",
+            check_told=None,
             refused="",
             refusals=0,
         )
@@ -106,6 +110,9 @@ def begun(record: SlotRecord, process: Process) -> SlotMemory:
         done=None,
         done_at=None,
         ready_run=None,
+        proven=None,
+        ill=None,
+        remedy=replace(memory.remedy, well_since=None),
         reloaded_at=None,
         reload_failed="",
         newest=process.started,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from reconciler.core.remedies import is_past_help
 from reconciler.core.wishes import (
     Board,
     Wish,
@@ -36,7 +37,12 @@ def _is_out_of_reach(board: Board, need: Need) -> bool:
     if any(has_given_up(record, wish.spec) for record in records):
         return True
     asked = board.restart_before(wish.name)
-    return need.condition is Condition.READY and any(is_done(r, wish.spec, asked) for r in records)
+    if need.condition is Condition.HEALTHY:
+        if any(is_past_help(wish.spec, record) for record in records):
+            return True
+    elif need.condition is not Condition.READY:
+        return False
+    return any(is_done(record, wish.spec, asked) for record in records)
 
 
 def is_there(board: Board, need: Need) -> bool:
@@ -56,10 +62,20 @@ def _slot_holds(board: Board, wish: Wish, condition: Condition, record: SlotReco
         case Condition.READY:
             # A oneshot is of use to others once its work is done.
             return done if wish.spec.is_oneshot else is_up(record)
+        case Condition.HEALTHY:
+            is_well = is_up(record) and has_been_well(wish, record)
+            return done if wish.spec.is_oneshot else is_well
         case Condition.STARTED:
             process = record.process
             is_there = process is not None and process.exit is None
             return done or (is_there and record.state not in _GOING)
+
+
+def has_been_well(wish: Wish, record: SlotRecord) -> bool:
+    """Tell whether the check of what runs has passed since its start; no check is no obstacle."""
+    process = record.process
+    is_checked = wish.spec is not None and wish.spec.health is not None
+    return not is_checked or (process is not None and record.memory.proven == process.run)
 
 
 def unmet(board: Board, wish: Wish) -> tuple[Wait, ...]:
@@ -138,7 +154,7 @@ def may_come(board: Board, wait: Wait, lost: Collection[ServiceName]) -> bool:
     match wait.condition:
         case Condition.COMPLETED:
             return wish.spec.is_oneshot
-        case Condition.READY if not wish.spec.is_oneshot:
+        case Condition.READY | Condition.HEALTHY if not wish.spec.is_oneshot:
             return not any(is_done(r, wish.spec, asked) for r in board.wanted_records(wish))
         case _:
             return True
@@ -151,7 +167,24 @@ def describe(board: Board, wait: Wait) -> str:
     """
     if wait.condition is None:
         return f"{wait.service} to stop"
-    return f"{wait.service} to be {wait.condition} ({present(board, wait.service)})"
+    return f"{wait.service} to be {wait.condition} ({instead(board, wait)})"
+
+
+def instead(board: Board, wait: Wait) -> str:
+    """Say in a few words what a service does while a condition of it does not hold."""
+    is_unproven = wait.condition is Condition.HEALTHY and _unproven(board, wait.service)
+    return is_unproven or present(board, wait.service)
+
+
+def _unproven(board: Board, name: ServiceName) -> str:
+    """Say what the check says of a service that is up and was not well yet; empty if not so."""
+    wish = board.wishes.get(name)
+    records = board.wanted_records(wish) if wish is not None else []
+    if wish is None or not all(map(is_up, records)):
+        return ""
+    found = [one for one in records if not has_been_well(wish, one)]
+    said = [one.check_said or (one.memory.ill.because if one.memory.ill else "") for one in found]
+    return next(filter(None, said), "not checked yet") if found else ""
 
 
 def present(board: Board, name: ServiceName) -> str:

@@ -19,7 +19,7 @@ from reconciler.model.units import Nanos, RunId, amount
 _FOUND_AGAIN = {
     State.STARTING: Signal.FOUND_STARTING,
     State.RUNNING: Signal.FOUND_RUNNING,
-    State.DEGRADED: Signal.FOUND_RUNNING,
+    State.DEGRADED: Signal.FOUND_DEGRADED,
     State.STOPPING: Signal.FOUND_STOPPING,
 }
 

@@ -15,6 +15,7 @@ from reconciler.core.answers import probe_answered, signal_answered, spawn_faile
 from reconciler.core.breaches import Fault, without_faults
 from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.errands import run_errands
+from reconciler.core.healing import health_told
 from reconciler.core.issuing import issue
 from reconciler.core.judge import judge
 from reconciler.core.ledger import Ledger
@@ -44,6 +45,7 @@ from reconciler.model.event import (
     Event,
     Exited,
     FilesChanged,
+    HealthTold,
     HostLooked,
     HostLost,
     LookAtHost,
@@ -173,6 +175,8 @@ class Engine:
                 probe_answered(ledger, event)
             case Measured():
                 measured(ledger, event)
+            case HealthTold():
+                health_told(ledger, event)
             case TimeTold():
                 time_told(ledger, event)
             case FilesChanged():
@@ -208,7 +212,7 @@ class Engine:
         if ledger.host_seen:
             run_errands(ledger)
         self._settle_removals()
-        if ledger.transitions or updates:
+        if ledger.transitions or updates or ledger.proved:
             situation = self._present(ledger.now)
             board = arrange(situation, self._laid_out(situation))
             tell_of_needs(ledger, board, [update.service for update in updates])

@@ -10,6 +10,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.occasions import UP, due, give_up_start, without_occasion
 from reconciler.core.reloads import at_start, begin_reload
+from reconciler.core.remedies import why_replaced
 from reconciler.core.storms import recent
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.core.watching import trust_again
@@ -17,7 +18,14 @@ from reconciler.core.wishes import is_crash_restart, is_prepared
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Role, State
 from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
-from reconciler.model.record import ServiceMemory, SlotRecord, Timing, Trouble
+from reconciler.model.record import (
+    Remedy,
+    ServiceMemory,
+    SlotMemory,
+    SlotRecord,
+    Timing,
+    Trouble,
+)
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, Schedule, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
@@ -66,7 +74,8 @@ def _spawn(ledger: Ledger, action: Start) -> None:
     if record.memory.tried != spec.digest:
         # What an earlier version did before its start says nothing about this one's.
         record = without_occasion(record, Role.PRE_START)
-        memory = replace(record.memory, tried=spec.digest, trouble=Trouble(), restarts=0)
+        memory = replace(record.memory, tried=spec.digest, restarts=0)
+        memory = replace(memory, trouble=Trouble(), remedy=Remedy())
         record = replace(record, memory=memory, put_off=False)
     if record.memory.occasion(Role.PRE_START) is None:
         record = due(ledger, record, Role.PRE_START)
@@ -139,6 +148,8 @@ def _restart(ledger: Ledger, action: Restart) -> None:
         cause = "change"
     elif process.started < asked:
         cause = _why_asked(memory)
+    elif memory is not None and why_replaced(memory.spec, record):
+        cause = "health"
     else:
         cause = "memory" if record.outgrown else "dependency"
     if memory is not None and memory.spec.schedule is not None and _is_owed(memory):
@@ -367,4 +378,10 @@ def _update(ledger: Ledger, action: Update) -> None:
         )
     if not _MENDS_NOTHING.issuperset(action.fields):
         for record in list(ledger.slots.get(action.service, {}).values()):
-            ledger.put(replace(record, memory=replace(record.memory, trouble=Trouble())))
+            ledger.put(replace(record, memory=_forgiven(record.memory)))
+
+
+def _forgiven(memory: SlotMemory) -> SlotMemory:
+    """Let what went wrong under an older version of the manifest count no more."""
+    well_since = memory.remedy.well_since
+    return replace(memory, trouble=Trouble(), remedy=Remedy(well_since=well_since))

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from reconciler.core import judge_health
 from reconciler.core.breaches import Fault, fault_of, one_action_a_slot, service_of
+from reconciler.core.judge_ends import is_good_end
 from reconciler.core.judge_storm import against_storm
-from reconciler.model.observed import Exit, Process, Role, Slot, State
+from reconciler.model.observed import Process, Role, Slot, State
 from reconciler.model.plan import (
     Forget,
     Kill,
@@ -28,7 +30,7 @@ from reconciler.model.record import SlotMemory, SlotRecord
 from reconciler.model.spec import Condition, Need, OnRestart, RestartPolicy, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
-_ASKED_TO_END = ("SIGHUP", "SIGINT", "SIGPIPE", "SIGTERM")
+_SERVING = (Condition.READY, Condition.HEALTHY)
 
 
 def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
@@ -185,7 +187,8 @@ class _Court:
         if spec is None or process is None:
             return
         is_old = process.started < self.restart_asked(spec.name)
-        is_due = is_old or process.digest != spec.digest or record.outgrown
+        is_failing = bool(record.outgrown) or judge_health.may_be_replaced(spec, record)
+        is_due = is_old or process.digest != spec.digest or is_failing
         if not (is_due or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"
         for need in spec.needs:
@@ -272,7 +275,7 @@ class _Court:
         is_told = record.reloading is not None and record.reloading.until > self.situation.now
         if is_told or record.memory.occasion(Role.RELOAD) is not None:
             yield "it is being reloaded already"
-        if not self._is_behind(spec, record):
+        if not (self._is_behind(spec, record) or judge_health.may_be_reloaded(spec, record)):
             yield "nothing asks for it"
 
     def _is_behind(self, spec: ServiceSpec, record: SlotRecord) -> bool:
@@ -369,32 +372,26 @@ class _Court:
     def _is_over(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
         """Tell whether a slot was given up, or has served and will not serve again."""
         gave_up = record.memory.trouble.gave_up and record.memory.tried == spec.digest
-        return gave_up or (condition is Condition.READY and self._is_done(spec, record))
+        is_ill = condition is Condition.HEALTHY and judge_health.is_beyond_help(spec, record)
+        return gave_up or is_ill or (condition in _SERVING and self._is_done(spec, record))
 
     def _slot_meets(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
         done = self._is_done(spec, record)
-        if condition is Condition.COMPLETED or (condition is Condition.READY and spec.is_oneshot):
+        if condition is Condition.COMPLETED or (condition in _SERVING and spec.is_oneshot):
             return done
+        if condition is Condition.HEALTHY:
+            return judge_health.has_proved_well(spec, record)
         up = record.process is not None and record.state in (State.RUNNING, State.DEGRADED)
         if condition is Condition.READY:
             return up
         alive = record.process is not None and record.process.exit is None
         return done or (alive and record.state not in (State.STOPPING, State.UNKNOWN))
 
-    def _is_well(self, spec: ServiceSpec, end: Exit | None) -> bool:
-        """Tell whether an end needs no other try, by today's policy."""
-        if end is None or spec.restart is RestartPolicy.NEVER:
-            return True
-        if end.code is not None:
-            return end.code == 0 or end.code in spec.success_exit_codes
-        is_asked = end.signal in _ASKED_TO_END and not spec.is_oneshot
-        return is_asked or (end.signal or "") in spec.success_exit_codes
-
     def _is_done(self, spec: ServiceSpec, record: SlotRecord) -> bool:
         memory = record.memory
         if memory.done != spec.digest or memory.done_at is None:
             return False
         is_again = spec.restart is RestartPolicy.ALWAYS and not spec.is_oneshot
-        if is_again or not self._is_well(spec, memory.last_exit):
+        if is_again or not is_good_end(spec, memory.last_exit):
             return False
         return memory.newest >= self.restart_asked(spec.name)

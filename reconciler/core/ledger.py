@@ -14,6 +14,7 @@ from reconciler.core.lifecycle import TOLD, Signal, follow
 from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired, Wanted
 from reconciler.model.event import Command, Happening, Notified, Remembered, Transition
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Look, Process, Role, Slot, State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import (
@@ -141,6 +142,8 @@ class Ledger:
     """What changes of their watched files led services to."""
     noisy: dict[ServiceName, str] = field(default_factory=dict)
     """Those that change these files themselves, each in a sentence."""
+    proved: dict[ServiceName, None] = field(default_factory=dict)
+    """Services of which a check has passed for the first time in this step."""
     to_reload: set[ServiceName] = field(default_factory=set)
     """Services with a reload that somebody asked for."""
 
@@ -385,6 +388,8 @@ def _is_timed(record: SlotRecord) -> bool:
         or record.watchdog_at is not None
         or record.next_probe is not None
         or record.reloading is not None
+        or record.state is State.DEGRADED
+        or record.verdict is Verdict.DEGRADED
         or record.memory.trouble.retry_at is not None
         or (record.process is not None and record.process.exit is not None)
         or (record.process is None and record.state is State.STOPPING)

@@ -30,6 +30,7 @@ class Signal(StrEnum):
     UNKILLABLE = "unkillable"
     LOST = "cannot be verified"
     FOUND_RUNNING = "verified again, running"
+    FOUND_DEGRADED = "verified again, degraded"
     FOUND_STARTING = "verified again, not ready yet"
     FOUND_STOPPING = "verified again, stopping"
 
@@ -59,6 +60,7 @@ NEXT: Mapping[tuple[State, Signal], State] = (
         (State.DEGRADED, Signal.CHECK_RECOVERED): State.RUNNING,
         (State.DEGRADED, Signal.DIED): State.CRASHED,
         (State.DEGRADED, Signal.EXITED_WELL): State.STOPPED,
+        (State.DEGRADED, Signal.START_TIMED_OUT): State.STOPPING,
         (State.DEGRADED, Signal.STOP): State.STOPPING,
         (State.DEGRADED, Signal.WATCHDOG): State.STOPPING,
         (State.STOPPING, Signal.TREE_EMPTY): State.STOPPED,
@@ -67,6 +69,7 @@ NEXT: Mapping[tuple[State, Signal], State] = (
         (State.UNKNOWN, Signal.TREE_EMPTY): State.STOPPED,
         (State.UNKNOWN, Signal.TREE_EMPTY_AFTER_TIMEOUT): State.CRASHED,
         (State.UNKNOWN, Signal.FOUND_RUNNING): State.RUNNING,
+        (State.UNKNOWN, Signal.FOUND_DEGRADED): State.DEGRADED,
         (State.UNKNOWN, Signal.FOUND_STARTING): State.STARTING,
         (State.UNKNOWN, Signal.FOUND_STOPPING): State.STOPPING,
     }
@@ -75,6 +78,7 @@ NEXT: Mapping[tuple[State, Signal], State] = (
     | {(state, Signal.UNKILLABLE): State.UNKNOWN for state in _EMPTY}
     # A process may be found in a slot that was believed to be empty.
     | {(state, Signal.FOUND_RUNNING): State.RUNNING for state in _EMPTY}
+    | {(state, Signal.FOUND_DEGRADED): State.DEGRADED for state in _EMPTY}
     | {(state, Signal.FOUND_STARTING): State.STARTING for state in _EMPTY}
     | {(state, Signal.FOUND_STOPPING): State.STOPPING for state in _EMPTY}
 )
@@ -85,6 +89,8 @@ TOLD: Mapping[Signal, str] = {
     Signal.EXEC_FAILED: "service.crashed",
     Signal.DIED: "service.crashed",
     Signal.START_TIMED_OUT: "service.stopping",
+    Signal.CHECK_FAILING: "service.degraded",
+    Signal.CHECK_RECOVERED: "service.recovered",
     Signal.STOP: "service.stopping",
     Signal.WATCHDOG: "service.stopping",
     Signal.TREE_EMPTY: "service.stopped",
@@ -92,6 +98,7 @@ TOLD: Mapping[Signal, str] = {
     Signal.UNKILLABLE: "service.unknown",
     Signal.LOST: "service.unknown",
     Signal.FOUND_RUNNING: "service.adopted",
+    Signal.FOUND_DEGRADED: "service.adopted",
     Signal.FOUND_STARTING: "service.adopted",
 }
 """The kind of event by which a change of state is told; without a row it is not."""

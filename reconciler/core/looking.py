@@ -31,6 +31,7 @@ from reconciler.core.sides import (
 from reconciler.core.strays import is_answer_overdue, keep_strays, most_likely_ours
 from reconciler.core.watchdog import grace, leaving
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ReadyType
@@ -298,7 +299,10 @@ def _continue(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             record = due(ledger, record, Role.POST_START)
         memory = replace(record.memory, ready_run=process.run)
         running = replace(record, memory=memory, deadline=limit)
-        moved = ledger.move(running, Signal.FOUND_RUNNING, "adopted, running", data=data)
+        is_ill = memory.ill is not None and memory.ill.run == process.run
+        sign = Signal.FOUND_DEGRADED if is_ill else Signal.FOUND_RUNNING
+        state = State.DEGRADED if is_ill else State.RUNNING
+        moved = ledger.move(running, sign, f"adopted, {state}", data=data)
         watched = replace(moved, watchdog_at=grace(moved, ledger.now))
         ledger.put(leaving(watched, spec, ledger.now))
         return
@@ -321,6 +325,9 @@ def _taken_over(record: SlotRecord, process: Process) -> SlotRecord:
         outgrown="",
         aborted=False,
         watchdog_at=None,
+        verdict=Verdict.UNKNOWN,
+        check_said="",
+        check_told=None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reconciler.core.conditions import lacking, present
+from reconciler.core.conditions import instead, lacking
 from reconciler.core.ledger import Ledger
 from reconciler.core.wishes import Board, is_up
 from reconciler.model.observed import State
@@ -18,6 +18,8 @@ def tell_of_needs(ledger: Ledger, board: Board, updated: Iterable[ServiceName]) 
     Lost is only what was there while the dependent ran; a oneshot that is done once more is not.
     """
     changed = {transition.slot.service for transition in ledger.transitions}
+    changed.update(ledger.proved)
+    ledger.proved.clear()
     concerned = changed.union(updated).intersection(board.wishes)
     for name in list(concerned):
         concerned.update(board.layout.dependents[name])
@@ -60,5 +62,5 @@ def _is_done_again(board: Board, name: ServiceName) -> bool:
 
 def runs_without(board: Board, waits: Iterable[Wait]) -> str:
     """Say what a running service has to do without."""
-    missing = [f"{wait.service} ({present(board, wait.service)})" for wait in waits]
+    missing = [f"{wait.service} ({instead(board, wait)})" for wait in waits]
     return f"runs without {' and '.join(missing)}"

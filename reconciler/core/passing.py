@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from reconciler.core.answers import became_ready
 from reconciler.core.errands import limit_of
+from reconciler.core.healing import heal, is_astray
 from reconciler.core.issuing import sweep
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.looking import LOOK_EVERY, put_off
 from reconciler.core.reloads import end_reload
+from reconciler.core.remedies import due_at
 from reconciler.core.storms import MOST, WINDOW
 from reconciler.core.strays import moments_of_strays
 from reconciler.core.timing import moments_of_schedules
@@ -39,6 +41,7 @@ def let_time_pass(ledger: Ledger) -> None:
         elif record.process is not None:
             end_reload(ledger, record)
             _see_it_end(ledger, ledger.record(record.memory.slot))
+        heal(ledger, ledger.record(record.memory.slot))
 
 
 def make_up_for_sleep(ledger: Ledger) -> None:
@@ -134,6 +137,8 @@ def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
         yield record.deadline
     if record.watchdog_at is not None:
         yield record.watchdog_at
+    if ledger.host_seen:
+        yield from _moments_of_health(ledger, record)
     is_probed = record.state is State.STARTING and ledger.host_seen
     if record.next_probe is not None and is_probed:
         # It may have become due after this step had looked for what is due.
@@ -146,6 +151,18 @@ def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
         yield from _moments_of_side(ledger, record, side)
     if record.process is None and record.memory.trouble.retry_at is not None:
         yield record.memory.trouble.retry_at
+
+
+def _moments_of_health(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
+    """Give when something is due about a degraded slot; what is late waits for another one."""
+    spec = ledger.spec(record.memory.slot.service)
+    if is_astray(record, spec):
+        # It came to be so after this step had looked for it.
+        yield Nanos(ledger.now + 1)
+    if spec is not None and record.state is State.DEGRADED:
+        at = due_at(spec, record.memory)
+        if at is not None:
+            yield at
 
 
 def _moments_of_side(ledger: Ledger, record: SlotRecord, side: Side) -> Iterator[Nanos]:

@@ -13,7 +13,7 @@ from reconciler.model.spec import DesiredState, OnRestart, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
 _NO_SLOTS: Mapping[int, SlotRecord] = {}
-_COMING_OR_UP = (State.STARTING, State.RUNNING, State.DEGRADED)
+_COMING_OR_UP = (State.STARTING, State.RUNNING)
 
 
 def restless(situation: Situation) -> set[ServiceName]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.core.remedies import why_reloaded
 from reconciler.core.wishes import Board, Wish, is_up
 from reconciler.model.observed import Role, State
 from reconciler.model.plan import Hold, HoldCode, Reload
@@ -39,7 +40,7 @@ def why_reload(memory: ServiceMemory | None, spec: ServiceSpec, record: SlotReco
     asked = (memory.reload_before if memory else None) or Nanos(0)
     if memory is not None and not has_loaded_since(record, asked):
         return memory.reload_reason or "a reload was asked for"
-    return changed_files(spec, record)
+    return changed_files(spec, record) or why_reloaded(spec, record)
 
 
 def has_loaded_since(record: SlotRecord, asked: Nanos) -> bool:

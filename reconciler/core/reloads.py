@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from reconciler.core.ledger import ANSWER_OVERDUE, Data, Ledger
 from reconciler.core.occasions import aged, with_occasion, without_occasion
-from reconciler.core.reloading import has_loaded_since
+from reconciler.core.reloading import changed_files, has_loaded_since
 from reconciler.model.event import Scope, Signal, SignalAnswered
-from reconciler.model.observed import Role
+from reconciler.model.observed import Role, State
 from reconciler.model.plan import Reload
 from reconciler.model.record import Occasion, Reloading, ServiceMemory, SlotRecord
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec, ServiceType
@@ -100,7 +100,11 @@ def _cause(ledger: Ledger, record: SlotRecord) -> str:
     """Say in a word why a process is reloaded; the words of `service_reloads_total`."""
     memory = ledger.services.get(record.memory.slot.service)
     asked = (memory.reload_before if memory else None) or Nanos(0)
-    return "change" if has_loaded_since(record, asked) else "manual"
+    if not has_loaded_since(record, asked):
+        return "manual"
+    spec = ledger.spec(record.memory.slot.service)
+    is_changed = spec is not None and changed_files(spec, record)
+    return "health" if record.state is State.DEGRADED and not is_changed else "change"
 
 
 def reload_answered(ledger: Ledger, record: SlotRecord, event: SignalAnswered) -> bool:

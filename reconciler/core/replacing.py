@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.conditions import may_come, unmet
+from reconciler.core.remedies import why_replaced
 from reconciler.core.watchdog import is_due
 from reconciler.core.wishes import Board, Wish
 from reconciler.model.observed import Process, State
@@ -53,7 +54,9 @@ def _reasons(
     reasons = []
     for record in board.wanted_records(wish):
         process = _replaceable(board, record)
-        because = process and (_why(board, wish, process, found) or record.outgrown)
+        because = process and (
+            _why(board, wish, process, found) or record.outgrown or why_replaced(wish.spec, record)
+        )
         if because:
             reasons.append((record.memory.slot.index, because))
     return reasons

@@ -20,6 +20,7 @@ from reconciler.core.wishes import (
     left_behind,
 )
 from reconciler.model.diagnostic import Source
+from reconciler.model.health import Verdict
 from reconciler.model.observed import NOTHING_SAID, Slot, State
 from reconciler.model.plan import (
     Action,
@@ -51,6 +52,7 @@ _TELLING = (
     HoldCode.RELOAD_FAILED,
     HoldCode.WATCH_HELD,
     HoldCode.STOPPING,
+    HoldCode.UNHEALTHY,
     HoldCode.COMPLETED,
     HoldCode.SCHEDULED,
     HoldCode.EXITED,
@@ -70,6 +72,7 @@ _AT_REST = (
     HoldCode.JUDGE_REFUSED,
     HoldCode.RELOAD_FAILED,
     HoldCode.WATCH_HELD,
+    HoldCode.UNHEALTHY,
 )
 
 
@@ -122,7 +125,7 @@ def _acting(plan: Plan) -> dict[ServiceName, Action]:
 def _is_converged(board: Board, plan: Plan) -> bool:
     if any(not isinstance(action, Update) for action in plan.actions):
         return False
-    waiting = [hold for hold in plan.holds if hold.code not in _AT_REST]
+    waiting = [hold for hold in plan.holds if not _is_at_rest(hold)]
     lost = hopeless(board, board.layout.order) if waiting else frozenset()
     if any(_may_pass(board, hold, lost) for hold in waiting):
         return False
@@ -131,6 +134,12 @@ def _is_converged(board: Board, plan: Plan) -> bool:
         for slots in board.situation.slots.values()
         for record in slots.values()
     )
+
+
+def _is_at_rest(hold: Hold) -> bool:
+    """Tell whether a hold is for good, unless somebody changes something."""
+    is_to_be_treated = hold.code is HoldCode.UNHEALTHY and hold.until is not None
+    return hold.code in _AT_REST and not is_to_be_treated
 
 
 def _is_at_work(board: Board, record: SlotRecord) -> bool:
@@ -244,7 +253,7 @@ def _sync(wish: Wish, hold: Hold | None, action: Action | None, sight: Sight) ->
         return Sync.INVALID
     if wish.prune_held or (hold is not None and hold.code is HoldCode.JUDGE_REFUSED):
         return Sync.HELD
-    is_behind = hold is not None and hold.code not in _AS_WANTED
+    is_behind = hold is not None and hold.code not in (*_AS_WANTED, HoldCode.UNHEALTHY)
     return Sync.OUT_OF_SYNC if action is not None or is_behind else Sync.SYNCED
 
 
@@ -359,6 +368,11 @@ def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:
     return f"{up} of {len(records)} running" + (f"; {who}{because}" if because else "")
 
 
+def _verdict(record: SlotRecord) -> Verdict:
+    """Give what is held of a process: a degraded one is so until something else is told of it."""
+    return Verdict.DEGRADED if record.state is State.DEGRADED else record.verdict
+
+
 def _slot(record: SlotRecord) -> SlotStatus:
     process = record.process
     is_alive = process is not None and process.exit is None
@@ -374,6 +388,7 @@ def _slot(record: SlotRecord) -> SlotStatus:
         reason=errand_in_words(record) or record.probe_said or record.reason,
         reloaded_at=record.memory.reloaded_at,
         reload_failed=record.memory.reload_failed,
+        verdict=_verdict(record) if is_alive else Verdict.UNKNOWN,
         notice=process.notice if is_alive and process is not None else NOTHING_SAID,
         errands=tuple(
             side.process for side in record.sides if side.process and not side.process.exit

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from reconciler.core.conditions import describe, hopeless, may_come, restarted_needs, unmet
 from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, replacements
+from reconciler.core.resting import between_runs, unwell
 from reconciler.core.watchdog import is_due, why_due
 from reconciler.core.whys import why_given_up, why_start
 from reconciler.core.wishes import (
     NO_PROCESS,
+    UP,
     Board,
     Wish,
     errand_in_words,
@@ -29,13 +31,12 @@ from reconciler.model.plan import (
     Hold,
     HoldCode,
     Kill,
-    NextRun,
     Restart,
     Start,
     Stop,
     Wait,
 )
-from reconciler.model.record import ServiceMemory, SlotRecord
+from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
@@ -213,7 +214,7 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
         return Stop(slot=record.memory.slot, target=record.process.id, because=because)
     replacement = desk.replacing.get(wish.name)
     if replacement is None or record.memory.slot.index not in replacement.reasons:
-        return reload_or_wait(desk.board, wish, record)
+        return reload_or_wait(desk.board, wish, record) or unwell(wish, record)
     return _replace(desk, wish, record, replacement)
 
 
@@ -241,8 +242,8 @@ def _is_overdue(wish: Wish, record: SlotRecord, now: Nanos) -> bool:
     is_over = record.deadline is not None and record.deadline <= now
     is_old = wish.spec is not None and process.digest != wish.spec.digest
     serves = wish.spec is not None and not wish.spec.is_oneshot
-    is_replaced = record.state is State.RUNNING and is_old and serves
-    return is_over and not is_replaced and record.state in (State.STARTING, State.RUNNING)
+    is_replaced = record.state in UP and is_old and serves
+    return is_over and not is_replaced and record.state in (State.STARTING, *UP)
 
 
 def _is_none_of_its_runs(board: Board, wish: Wish, process: Process) -> bool:
@@ -262,7 +263,7 @@ def _start_failed(wish: Wish, record: SlotRecord) -> Stop:
     words = record.probe_said or record.process.notice.status
     said = f": {words}" if words else ""
     because = f"not {goal} within its startTimeout{said}"
-    if record.state is State.RUNNING and record.process.notice.stopping:
+    if record.state in UP and record.process.notice.stopping:
         because = "said STOPPING=1 and did not end within its stopTimeout"
     return Stop(
         slot=record.memory.slot,
@@ -326,7 +327,7 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     slot, memory = record.memory.slot, record.memory
     trouble = memory.trouble
     if is_between_runs(record, spec, board.restart_before(wish.name)):
-        return _between_runs(board, wish, spec, record)
+        return between_runs(board, wish, spec, record)
     is_over = is_done(record, spec, board.restart_before(wish.name))
     if is_over and not restarted_needs(board, spec, memory.done_at or Nanos(0)):
         code = HoldCode.COMPLETED if spec.is_oneshot else HoldCode.EXITED
@@ -358,30 +359,6 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
         because=f"{trouble.because}; {count}waiting before the next start",
         until=trouble.retry_at,
     )
-
-
-def _between_runs(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> Hold:
-    """Wait for the next scheduled time, and say how the last run went."""
-    run = board.situation.next_runs.get(wish.name, NextRun())
-    if run.problem:
-        because = f"its next time cannot be told: {run.problem}"
-    elif has_given_up(record, spec):
-        because = f"{record.memory.trouble.because}; {why_given_up(spec)}"
-    else:
-        because = record.reason or _not_run(board.situation.services.get(wish.name))
-    return Hold(
-        service=wish.name,
-        slot=record.memory.slot,
-        code=HoldCode.GAVE_UP if has_given_up(record, spec) else HoldCode.SCHEDULED,
-        because=because,
-        until=run.at,
-    )
-
-
-def _not_run(memory: ServiceMemory | None) -> str:
-    timing = memory.timing if memory is not None else None
-    has_run = timing is not None and timing.last is not None
-    return "not run since the host came up" if has_run else "not run yet"
 
 
 def _start_waits(desk: Desk, wish: Wish) -> tuple[Wait, ...]:

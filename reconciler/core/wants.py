@@ -12,7 +12,7 @@ from reconciler.core.watching import trust_again
 from reconciler.core.wishes import is_live
 from reconciler.model.diagnostic import Source
 from reconciler.model.event import Asked, ManifestsHeld, ManifestsRead, Operation, OperationKind
-from reconciler.model.record import ServiceMemory, Timing, Trouble
+from reconciler.model.record import Remedy, ServiceMemory, Timing, Trouble
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 
@@ -144,7 +144,9 @@ def _clear_trouble(ledger: Ledger, name: ServiceName, *, also_done: bool) -> Non
     records = [*ledger.slots.get(name, {}).values(), *map(ledger.record, remembered)]
     spec = ledger.spec(name)
     for record in records:
-        memory, cause = replace(record.memory, trouble=Trouble()), record.cause
+        well_since = record.memory.remedy.well_since
+        memory = replace(record.memory, trouble=Trouble(), remedy=Remedy(well_since=well_since))
+        cause = record.cause
         if also_done:
             memory = replace(memory, done=None, done_at=None)
             is_as_before = spec is not None and memory.tried == spec.digest

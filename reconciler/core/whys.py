@@ -40,6 +40,8 @@ def why_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -
         return "a start was asked for"
     if record.cause == "memory":
         return "it used more than its maxMemory"
+    if record.cause == "health":
+        return "its check failed, and onUnhealthy says restart"
     # Its failures count no more, since a new version came into force.
     is_forgiven = record.state is State.CRASHED
     return "its manifest changed" if is_forgiven or record.cause == "change" else _why_runs(wish)

@@ -17,7 +17,7 @@ from reconciler.model.units import Nanos, ServiceName
 _WAITED_FOR = (Role.PRE_START, Role.PRE_STOP, Role.POST_STOP)
 NO_PROCESS = ProcessId(boot="", pid=0, born=0)
 """The target of a stop where only hooks run: the service's own process is not there yet."""
-_UP = (State.RUNNING, State.DEGRADED)
+UP = (State.RUNNING, State.DEGRADED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +237,7 @@ def is_clearing(record: SlotRecord) -> bool:
 
 def is_up(record: SlotRecord) -> bool:
     """Tell whether a slot serves: running, be it degraded."""
-    return record.state in _UP and record.process is not None
+    return record.state in UP and record.process is not None
 
 
 def left_behind(record: SlotRecord) -> str:

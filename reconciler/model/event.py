@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.desired import ManifestSet
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Look, Notice, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
 from reconciler.model.spec import Hook, Readiness, Schedule, ServiceSpec
@@ -156,6 +157,20 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthTold:
+    """The checks of a run came to another verdict, or to one that is not known here.
+
+    Told as a level: again whenever the engine has it otherwise, and after every adoption.
+    """
+
+    slot: Slot
+    run: RunId
+    verdict: Verdict
+    reason: str = ""
+    """Why they fail, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilesChanged:
     """Files that a service is watched for (`watch`) changed, and came to rest."""
 
@@ -214,6 +229,7 @@ Event = (
     | TimeTold
     | Asked
     | Measured
+    | HealthTold
 )
 
 # --- commands: what the runtime is told to perform -------------------------------------------

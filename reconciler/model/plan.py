@@ -110,6 +110,7 @@ class HoldCode(StrEnum):
     INVALID_MANIFEST = "InvalidManifest"
     PRUNE_HELD = "PruneHeld"
     STOPPING = "Stopping"
+    UNHEALTHY = "Unhealthy"
     COMPLETED = "Completed"
     SCHEDULED = "Scheduled"
     EXITED = "Exited"

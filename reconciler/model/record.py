@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.diagnostic import Source
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.spec import Schedule, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
@@ -75,6 +76,30 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Illness:
+    """That the checks of a run fail beyond the threshold."""
+
+    run: RunId
+    since: Nanos
+    because: str
+    """In words, as it was when it began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What `onUnhealthy` did about a slot."""
+
+    times: int = 0
+    """In a row: since the slot was last well for `backoff.resetAfter`."""
+    at: Nanos | None = None
+    """When it was last decided upon: it is for what was started, or reloaded, before."""
+    gave_up: bool = False
+    """That was to leave the slot as it is: `maxRestarts` in a row did not help."""
+    well_since: Nanos | None = None
+    """Since when the checks pass; None: they do not, or were not heard of yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlotMemory:
     """What must be known of a slot after the daemon was replaced. Void after a reboot."""
 
@@ -107,6 +132,11 @@ class SlotMemory:
     """When the last reload of the process began that went well."""
     reload_failed: str = ""
     """Why a later reload failed, in words; the process goes on as it was."""
+    proven: RunId | None = None
+    """The last run whose check has passed; it need not prove it again."""
+    ill: Illness | None = None
+    """Why the slot is degraded, so that it still is for the next daemon."""
+    remedy: Remedy = field(default_factory=Remedy)
     occasions: tuple[Occasion, ...] = ()
     """What errands are due for, at most one of each role."""
     errands_over: tuple[RunId, ...] = ()
@@ -203,6 +233,12 @@ class SlotRecord:
     """What its process was measured to use too much of."""
     outgrown: str = ""
     """Why its process must be replaced: it uses too much memory."""
+    verdict: Verdict = Verdict.UNKNOWN
+    """What the checks of its process come to, as last told."""
+    check_said: str = ""
+    """Why they fail, in words."""
+    check_told: Nanos | None = None
+    """When people were last told that a check failed, be it not beyond the threshold."""
     sides: tuple[Side, ...] = ()
     """What runs beside the main process, at most one of each role."""
     parting: Mapping[str, str | int | float | bool | None] | None = None

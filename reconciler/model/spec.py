@@ -44,6 +44,8 @@ class Condition(StrEnum):
 
     STARTED = "started"
     READY = "ready"
+    HEALTHY = "healthy"
+    """Ready, and its check has passed at least once since its start."""
     COMPLETED = "completed"
 
 

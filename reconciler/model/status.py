@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from reconciler.model.desired import Revision
 from reconciler.model.diagnostic import Diagnostic, Source
+from reconciler.model.health import Verdict
 from reconciler.model.observed import NOTHING_SAID, Exit, Notice, Process, Slot, State
 from reconciler.model.plan import Hold, NextRun, Wait
 from reconciler.model.record import PruneHold
@@ -64,6 +65,8 @@ class SlotStatus:
     reloaded_at: Nanos | None = None
     """When the process was last told to load its configuration anew."""
     reload_failed: str = ""
+    verdict: Verdict = Verdict.UNKNOWN
+    """What the checks of the live process come to, as last told."""
     notice: Notice = NOTHING_SAID
     """What the live process said of itself."""
     errands: tuple[Process, ...] = ()

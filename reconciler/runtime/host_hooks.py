@@ -36,6 +36,8 @@ PRE_START, PRE_STOP = "pre-service-start", "pre-service-stop"
 NOTEWORTHY = frozenset(
     {
         "daemon.brought-back",
+        "health.alert",
+        "health.gave-up",
         "hook.failed",
         "plan.refused",
         "prune.held",

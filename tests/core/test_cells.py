@@ -14,11 +14,13 @@ import pytest
 
 from reconciler.core.answers import probe_answered, signal_answered, spawn_failed, spawned
 from reconciler.core.ends import exited, tree_emptied
+from reconciler.core.healing import heal, health_told
 from reconciler.core.ledger import Ledger
 from reconciler.core.noticing import notified
 from reconciler.model.event import (
     Event,
     Exited,
+    HealthTold,
     Notified,
     ProbeAnswered,
     SignalAnswered,
@@ -26,6 +28,7 @@ from reconciler.model.event import (
     SpawnFailed,
     TreeEmptied,
 )
+from reconciler.model.health import CheckType, HealthCheck, Verdict
 from reconciler.model.observed import Exit, Notice, State
 from reconciler.model.record import Memory, Pending, SlotMemory, SlotRecord
 from reconciler.model.units import RunId, Serial, seconds
@@ -33,7 +36,7 @@ from tests.core.building import name, probed, slot
 from tests.core.situations import LATER, NOW, memory_of, process_in
 
 FILE = Path(__file__).with_name("cells.txt")
-WEB = probed("web")
+WEB = probed("web", health=HealthCheck(type=CheckType.TCP))
 SLOT = slot("web")
 PROCESS = process_in(WEB, 0)
 DEAD = replace(PROCESS, exit=Exit(at=seconds(990), code=1))
@@ -90,6 +93,10 @@ def says(**words: Any) -> Notified:
     return Notified(slot=SLOT, run=PROCESS.run, id=PROCESS.id, notice=notice)
 
 
+def told(verdict: Verdict) -> HealthTold:
+    return HealthTold(slot=SLOT, run=PROCESS.run, verdict=verdict, reason="refused")
+
+
 EVENTS: dict[str, Event] = {
     "spawned": Spawned(serial=SERIAL, process=PROCESS),
     "spawned, unasked": Spawned(serial=Serial(3), process=OTHER),
@@ -106,6 +113,10 @@ EVENTS: dict[str, Event] = {
     "exited with 1": exit_with(1),
     "another exited": exit_with(1, OTHER.run),
     "its tree is empty": TreeEmptied(slot=SLOT, run=PROCESS.run),
+    "its checks pass": told(Verdict.HEALTHY),
+    "a check failed": told(Verdict.FAILING),
+    "its checks fail": told(Verdict.DEGRADED),
+    "another's checks fail": replace(told(Verdict.DEGRADED), run=OTHER.run),
     "another's tree is empty": TreeEmptied(slot=SLOT, run=OTHER.run),
 }
 
@@ -122,6 +133,9 @@ def take(ledger: Ledger, event: Event) -> None:
             signal_answered(ledger, event)
         case ProbeAnswered():
             probe_answered(ledger, event)
+        case HealthTold():
+            health_told(ledger, event)
+            heal(ledger, ledger.record(SLOT))
         case Exited():
             exited(ledger, event)
         case TreeEmptied():
@@ -147,6 +161,8 @@ def cell(record: SlotRecord, event: Event) -> str:
             "watched": after.watchdog_at is not None,
             "has to end": after.deadline is not None and record.deadline is None,
             "looks": ledger.look_again,
+            "proved well": after.memory.proven != record.memory.proven,
+            "told": bool(ledger.happenings) and after.state is record.state,
         }.items()
         if is_so
     ]

@@ -38,6 +38,7 @@ from reconciler.model.spec import (
     WatchAction,
 )
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
+from tests.sim.ailments import AilmentRules
 from tests.sim.appetites import AppetiteRules
 from tests.sim.hook_rules import HookRules
 from tests.sim.host import Host, Run
@@ -60,7 +61,7 @@ _Counted = tuple[
 class Heard:
     """What must be known of a world to say what its daemon may do."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host) -> None:  # noqa: PLR0915 - each is a fact of its own
         self._host = host
         self.is_lenient = False
         """Whether the engine is wrong on purpose, or cannot know better."""
@@ -73,6 +74,7 @@ class Heard:
         """When the host fell asleep, and for how long."""
         self.reloads = ReloadRules()
         self.appetites = AppetiteRules()
+        self.ailments = AilmentRules()
         self.hooks = HookRules(host, self.wanted)
         self._steps = 0
         # What the present daemon was told.
@@ -130,13 +132,13 @@ class Heard:
         self._asked.update(to_end(memory.slots.values()))
         self.reloads.begin()
         self.appetites.begin()
+        self.ailments.begin(is_lost=bool(self._unwritten))
         self.hooks.begin()
         self._asked_here.clear()
         # What changes its own files is found out by each daemon for itself.
         self._for_code.clear()
         self._serial = self._blind_until = 0
-        self._live, self._ended, self._starts = set(), {}, {}
-        self._told_as = {}
+        self._live, self._ended, self._starts, self._told_as = set(), {}, {}, {}
         self._has_looked = False
         if self._unwritten:
             self.hooks.is_exempt = True
@@ -191,12 +193,10 @@ class Heard:
         """Begin anew: no failure and no work that was done outlives the host's boot."""
         for slot in self.timetables.slots():
             self.timetables.has_come_to_nothing(slot, self._newest(slot))
-        self._failures.clear()
+        for known in (self._failures, self._restart_asked, self._done, self._lately):
+            known.clear()
         self._perhaps_failing.clear()
-        self._done.clear()
-        self._restart_asked.clear()
         self._slept.clear()
-        self._lately.clear()
         self.timetables.reboot()
         self._scheduled_at.clear()
         self.hooks.reboot()
@@ -210,6 +210,7 @@ class Heard:
         self._is_carried_out = False
         self.reloads.before(events, now)
         self.appetites.before(events, self._host.runs, self.wanted.in_force)
+        self.ailments.before(events, self._host.runs, self.wanted.in_force, now)
         self._before_step = self._counted()
         for event in events:
             match event:
@@ -378,6 +379,7 @@ class Heard:
         for slots in (self._failures, self._done):
             for slot in [slot for slot in slots if slot.service in services]:
                 del slots[slot]
+        self.ailments.forgive(services)
 
     def _is_asked(self, run_id: RunId) -> bool:
         return run_id in self._asked or run_id in self._asked_here

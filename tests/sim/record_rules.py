@@ -33,6 +33,7 @@ class RecordRules(Heard):
         if is_written:
             written, self._unwritten = self._unwritten, []
             self.reloads.recorded(written)
+            self.ailments.recorded()
             for one in written:
                 self._asked.update(to_end(one.remembered.slots.values()))
                 self._count_ends(one)

@@ -45,6 +45,7 @@ class Rules(StartRules, StopRules, RecordRules):
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
         self.wanted.told(decision.happenings)
         self.appetites.told(decision.happenings)
+        self.ailments.told(decision.happenings, self.wanted.in_force, now)
         self.reloads.told(decision)
         refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"

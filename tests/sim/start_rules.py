@@ -119,7 +119,11 @@ class StartRules(Heard):
 
     def _may_be_over(self, need: Need, spec: ServiceSpec, slot: Slot) -> bool:
         """Tell whether a slot may be given up, as far as we can tell, or ended well for good."""
-        if need.condition is Condition.READY and self._slot_serves(Condition.COMPLETED, spec, slot):
+        is_of_use = need.condition in (Condition.READY, Condition.HEALTHY)
+        if is_of_use and self._slot_serves(Condition.COMPLETED, spec, slot):
+            return True
+        runs = [run.id for run in self._host.machine.of(slot)]
+        if need.condition is Condition.HEALTHY and self.ailments.is_ill(runs):
             return True
         last = self._last_run(slot)
         # What was late or silent is a failure that is not counted here.
@@ -149,6 +153,11 @@ class StartRules(Heard):
                 return is_done
             case Condition.READY:
                 return is_done if spec.is_oneshot else is_up
+            case Condition.HEALTHY if spec.is_oneshot:
+                return is_done
+            case Condition.HEALTHY:
+                there = known.union(map(_id, self._host.live(slot))).difference(self._ended)
+                return is_up and (spec.health is None or self.ailments.is_well(there))
             case Condition.STARTED:
                 return is_up or is_done
 

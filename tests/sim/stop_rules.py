@@ -40,6 +40,7 @@ class StopRules(Heard):
         if order.signal in RELOADS:
             assert self._is_up(run, spec, now), f"{run.slot} is reloaded before it is ready"
             is_known = not run.is_by_hand and run.id not in self._lost
+            is_known = is_known and not (spec and self.ailments.may_reload(run, spec))
             self.reloads.may_reload(order, run, spec, now, is_known=is_known)
             return
         if order.signal == "SIGABRT":
@@ -49,6 +50,8 @@ class StopRules(Heard):
             may_take = min(spec.stop_timeout, self._stop_timeouts.get(spec.name, spec.stop_timeout))
             self._patience[run.id] = min(self._patience.get(run.id, may_take), may_take)
         reasons = list(self._reasons_to_end(run, spec, now))
+        if reasons == ["its checks fail"] and spec is not None:
+            self.ailments.ends(run, spec, now)
         assert reasons or self.is_lenient, f"{run.slot} is stopped without a reason"
         if reasons == ["unwanted"] and not self.wanted.width(run.slot.service):
             self._ends_in_order(run.slot.service)
@@ -64,6 +67,7 @@ class StopRules(Heard):
             return
         assert self._is_up(live[0], spec, now), f"{order.slot} is reloaded before it is ready"
         is_known = not live[0].is_by_hand and live[0].id not in self._lost
+        is_known = is_known and not (spec and self.ailments.may_reload(live[0], spec))
         self.reloads.may_run(order, live[0], spec, now, is_known=is_known)
 
     def _may_abort(self, run: Run, now: Nanos) -> None:
@@ -115,6 +119,8 @@ class StopRules(Heard):
             yield "restart asked"
         if self.appetites.has_outgrown(run):
             yield "uses too much"
+        if self.ailments.may_replace(run, spec):
+            yield "its checks fail"
         if self._is_late(run, spec, now):
             yield "start timeout"
         if "WATCHDOG=trigger" in run.has_said or 0 < run.watchdog <= now - run.well_at:
@@ -149,6 +155,7 @@ class StopRules(Heard):
             other.digest != spec.digest
             or other.started < self._restart_asked.get(name, Nanos(-1))
             or self.appetites.has_outgrown(other)
+            or self.ailments.may_replace(other, spec)
             or any(self._is_renewed(further, other) for further in spec.needs)
             for other in runs
             if not other.is_empty or other.id not in self._ended

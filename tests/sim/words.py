@@ -13,6 +13,7 @@ from reconciler.model.event import (
     Event,
     Exited,
     FilesChanged,
+    HealthTold,
     HostLooked,
     HostLost,
     LookAtHost,
@@ -99,6 +100,8 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             used = [f"{amount(memory)}"] if memory is not None else []
             used += [f"{cpu:g} cores"] if cpu is not None else []
             return f"{slot} uses {', '.join(used)}"
+        case HealthTold(slot=slot, run=run, verdict=verdict, reason=why):
+            return f"checks of {slot} ({run}): {verdict}" + (f": {why}" if why else "")
         case FilesChanged(service=name, files=files):
             return f"{', '.join(files)} of {name} changed"
         case Asked(operation=operation):

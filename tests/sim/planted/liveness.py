@@ -8,8 +8,8 @@ ARRIVAL = (
     Mutant(
         name="crashed-counts-as-coming",
         module="reconciler/core/quiet.py",
-        before="_COMING_OR_UP = (State.STARTING, State.RUNNING, State.DEGRADED)",
-        after="_COMING_OR_UP = (State.STARTING, State.RUNNING, State.DEGRADED, State.CRASHED)",
+        before="_COMING_OR_UP = (State.STARTING, State.RUNNING)",
+        after="_COMING_OR_UP = (State.STARTING, State.RUNNING, State.CRASHED)",
         story="A service crashes at night and is not restarted until somebody else's manifest"
         " changes.",
     ),

@@ -1,0 +1,152 @@
+"""What must hold of checks: who is called degraded, what is done about it, when and how often.
+
+Stated against what the daemons were told of each run, and what manifests say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from reconciler.model.event import Event, Happening, HealthTold
+from reconciler.model.health import OnUnhealthy, Verdict
+from reconciler.model.observed import Slot
+from reconciler.model.spec import Backoff, ServiceSpec
+from reconciler.model.units import Nanos, RunId, ServiceName
+from tests.sim.machine import Run
+
+InForce = Callable[[ServiceName], ServiceSpec | None]
+
+
+class AilmentRules:
+    """What is known of the checks of each run."""
+
+    def __init__(self) -> None:
+        self._last: dict[RunId, Verdict] = {}
+        """What the present daemon was told last."""
+        self._ill: dict[RunId, Nanos] = {}
+        """Since when a run is ill, as any daemon was told; until it is on record that it is not."""
+        self._well: set[RunId] = set()
+        """Runs that passed a check, as any daemon was told."""
+        self._well_since: dict[Slot, Nanos] = {}
+        self._healed: set[RunId] = set()
+        """Runs that were told to be well again in a step that is not on record yet."""
+        self._called: dict[RunId, str] = {}
+        """As what each run was last called: degraded, recovered."""
+        self._calls: dict[RunId, str] = {}
+        """... in a step that is not on record yet."""
+        self._treated: dict[Slot, list[RunId]] = {}
+        """The runs that were ended for their checks, in a row."""
+        self._alerts: dict[Slot, Nanos] = {}
+
+    def begin(self, *, is_lost: bool) -> None:
+        """Begin a daemon's life: what was not written down is told again."""
+        self._last.clear()
+        self._healed.clear()
+        self._calls.clear()
+        if is_lost:
+            self._called.clear()
+            self._alerts.clear()
+            self._treated.clear()
+
+    def forgive(self, names: Iterable[ServiceName]) -> None:
+        """Begin to count anew: people asked for it, or there is another version."""
+        gone = set(names)
+        for slot in [slot for slot in self._treated if slot.service in gone]:
+            del self._treated[slot]
+        for slot in [slot for slot in self._alerts if slot.service in gone]:
+            del self._alerts[slot]
+
+    def before(
+        self, events: Iterable[Event], runs: dict[RunId, Run], in_force: InForce, now: Nanos
+    ) -> None:
+        """Note what the engine is about to hear."""
+        for event in events:
+            run = runs.get(event.run) if isinstance(event, HealthTold) else None
+            if isinstance(event, HealthTold) and run is not None and run.slot == event.slot:
+                self._hear(event, run, in_force(run.slot.service), now)
+
+    def _hear(self, event: HealthTold, run: Run, spec: ServiceSpec | None, now: Nanos) -> None:
+        self._last[run.id] = event.verdict
+        if event.verdict is Verdict.HEALTHY:
+            self._well.add(run.id)
+            self._well_since.setdefault(run.slot, now)
+            self._healed.add(run.id)
+        elif event.verdict is Verdict.DEGRADED:
+            self._healed.discard(run.id)
+            if run.id in self._ill:
+                return
+            self._ill[run.id] = now
+            since = self._well_since.pop(run.slot, now)
+            if spec is not None and now - since >= spec.backoff.reset_after:
+                self._treated.pop(run.slot, None)
+
+    def recorded(self) -> None:
+        """Note that all that was heard and told is on record."""
+        for run in self._healed:
+            self._ill.pop(run, None)
+        self._healed.clear()
+        self._called.update(self._calls)
+        self._calls.clear()
+
+    def is_well(self, runs: Iterable[RunId]) -> bool:
+        """Tell whether one of these has passed a check."""
+        return not self._well.isdisjoint(runs)
+
+    def is_ill(self, runs: Iterable[RunId]) -> bool:
+        """Tell whether the checks of one of these fail, as far as anybody was told."""
+        return not self._ill.keys().isdisjoint(runs)
+
+    def may_replace(self, run: Run, spec: ServiceSpec) -> bool:
+        """Tell whether a process may have to give way because its checks fail."""
+        is_said = spec.health is not None and spec.on_unhealthy is OnUnhealthy.RESTART
+        return is_said and run.id in self._ill
+
+    def may_reload(self, run: Run, spec: ServiceSpec) -> bool:
+        """Tell whether a process may be reloaded because its checks fail."""
+        is_said = spec.health is not None and spec.on_unhealthy is OnUnhealthy.RELOAD
+        return is_said and run.id in self._ill
+
+    def ends(self, run: Run, spec: ServiceSpec, now: Nanos) -> None:
+        """See that a process which ends for its checks alone had its time, and that it helps."""
+        row = self._treated.setdefault(run.slot, [])
+        if run.id in row:
+            return
+        wait = _least(spec.backoff, len(row))
+        is_early = now < self._ill[run.id] + wait
+        assert not is_early, f"{run.slot} is restarted for its checks before its back-off"
+        is_last = spec.max_restarts is not None and len(row) >= spec.max_restarts
+        assert not is_last, f"{run.slot} is restarted for its checks again and again"
+        row.append(run.id)
+
+    def told(self, happenings: Iterable[Happening], in_force: InForce, now: Nanos) -> None:
+        """See that people are told the truth, and once."""
+        for told in happenings:
+            run = RunId(str(told.data.get("run", "")))
+            spec = in_force(told.service) if told.service is not None else None
+            if told.kind == "service.degraded":
+                assert self._last.get(run) is Verdict.DEGRADED, f"{told.slot} is called degraded"
+                is_known = self._called.get(run) == "degraded"
+                assert not is_known, f"{told.slot} is called degraded a second time"
+                self._calls[run] = "degraded"
+            elif told.kind == "service.recovered":
+                is_checked = spec is not None and spec.health is not None
+                is_right = not is_checked or self._last.get(run) is Verdict.HEALTHY
+                assert is_right, f"{told.slot} is called well, and is not"
+                self._calls[run] = "recovered"
+            elif told.kind == "health.alert" and told.slot is not None:
+                self._may_alert(told.slot, run, spec, now)
+
+    def _may_alert(self, slot: Slot, run: RunId, spec: ServiceSpec | None, now: Nanos) -> None:
+        assert run in self._ill, f"{slot} is alerted about, and was not told to be ill"
+        if spec is None or spec.health is None:
+            return
+        last, window = self._alerts.get(slot), spec.health.threshold.time_window
+        assert last is None or now - last >= window, f"{slot} is alerted about too often"
+        self._alerts[slot] = now
+
+
+def _least(backoff: Backoff, times: int) -> Nanos:
+    """Give how long a slot is left to get well by itself, after so many restarts in a row."""
+    if times == 0:
+        return Nanos(0)
+    return Nanos(round(min(backoff.initial * backoff.factor ** min(times - 1, 60), backoff.max)))
