@@ -28,6 +28,8 @@ class Checked:
     places: Mapping[str, str] = field(default_factory=dict)
     """Services that are defined well enough to have a name, and the file of each."""
     diagnostics: tuple[Diagnostic, ...] = ()
+    told_elsewhere: tuple[Diagnostic, ...] = ()
+    """What makes services invalid and is told where another file has a part in it: a cycle."""
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -39,7 +41,13 @@ def _checked(found: ManifestSet) -> Checked:
     """Give what a set of manifests says."""
     places: dict[str, str] = {name: good.source.file for name, good in found.definitions.items()}
     places |= {name: faults[0].source.file for name, faults in found.invalid.items()}
-    return Checked(files=found.files, places=places, diagnostics=found.diagnostics)
+    invalid = {fault for faults in found.invalid.values() for fault in faults}
+    return Checked(
+        files=found.files,
+        places=places,
+        diagnostics=found.diagnostics,
+        told_elsewhere=tuple(sorted(invalid.difference(found.diagnostics))),
+    )
 
 
 def check_repository(root: Path) -> Checked:
@@ -92,10 +100,17 @@ def _part_of(checked: Checked, place: str) -> Checked:
     def is_inside(file: str) -> bool:
         return file == place or file.startswith(f"{place}/")
 
+    told = [fault for fault in checked.diagnostics if is_inside(fault.source.file)]
+    codes = {fault.code for fault in told}
+    told += [
+        fault
+        for fault in checked.told_elsewhere
+        if is_inside(fault.source.file) and fault.code not in codes
+    ]
     return Checked(
         files=tuple(file for file in checked.files if is_inside(file)),
         places={name: file for name, file in checked.places.items() if is_inside(file)},
-        diagnostics=tuple(f for f in checked.diagnostics if is_inside(f.source.file)),
+        diagnostics=tuple(sorted(told)),
     )
 
 

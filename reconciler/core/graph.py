@@ -82,22 +82,6 @@ def reach(edges: Needs, start: Iterable[ServiceName]) -> set[ServiceName]:
     return found
 
 
-def cycles(needs: Needs) -> list[tuple[ServiceName, ...]]:
-    """Give one cycle for each knot of services that need each other, as a path.
-
-    The path begins at the knot's first name and does not repeat it at the end.
-
-    >>> cycles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"], "e": ["e"]})
-    [('a', 'b', 'c'), ('e',)]
-    """
-    found = []
-    for knot in _knots(needs):
-        first = min(knot)
-        if len(knot) > 1 or first in needs[first]:
-            found.append(_shortest_cycle(needs, first, knot))
-    return sorted(found)
-
-
 def cycle_through(needs: Needs, name: ServiceName) -> tuple[ServiceName, ...]:
     """Give the shortest cycle that a service is a member of, as a path that begins with it.
 

@@ -69,11 +69,18 @@ def _untie(services: dict[ServiceName, Wanted], owned: Owned) -> list[Diagnostic
         fresh = sorted(name for name in knotted(needs) if not services[name].invalid)
         if not fresh:
             return found
-        for name in fresh:
-            way = cycle_through(needs, name)
-            text = f"services need each other: {' -> '.join((*way, way[0]))}"
-            mend = "mend the manifests of the others that are invalid, or remove one of these needs"
-            place = services[name].source
-            fault = Diagnostic(source=place, code=CYCLE, message=text, mend=mend)
-            services[name] = _frozen(owned.get(name), (fault,))
-            found.append(fault)
+        while fresh:
+            way = cycle_through(needs, fresh[0])
+            for at, name in enumerate(way):
+                if name in fresh:
+                    fault = _cycle_fault(services[name].source, (*way[at:], *way[:at], name))
+                    services[name] = _frozen(owned.get(name), (fault,))
+                    fresh.remove(name)
+                    # One cycle is one thing to mend.
+                    found += () if at else (fault,)
+
+
+def _cycle_fault(place: Source, way: tuple[ServiceName, ...]) -> Diagnostic:
+    text = f"services need each other: {' -> '.join(way)}"
+    mend = "mend the manifests of the others that are invalid, or remove one of these needs"
+    return Diagnostic(source=place, code=CYCLE, message=text, mend=mend)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from reconciler.core.graph import cycles, knotted
+from reconciler.core.graph import cycle_through, knotted
 from reconciler.manifest.codes import Code
 from reconciler.manifest.digest import digest
 from reconciler.manifest.envfile import EnvFile, read_env_file
@@ -41,10 +41,12 @@ def assemble(
     readings, faults = _by_name(results)
     single = {name: found[0] for name, found in readings.items() if len(found) == 1}
     faults += _needs_faults(single, set(readings).union(_unread(results)), results)
-    faults += _cycle_faults(single)
+    in_cycles, known_of = _cycle_faults(single)
+    faults += in_cycles
     faults += _env_faults(single, contents)
     faults += address_faults(single)
-    invalid = _invalid(results, readings, [one for one in faults if not one[1].is_warning])
+    errors = [one for one in faults if not one[1].is_warning]
+    invalid = _invalid(results, readings, [*errors, *known_of])
     broken = {result.file: result.faults for result in results if result.is_broken}
     found = {*also, *(fault for _, fault in faults)}
     found.update(diagnostic for result in results for diagnostic in result.diagnostics)
@@ -151,27 +153,44 @@ def _never_completes(reading: Reading, need: Reading | None) -> Diagnostic | Non
     return _fault(_place(reading, f"dependsOn.{name}"), Code.NEVER_COMPLETES, message, mend)
 
 
-def _cycle_faults(readings: Readings) -> Faults:
-    """Freeze every member of a cycle, and tell each how the cycle runs from it."""
+_CYCLES_NAMED = 20
+
+
+def _cycle_faults(readings: Readings) -> tuple[Faults, Faults]:
+    """Freeze every member of a cycle: the first is told of, the others know how it runs from them.
+
+    One cycle is one thing to mend, wherever somebody begins to read it.
+    """
     needs = {
         name: [need.service for need in reading.definition.spec.needs if need.service != name]
         for name, reading in readings.items()
     }
-    members = knotted(needs)
-    faults: Faults = []
-    for path in cycles({name: [n for n in needs[name] if n in members] for name in members}):
+    left = knotted(needs)
+    inner = {name: [need for need in needs[name] if need in left] for name in left}
+    told: Faults = []
+    known: Faults = []
+    # Finding a cycle may take a walk through all of them.
+    for _ in range(_CYCLES_NAMED if left else 0):
+        path = cycle_through(inner, min(left))
         for at, name in enumerate(path):
-            turned = (*path[at:], *path[:at], name)
-            place = _place(readings[name], f"dependsOn.{turned[1]}")
-            message = f"services need each other: {_way(turned)}"
-            faults.append((name, _fault(place, Code.CYCLE, message, "remove one of these needs")))
-        members -= set(path)
-    for name in sorted(members):
+            if name in left:
+                fault = _cycle_fault(readings, (*path[at:], *path[:at], name))
+                (known if at else told).append((name, fault))
+        left -= set(path)
+        if not left:
+            break
+    for name in sorted(left):
         place = readings[name].definition.source
-        message = f"`{name}` is part of several cycles of needs"
+        message = f"`{name}` is part of a cycle of needs, of which there are many"
         mend = "mend the cycles that are named first"
-        faults.append((name, _fault(place, Code.CYCLE, message, mend)))
-    return faults
+        told.append((name, _fault(place, Code.CYCLE, message, mend)))
+    return told, known
+
+
+def _cycle_fault(readings: Readings, way: tuple[ServiceName, ...]) -> Diagnostic:
+    place = _place(readings[way[0]], f"dependsOn.{way[1]}")
+    message = f"services need each other: {_way(way)}"
+    return _fault(place, Code.CYCLE, message, "remove one of these needs")
 
 
 _SHOWN_STEPS = 12
