@@ -76,4 +76,9 @@ def _hash(path: Path) -> str:
     # Not even a fifo that took the file's place since keeps anybody waiting.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
-        return hashlib.sha256(file.read(MAX_BYTES + 1)).hexdigest()[:32]
+        return hash_of(file.read(MAX_BYTES + 1))
+
+
+def hash_of(content: bytes) -> str:
+    """Give the hash by which a content is known."""
+    return hashlib.sha256(content).hexdigest()[:32]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reconciler.adapters.contents import MAX_BYTES, Hasher, hash_of
 from reconciler.adapters.git import index, revisions, state
 from reconciler.adapters.git.checkout import Checkout, locate
 from reconciler.adapters.reader import Gathered, OfflineReader
@@ -21,8 +22,11 @@ from reconciler.ports import NotFoundError
 from reconciler.runtime.messages import FileChange, Preview
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.previews import errors
+from reconciler.runtime.worktree import loaded_files, with_contents
 
 Texts = Mapping[str, bytes]
+Contents = Callable[[Iterable[str]], Mapping[str, str]]
+"""Gives the hashes of files that services load, as far as they are to be had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class Snapshot:
     manifests: ManifestSet
     texts: Texts
     config: Config
+    contents: Contents
 
 
 class Offline:
@@ -45,23 +50,23 @@ class Offline:
         """Give the files as saved. Raises SourceHeldError where there is no services.d."""
         gathered = self._reader.read_saved()
         texts = SavedTexts(self._root).read()
-        return self._snapshot(gathered, texts, self._saved_revision(texts))
+        return self._snapshot(gathered, texts, self._saved_revision(texts), self._on_disk)
 
     def staged(self) -> Snapshot:
         """Give the files as staged for the next commit."""
         found = index.read_staged(self._checkout())
-        return self._of_files(found, Revision(commit=found.commit))
+        return self._of_files(found, self._in_tree(""))
 
     def at(self, revision: str) -> Snapshot:
         """Give the files of a commit. Raises NotFoundError."""
         found = revisions.read_revision(self._checkout(), revision)
-        return self._of_files(found, Revision(commit=found.commit))
+        return self._of_files(found, self._in_tree(found.commit) if found.commit else _unknown)
 
     def given(self, texts: Texts) -> Snapshot:
         """Give files that are nowhere in the repository yet, on top of those that are saved."""
         merged = {**SavedTexts(self._root).read(), **texts}
         gathered = self._reader.read_texts(merged)
-        return self._snapshot(gathered, merged, self._saved_revision(merged))
+        return self._snapshot(gathered, merged, self._saved_revision(merged), self._on_disk)
 
     def span(self, text: str) -> tuple[str, str]:
         """Resolve `BASE`, `BASE..HEAD` or `BASE...HEAD` to commits; no head: the saved files."""
@@ -70,7 +75,8 @@ class Offline:
 
     def preview(self, base: Snapshot, head: Snapshot) -> Preview:
         """Say what a host that runs all of `base` would do about `head`."""
-        before, after = _desired(base.manifests), _following(base.manifests, head.manifests)
+        then, now = _loading(base, head)
+        before, after = _desired(then), _following(then, now)
         compared = compare(before, after, Language(describe=describe, effect_of=effect_of))
         paths = sorted({*base.texts, *head.texts} - {CONFIG_FILE})
         return Preview(
@@ -103,19 +109,51 @@ class Offline:
         manifests = {path: data for path, data in texts.items() if path != CONFIG_FILE}
         return replace(head, dirty=state.dirty_paths(checkout, head.commit, manifests))
 
-    def _of_files(self, found: revisions.RevisionFiles, revision: Revision) -> Snapshot:
+    def _on_disk(self, paths: Iterable[str]) -> Mapping[str, str]:
+        # Of a link a commit has only where it leads to.
+        plain = [path for path in paths if not (self._root / path).is_symlink()]
+        return Hasher(self._root)(plain)[0]
+
+    def _in_tree(self, tree: str) -> Contents:
+        """Give what finds the files of a commit; of the index, where none is named."""
+
+        def found(paths: Iterable[str]) -> Mapping[str, str]:
+            files = revisions.read_any(self._checkout(), tree, paths, MAX_BYTES)
+            return {path: hash_of(content) for path, content in files.items()}
+
+        return found
+
+    def _of_files(self, found: revisions.RevisionFiles, contents: Contents) -> Snapshot:
         gathered = self._reader.read_texts(found.files)
         refused = tuple(
             FileResult(file=path, diagnostics=(unreadable(path, why),), is_broken=True)
             for path, why in sorted(found.refused.items())
         )
         whole = replace(gathered, files=(*gathered.files, *refused))
-        return self._snapshot(whole, found.files, revision)
+        return self._snapshot(whole, found.files, Revision(commit=found.commit), contents)
 
-    def _snapshot(self, gathered: Gathered, texts: Texts, revision: Revision) -> Snapshot:
+    def _snapshot(
+        self, gathered: Gathered, texts: Texts, revision: Revision, contents: Contents
+    ) -> Snapshot:
         # A commit need not hold the env files, so here they count by their names only.
         manifests = gathered.assemble(revision, with_env_files=False)
-        return Snapshot(manifests=manifests, texts=texts, config=gathered.config)
+        config = gathered.config
+        return Snapshot(manifests=manifests, texts=texts, config=config, contents=contents)
+
+
+def _unknown(_paths: Iterable[str]) -> Mapping[str, str]:
+    return {}
+
+
+def _loading(base: Snapshot, head: Snapshot) -> tuple[ManifestSet, ManifestSet]:
+    """Note what the files hold that services load, where both sides have them."""
+    paths = loaded_files(base.manifests) | loaded_files(head.manifests)
+    if not paths:
+        return base.manifests, head.manifests
+    before, after = base.contents(paths), head.contents(paths)
+    then = {path: before[path] for path in before if path in after}
+    now = {path: after[path] for path in then}
+    return with_contents(base.manifests, then, {}), with_contents(head.manifests, now, {})
 
 
 def _desired(manifests: ManifestSet) -> Desired:

@@ -164,7 +164,7 @@ def _running(spec: ServiceSpec) -> dict[int, SlotRecord]:
             digest=spec.digest,
             started=Nanos(0),
         )
-        memory = replace(record.memory, tried=spec.digest, ready_run=process.run)
+        memory = replace(record.memory, tried=spec.digest, ready_run=process.run, loaded=spec.loads)
         found[index] = replace(record, memory=memory, state=State.RUNNING, process=process)
     return found
 

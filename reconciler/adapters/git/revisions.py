@@ -116,6 +116,31 @@ def read_paths(checkout: Checkout, commit: str, paths: Sequence[str]) -> dict[st
     return {path: texts[blobs[path]] if path in blobs else None for path in paths}
 
 
+def read_any(
+    checkout: Checkout, tree: str, paths: Iterable[str], most_bytes: int
+) -> dict[str, bytes]:
+    """Read whatever files a commit has, the index where `tree` is empty; others are left out.
+
+    Left out is also what is larger than so many bytes, and what is not below the repository.
+    """
+    asked = sorted(path for path in paths if _is_below(path))
+    if not asked:
+        return {}
+    names = os.fsencode("".join(f"{tree}:{checkout.in_git(path)}\n" for path in asked))
+    lines = run(checkout, "cat-file", "--batch-check", stdin=names).split(b"\n")
+    blobs = {}
+    for path, line in zip(asked, lines, strict=False):
+        match line.decode(errors="replace").split(" "):
+            case [blob, "blob", size] if int(size) <= most_bytes:
+                blobs[path] = blob
+    texts = read_blobs(checkout, blobs.values())
+    return {path: texts[blob] for path, blob in blobs.items()}
+
+
+def _is_below(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/") and path.isprintable()
+
+
 def read_entries(checkout: Checkout, commit: str, entries: Iterable[Entry]) -> RevisionFiles:
     """Read the entries that are manifests, and say why for those that cannot be read."""
     named = [entry for entry in entries if entry.is_manifest or entry.path == SETTINGS]
