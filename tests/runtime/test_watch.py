@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ import pytest
 from reconciler.adapters import watch
 from reconciler.adapters.watch import Watch
 from reconciler.adapters.watch.folders import Folders
+from tests.waiting import until_async
 
 pytestmark = pytest.mark.real
 
+INODE = re.compile(r"^inotify wd:\S+ ino:([0-9a-f]+)", re.MULTILINE)
 QUIET_S = 0.8
 """Longer than any event takes to be told."""
 
@@ -52,6 +56,15 @@ class Seen:
         return self.count == before
 
 
+def are_watched(*folders: Path) -> bool:
+    """Tell whether the kernel tells this process of what happens in those that are there."""
+    watched = set()
+    for entry in Path("/proc/self/fdinfo").iterdir():
+        with suppress(OSError):
+            watched |= {int(found, 16) for found in INODE.findall(entry.read_text())}
+    return all(folder.stat().st_ino in watched for folder in folders if folder.is_dir())
+
+
 def watching(
     root: Path, story: Callable[[Seen, Watch], Awaitable[None]], slow_look_s: float = 60.0
 ) -> None:
@@ -59,7 +72,7 @@ def watching(
         watcher = Watch(root, root / ".git", slow_look_s=slow_look_s)
         seen = Seen(watcher.changes())
         listening = asyncio.create_task(seen.listen())
-        await asyncio.sleep(0.05)
+        await until_async(lambda: watcher.problem or are_watched(root, root / "services.d"))
         try:
             await story(seen, watcher)
         finally:
@@ -200,7 +213,7 @@ def test_env_files_matter_once_they_are_named(root: Path) -> None:
         env_file.write_text("A=1\n")
         assert await seen.stays()
         watcher.also([env_file])
-        await asyncio.sleep(0.05)
+        await until_async(lambda: are_watched(root / "config"))
         env_file.write_text("A=2\n")
         await seen.reaches(1)
 
