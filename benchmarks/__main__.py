@@ -12,6 +12,7 @@ from subprocess import SubprocessError
 
 from benchmarks import machine
 from benchmarks.cases import (
+    checks,
     cold,
     crash,
     flood,
@@ -38,6 +39,7 @@ CASES: Mapping[str, Case] = {
     "survival": survival.run,
     "save": saving.run,
     "flood": flood.run,
+    "checks": checks.run,
     "cold": cold.run,
     "lives": lives.run,
 }

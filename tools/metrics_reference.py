@@ -12,9 +12,10 @@ from reconciler.api.metrics import RESTART_REASONS
 from reconciler.api.metrics import page as metrics_page
 from reconciler.api.metrics_own import Counts
 from reconciler.model.event import Decision, Happening, LookAtHost
+from reconciler.model.health import CheckFault
 from reconciler.model.plan import Hold, HoldCode
 from reconciler.model.units import Serial
-from tests.api.builders import name, shop
+from tests.api.builders import checked_shop, name, shop
 
 HEAD = """\
 # Metrics
@@ -57,7 +58,7 @@ def _sample() -> str:
     happening = Happening(kind="service.starting", service=name("db"), data={"cause": "crash"})
     look = LookAtHost(serial=Serial(1))
     counts.add(Decision(commands=(look,), happenings=(happening,)), 0.001)
-    scene = shop()
+    scene = replace(shop(), charts=checked_shop().charts)
     hold = Hold(service=name("mailer"), code=HoldCode.BACKING_OFF, because="starts again in 4 s")
     scene = replace(scene, picture=replace(scene.picture, holds=(hold,)))
     return metrics_page(scene, counts).decode()
@@ -78,5 +79,7 @@ def _notes() -> Iterator[str]:
     """Say which words the labels have."""
     reasons = ", ".join(f"`{reason}`" for reason in RESTART_REASONS)
     yield f"`reason` is one of {reasons}; `type` is `rss`, `pss` or `swap`."
+    failures = ", ".join(f"`{fault.value}`" for fault in CheckFault)
+    yield f"Of health checks, `reason` is one of {failures}; `status` is `healthy` or `unhealthy`."
     yield "`service_up` of a oneshot that exited well is 1, and of a service that should not run 0."
     yield ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from reconciler.api.health_text import last_check
 from reconciler.api.human import (
     NOTHING,
     clip,
@@ -19,7 +20,7 @@ from reconciler.api.human import (
     uncoloured,
 )
 from reconciler.api.page import Column, Page, Paint, paint, table, wrap
-from reconciler.api.standing import ago, listening, own_words, uptime, usage_of
+from reconciler.api.standing import ago, chart_of, listening, own_words, uptime, usage_of
 from reconciler.api.status_text import PAINTS, state_text
 from reconciler.manifest import durations
 from reconciler.model.log import LogLine
@@ -79,12 +80,9 @@ def _facts(
     """Give what is known, each fact with its label; what there is nothing to say of is left out."""
     yield from _reasons(scene, service)
     for slot in service.slots:
-        if words := own_words(slot):
-            which = f"{slot.slot}: " if len(service.slots) > 1 else ""
-            yield "says", which + words
-        for hook in slot.errands:
-            which = f"{slot.slot}: " if len(service.slots) > 1 else ""
-            yield "runs", which + _errand(hook, scene)
+        which = f"{slot.slot}: " if len(service.slots) > 1 else ""
+        for label, text in _slot_facts(scene, slot):
+            yield label, which + text
     if service.spec is not None:
         yield from _wishes(service.spec)
         if limits := _limits(service.spec, scene):
@@ -99,6 +97,16 @@ def _facts(
     if addresses := listening(usage_of(service, scene)):
         yield "listens on", ", ".join(addresses)
     yield from _origin(scene, service, background)
+
+
+def _slot_facts(scene: Scene, slot: SlotStatus) -> Iterator[tuple[str, str]]:
+    """Give what a slot says, what runs beside it, and what its check says."""
+    if words := own_words(slot):
+        yield "says", words
+    for hook in slot.errands:
+        yield "runs", _errand(hook, scene)
+    if chart := chart_of(slot, scene):
+        yield "check", last_check(chart, scene)
 
 
 def _errand(process: Process, scene: Scene) -> str:

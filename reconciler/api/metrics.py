@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
+from reconciler.api.metrics_health import health_families
 from reconciler.api.metrics_own import Counts, own_families
+from reconciler.api.metrics_text import family, line
 from reconciler.api.standing import uptime
 from reconciler.model.observed import State
 from reconciler.model.spec import DesiredState
@@ -19,13 +21,21 @@ from reconciler.runtime.control import Control, Scene
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-RESTART_REASONS = ("crash", "health", "manual", "change", "dependency", "schedule", "watchdog")
+RESTART_REASONS = (
+    "crash",
+    "health",
+    "manual",
+    "change",
+    "dependency",
+    "memory",
+    "watchdog",
+    "schedule",
+)
 """Shown from the first scrape on, so that a rate is right from the first restart."""
 
 RELOAD_REASONS = ("manual", "change")
 
 _ALIVE = (State.RUNNING, State.DEGRADED)
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 class Exposition:
@@ -43,33 +53,34 @@ class Exposition:
 
 def page(scene: Scene, counts: Counts) -> bytes:
     """Give the whole page for one moment."""
-    text = "".join(f"{line}\n" for line in service_families(scene, counts))
+    text = "".join(f"{row}\n" for row in service_families(scene, counts))
     return text.encode("utf-8", "replace") + own_families(scene, counts)
 
 
 def service_families(scene: Scene, counts: Counts) -> Iterator[str]:
     """Give the lines of the families that have a series for each service."""
     services = list(scene.picture.services.values())
-    yield from _family("service_up", "gauge", "Whether every wanted slot of a service runs.")
+    yield from family("service_up", "gauge", "Whether every wanted slot of a service runs.")
     for service in services:
         version = service.spec.version if service.spec else ""
-        yield _line("service_up", int(is_up(service)), service=service.name, version=version)
-    yield from _family("service_uptime_seconds", "gauge", "Time since the youngest slot started.")
+        yield line("service_up", int(is_up(service)), service=service.name, version=version)
+    yield from family("service_uptime_seconds", "gauge", "Time since the youngest slot started.")
     for service in services:
         spans = [span for slot in service.slots if (span := uptime(slot, scene)) is not None]
         if spans:
-            yield _line("service_uptime_seconds", round(min(spans), 3), service=service.name)
-    yield from _family("service_restarts_total", "counter", "Starts in place of a former process.")
+            yield line("service_uptime_seconds", round(min(spans), 3), service=service.name)
+    yield from family("service_restarts_total", "counter", "Starts in place of a former process.")
     for service in services:
         for reason, count in sorted(_restarts(service, counts).items()):
-            yield _line("service_restarts_total", count, service=service.name, reason=reason)
+            yield line("service_restarts_total", count, service=service.name, reason=reason)
     name = "service_reloads_total"
-    yield from _family(name, "counter", "Reloads of a configuration by the process that runs.")
+    yield from family(name, "counter", "Reloads of a configuration by the process that runs.")
     for service in services:
         if service.spec is not None and service.spec.reload is not None:
             for reason, count in sorted(_reloads(service, counts).items()):
-                yield _line(name, count, service=service.name, reason=reason)
+                yield line(name, count, service=service.name, reason=reason)
     yield from _usage_families([*_measured(services, scene)])
+    yield from health_families(scene.charts.tallies)
 
 
 def is_up(service: ServiceStatus) -> bool:
@@ -103,30 +114,16 @@ def _measured(
 
 def _usage_families(measured: list[tuple[SlotStatus, str, Usage]]) -> Iterator[str]:
     name = "service_cpu_usage_percent"
-    yield from _family(name, "gauge", "CPU time of a slot's process tree, in percent of a core.")
+    yield from family(name, "gauge", "CPU time of a slot's process tree, in percent of a core.")
     for slot, pid, usage in measured:
-        yield _line(name, usage.cpu_percent, service=slot.slot.service, pid=pid)
+        yield line(name, usage.cpu_percent, service=slot.slot.service, pid=pid)
     name = "service_memory_bytes"
-    yield from _family(name, "gauge", "Memory of a slot's process tree.")
+    yield from family(name, "gauge", "Memory of a slot's process tree.")
     for slot, pid, usage in measured:
         for kind, size in (("rss", usage.rss), ("pss", usage.pss), ("swap", usage.swap)):
             if size is not None:
-                yield _line(name, size, service=slot.slot.service, pid=pid, type=kind)
+                yield line(name, size, service=slot.slot.service, pid=pid, type=kind)
     name = "service_file_descriptors"
-    yield from _family(name, "gauge", "Open files of a slot's process tree.")
+    yield from family(name, "gauge", "Open files of a slot's process tree.")
     for slot, pid, usage in measured:
-        yield _line(name, usage.file_descriptors, service=slot.slot.service, pid=pid)
-
-
-def _family(name: str, kind: str, meaning: str) -> tuple[str, str]:
-    return f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"
-
-
-def _line(name: str, value: float, **labels: str) -> str:
-    r"""Give one series.
-
-    >>> _line("service_up", 1, service="web", version='1 "beta"\n')
-    'service_up{service="web",version="1 \\"beta\\"\\n"} 1'
-    """
-    text = ",".join(f'{key}="{label.translate(_ESCAPES)}"' for key, label in labels.items())
-    return f"{name}{{{text}}} {value}"
+        yield line(name, usage.file_descriptors, service=slot.slot.service, pid=pid)

@@ -10,7 +10,7 @@ import platform
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from reconciler.model.event import (
 from reconciler.model.plan import Situation
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos, ServiceName
+from reconciler.runtime import tallies
 from reconciler.runtime.control import Scene
 from reconciler.runtime.world import Decider
 
@@ -167,8 +168,15 @@ class _Own:
         steps = HistogramMetricFamily(
             "weaver_reconcile_duration_seconds", "Time the engine took to decide, per step."
         )
-        steps.add_metric([], _cumulated(self._counts.steps), self._counts.step_seconds)
+        steps.add_metric([], _cumulated(self._counts.steps, BUCKETS_S), self._counts.step_seconds)
         yield steps
+        lateness = HistogramMetricFamily(
+            "weaver_health_check_lateness_seconds",
+            "Time from when checks were due until they began.",
+        )
+        spans = self._scene.charts.tallies.lateness
+        lateness.add_metric([], _cumulated(spans.classes, tallies.BUCKETS_S), spans.seconds)
+        yield lateness
 
 
 def _word(command: Command) -> str:
@@ -185,10 +193,10 @@ def _word(command: Command) -> str:
             return "time"
 
 
-def _cumulated(steps: list[int]) -> list[tuple[str, float]]:
+def _cumulated(classes: list[int], bounds_s: Sequence[float]) -> list[tuple[str, float]]:
     """Give histogram classes as Prometheus counts them: each holds all smaller ones."""
-    bounds = [*map(str, BUCKETS_S), "+Inf"]
-    return [(bound, sum(steps[: place + 1])) for place, bound in enumerate(bounds)]
+    bounds = [*map(str, bounds_s), "+Inf"]
+    return [(bound, sum(classes[: place + 1])) for place, bound in enumerate(bounds)]
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -12,16 +12,19 @@ from reconciler.api.ask import Ask, choose, unknown
 from reconciler.api.details_text import LAST_LINES, Background, details_text
 from reconciler.api.diff_text import diff_text
 from reconciler.api.graph_text import Graph
+from reconciler.api.health_text import health_text, service_health_text
 from reconciler.api.history_text import history_text
 from reconciler.api.replies import JSON, YAML, reply_bytes, reply_json, reply_text
 from reconciler.api.status_text import pids, status_text
 from reconciler.api.why_text import why_text
 from reconciler.api.wire import answers, catalogue
 from reconciler.api.wire.base import Document, builtins
+from reconciler.api.wire.health import health_document
 from reconciler.api.wire.preview import diff_document, diff_exit_code
 from reconciler.api.wire.queries import (
     CatalogueQuery,
     GraphQuery,
+    HealthQuery,
     HistoryQuery,
     MetricsQuery,
     Query,
@@ -32,6 +35,7 @@ from reconciler.api.wire.queries import (
 from reconciler.api.wire.records import history_document
 from reconciler.api.wire.status import status_document
 from reconciler.model.log import LogLine, LogQuery
+from reconciler.model.spec import DesiredState
 from reconciler.model.status import Picture, ServiceStatus
 from reconciler.model.units import ServiceName
 from reconciler.ports import LogEntry, WeaverError
@@ -131,6 +135,29 @@ async def service(ask: Ask, query: TextQuery) -> Response:
         return reply_text(text)
     keys = catalogue.catalogue_keys(found)
     return reply_json(catalogue.ManifestDocument(service=keys, text=text))
+
+
+async def health(ask: Ask, query: HealthQuery) -> Response:
+    """Give what checks say of services, last and before."""
+    scene = await ask.control.scene()
+    chosen = choose(scene.picture, names=query.name)
+    code = 0 if not query.check or _are_healthy(scene, chosen) else NOT_AS_WANTED
+    if query.format == "json":
+        return reply_json(health_document(scene, chosen, code))
+    if len(query.name) == 1:
+        return reply_text(service_health_text(scene, chosen[0], ask.page), code)
+    return reply_text(health_text(scene, chosen, ask.page), code)
+
+
+def _are_healthy(scene: Scene, chosen: Sequence[ServiceStatus]) -> bool:
+    """Tell whether every instance that should run is known to be well."""
+    return all(
+        standing.health_word(slot, scene, is_checked=True) == "healthy"
+        for service in chosen
+        if service.spec is not None and service.spec.health is not None
+        for slot in service.slots
+        if service.desired is DesiredState.RUNNING
+    )
 
 
 async def plan(ask: Ask, query: TextQuery) -> Response:

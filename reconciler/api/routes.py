@@ -17,6 +17,7 @@ from reconciler.api.replies import CSV, EVENTS, JSON, LINES, TEXT, YAML
 from reconciler.api.wire import (
     answers,
     catalogue,
+    health,
     messages,
     preview,
     queries,
@@ -87,6 +88,15 @@ ENDPOINTS = (
         summary="One service of the catalogue, with its manifest as saved.",
         query=queries.TextQuery,
         answers={JSON: catalogue.ManifestDocument, TEXT: None},
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/health",
+        handler=questions.health,
+        who=Who.OWNER,
+        summary="What checks say of each instance, last and before. With one name: all about it.",
+        query=queries.HealthQuery,
+        answers={JSON: health.HealthDocument, TEXT: None},
     ),
     Endpoint(
         method="GET",

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from reconciler.model.health import Verdict
 from reconciler.model.observed import State
 from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
 from reconciler.model.units import Nanos, in_seconds
 from reconciler.ports import Usage
+from reconciler.runtime.checked import SlotHealth
 from reconciler.runtime.control import Scene
+
+VERDICT_WORDS = {
+    Verdict.UNKNOWN: None,
+    Verdict.HEALTHY: "healthy",
+    Verdict.FAILING: "unhealthy",
+    Verdict.DEGRADED: "degraded",
+}
+"""How scripts are told what checks come to."""
 
 
 def is_as_wanted(service: ServiceStatus) -> bool:
@@ -32,6 +42,24 @@ def uptime(slot: SlotStatus, scene: Scene) -> float | None:
     if slot.process is None or slot.process.exit is not None:
         return None
     return ago(slot.process.started, scene)
+
+
+def chart_of(slot: SlotStatus, scene: Scene) -> SlotHealth | None:
+    """Give what is known of how a slot's process is; None where it is not checked."""
+    chart = scene.charts.slots.get(slot.slot)
+    is_its = chart is not None and slot.process is not None and chart.run == slot.process.run
+    return chart if is_its else None
+
+
+def health_word(slot: SlotStatus, scene: Scene, *, is_checked: bool) -> str | None:
+    """Say how a slot is: `healthy`, `degraded` or `unhealthy`; None where nobody knows."""
+    if slot.state in (State.CRASHED, State.DEGRADED):
+        return "unhealthy" if slot.state is State.CRASHED else "degraded"
+    chart = chart_of(slot, scene)
+    if chart is not None and slot.state is State.RUNNING:
+        return VERDICT_WORDS[chart.verdict]
+    is_fine = slot.state is State.RUNNING and slot.ready and not is_checked
+    return "healthy" if is_fine else None
 
 
 def own_words(slot: SlotStatus) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.adapters.accounts import account_of, own_variables, wanted
+from reconciler.adapters.checks import Checks as HostChecker
 from reconciler.adapters.checks import Place, Probes
 from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
@@ -44,6 +45,7 @@ from reconciler.model.units import RunId, ServiceName
 from reconciler.ports import ManifestError
 from reconciler.runtime import detach
 from reconciler.runtime.changes import Tools
+from reconciler.runtime.checks import Checking, Checks
 from reconciler.runtime.checkup import Vitals, examine
 from reconciler.runtime.code import follower
 from reconciler.runtime.control import Setting
@@ -84,6 +86,8 @@ class Assembly:
     """Where the metrics are on TCP."""
     exposition: Exposition
     measuring: Measuring
+    checking: Checking
+    checker: HostChecker
     hooks: HostHooks
     gate: Gate
 
@@ -98,6 +102,7 @@ class Assembly:
         else:
             self.host.abandon()
         await self.gate.close()
+        await self.checker.close()
         await self.repository.close()
         await self.reader.close()
         await self.store.close()
@@ -159,6 +164,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         revision=lambda: daemon.source.last.revision.commit if daemon.source.last else "",
     )
     gate, hooks = Gate(around, lambda: daemon.is_ending), HostHooks(around)
+    checker = HostChecker(prepare.place, clock.now)
+    checks = Checks(checker, clock, daemon.tell)
     repository = GitRepository(paths.root)
     troubles: list[Callable[[], str]] = [lambda: code.problem, hooks.trouble]
     listening: list[str] = []
@@ -201,6 +208,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         examine=lambda: list(examine(vitals())),
         metrics_listen=lambda: ", ".join(listening),
         ways=lambda: host.ways,
+        charts=checks.charts,
     )
     control = LiveControl(daemon, parts)
     return Assembly(
@@ -209,6 +217,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         exposition=Exposition(control, counts),
         hooks=hooks,
         gate=gate,
+        checking=Checking(checks, clock),
+        checker=checker,
         measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,
         store=store,

@@ -41,7 +41,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         _row("apply", "apply", "write manifests into the repository and run them"),
     ),
     "Operate": (
-        _row("metrics", "metrics", "show what services use"),
+        _row("health metrics", "health metrics", "show what checks say; what services use"),
         _row("graph", "graph", "show who needs whom"),
         _row("wait", "wait", "wait until services are ready, stopped, ..."),
         _row("config", "config", "show, check or change weaver.yaml"),

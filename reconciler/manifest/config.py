@@ -17,6 +17,7 @@ HOST_HOOKS = (
     "pre-service-stop",
     "post-service-stop",
     "service-crashed",
+    "service-degraded",
     "notify",
     "post-service-config-change",
     "post-git-commit",

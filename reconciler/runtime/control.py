@@ -19,6 +19,7 @@ from reconciler.model.observed import Slot
 from reconciler.model.status import Picture, Way
 from reconciler.model.units import SECOND, Nanos, ServiceName
 from reconciler.ports import EventRecord, LogEntry, TransitionRecord, Usage
+from reconciler.runtime.checked import Charts
 from reconciler.runtime.messages import Message, Preview
 from reconciler.runtime.requests import (
     Change,
@@ -63,6 +64,8 @@ class Scene:
     """The wall clock at `picture.now`, seconds since 1970."""
     ways: Mapping[str, Way] = field(default_factory=dict)
     """Which control groups runs are killed (`main`) and limited by; empty while nobody knows."""
+    charts: Charts = field(default_factory=Charts)
+    """What checks say of the slots that are checked."""
 
     def wall_at(self, at: Nanos) -> float:
         """Give the wall clock of a point of boot time."""

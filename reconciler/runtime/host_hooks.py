@@ -57,6 +57,7 @@ _OCCASIONS = {
     "service.ready": "post-service-start",
     "service.stopped": "post-service-stop",
     "service.crashed": "service-crashed",
+    "service.degraded": "service-degraded",
     "config.changed": "post-service-config-change",
     "git.committed": "post-git-commit",
 }

@@ -27,6 +27,7 @@ from reconciler.ports import (
 )
 from reconciler.runtime import guards, previews, reasons
 from reconciler.runtime.changes import Changes, Tools
+from reconciler.runtime.checked import Charts
 from reconciler.runtime.checkup import returned
 from reconciler.runtime.control import (
     DaemonFacts,
@@ -79,6 +80,8 @@ class Parts:
     metrics_listen: Callable[[], str]
     ways: Callable[[], Mapping[str, Way]]
     """What control groups serve for, as the holder told."""
+    charts: Callable[[], Charts]
+    """What checks say of the slots that are checked."""
 
 
 class LiveControl:
@@ -107,6 +110,7 @@ class LiveControl:
             daemon=self._facts(),
             wall=self._parts.clock.wall(),
             ways=self._parts.ways(),
+            charts=self._parts.charts(),
         )
 
     async def preview(self) -> Preview:

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from reconciler.core.health import begin, heed
 from reconciler.model.desired import Revision
 from reconciler.model.diagnostic import Diagnostic, Source
+from reconciler.model.health import (
+    CheckFault,
+    CheckResult,
+    CheckType,
+    HealthCheck,
+    HttpCheck,
+    TcpCheck,
+    Threshold,
+)
 from reconciler.model.observed import Exit, Process, ProcessId, Slot, State
 from reconciler.model.plan import Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.spec import Condition, DesiredState, Need, ServiceSpec
 from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
-from reconciler.model.units import Digest, Nanos, RunId, ServiceName, seconds
+from reconciler.model.units import Digest, Nanos, RunId, ServiceName, milliseconds, seconds
 from reconciler.ports import Usage
+from reconciler.runtime.checked import Charts, Checked, SlotHealth
 from reconciler.runtime.control import DaemonFacts, Scene
+from reconciler.runtime.tallies import Tallies
 
 NOW = seconds(100_000)
 WALL = 1_700_000_000.0
@@ -207,4 +219,99 @@ def shop() -> Scene:
             Slot(service=name("worker"), index=0): usage(0.4),
             Slot(service=name("worker"), index=1): usage(0.6),
         },
+    )
+
+
+def checked_shop() -> Scene:
+    """Give a shop whose database is fine, whose API does not answer, and whose worker is new."""
+    http = HealthCheck(
+        type=CheckType.HTTP,
+        http=HttpCheck(url="http://127.0.0.1:8080/health"),
+        retries=1,
+        threshold=Threshold(failure_rate=50),
+    )
+    tcp = HealthCheck(type=CheckType.TCP, tcp=TcpCheck(port=5432))
+    api = with_check(
+        service(
+            "api",
+            state=State.DEGRADED,
+            health=Health.DEGRADED,
+            slots=[slot_status("api", 0, state=State.DEGRADED), slot_status("api", 1)],
+        ),
+        http,
+    )
+    worker = with_check(
+        service(
+            "worker",
+            slots=[
+                slot_status("worker", 0, up=1),
+                slot_status("worker", 1, state=State.STOPPED, up=None),
+            ],
+        ),
+        tcp,
+    )
+    stage = scene(with_check(service("db"), tcp), api, worker, service("mailer"))
+    charts = [
+        chart(api.slots[0], http, "........FF.FFFF"),
+        chart(api.slots[1], http, "..........F"),
+        chart(stage.picture.services[name("db")].slots[0], tcp, "." * 20),
+        chart(worker.slots[0], tcp, ""),
+    ]
+    tallies = Tallies()
+    for one in charts:
+        for checked in reversed(one.history):
+            tallies.begun(checked.late)
+        if one.last is not None:
+            tallies.made(one.last)
+    return replace(stage, charts=Charts(slots={one.slot: one for one in charts}, tallies=tallies))
+
+
+def with_check(status: ServiceStatus, health: HealthCheck) -> ServiceStatus:
+    assert status.spec is not None
+    return replace(status, spec=replace(status.spec, health=health))
+
+
+def chart(status: SlotStatus, health: HealthCheck, row: str) -> SlotHealth:
+    """Give the health of a slot after a row of checks: a dot has passed, an F failed."""
+    assert status.process is not None
+    run = status.process.run
+    due = Nanos(NOW + seconds(4))
+    said = "status 200" if health.http else "it accepts connections"
+    state, shown = begin(run, status.process.started), []
+    for place, letter in enumerate(row):
+        ok = letter == "."
+        result = CheckResult(
+            slot=status.slot,
+            run=run,
+            type=health.type,
+            ok=ok,
+            at=Nanos(NOW - seconds(10 * (len(row) - place) - 6)),
+            took=milliseconds(2.34) if ok else seconds(3),
+            detail=said if ok else "no answer within 3 s",
+            fault=None if ok else CheckFault.TIMEOUT,
+            tries=1 if ok else 1 + health.retries,
+            facts={"status": 200} if ok and health.http else {},
+        )
+        state = heed(state, result, health)
+        shown.append(
+            Checked(
+                at=result.at,
+                took=result.took,
+                late=Nanos(250_000),
+                ok=ok,
+                verdict=state.verdict,
+                detail=result.detail,
+                fault=result.fault,
+            )
+        )
+    return SlotHealth(
+        slot=status.slot,
+        run=run,
+        health=health,
+        due=due,
+        verdict=state.verdict,
+        failures=state.failures,
+        successes=state.successes,
+        last=state.last,
+        history=tuple(reversed(shown)),
     )

@@ -31,6 +31,8 @@ QUESTIONS = (
     "/v1/config",
     "/v1/doctor",
     "/v1/environment/db",
+    "/v1/health",
+    "/v1/health?name=db",
     "/v1/metrics",
     "/v1/metrics/db",
 )
@@ -46,7 +48,9 @@ def test_every_question_has_a_document_for_an_answer(lasting: Served, target: st
 
 @pytest.mark.parametrize("target", [q for q in QUESTIONS if "environment" not in q])
 def test_every_question_has_a_text_for_an_answer(lasting: Served, target: str) -> None:
-    form = "table" if target in {"/v1/status", "/v1/services"} or "metrics" in target else "text"
+    tables = ("/v1/status", "/v1/services", "/v1/metrics", "/v1/health")
+    is_table = target.startswith(tables) and target != "/v1/services/db"
+    form = "table" if is_table else "text"
     reply = lasting.ask(f"{target}{'&' if '?' in target else '?'}format={form}&width=70&color=0")
     assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert reply.text.endswith("\n")
@@ -90,6 +94,7 @@ def test_one_name_and_a_table_give_the_page_of_that_service(lasting: Served) -> 
         ("/v1/status?check=1", 7),
         ("/v1/status?check=1&name=db", 0),
         ("/v1/status?check=1&name=mailer", 7),
+        ("/v1/health?check=1", 0),
         ("/v1/plan", 1),
         ("/v1/wait?for=ready&name=mailer&timeout=0", 9),
         ("/v1/wait?for=stopped&name=prepare", 0),

@@ -19,6 +19,7 @@ from reconciler.api.details_text import Background, details_text
 from reconciler.api.diff_text import diff_text
 from reconciler.api.events_text import event_line, events_text
 from reconciler.api.graph_text import Graph, dot, mermaid, order, tree
+from reconciler.api.health_text import health_text, service_health_text
 from reconciler.api.history_text import history_text
 from reconciler.api.human import cells
 from reconciler.api.log_text import log_csv, log_text
@@ -38,7 +39,17 @@ from reconciler.ports import LogEntry, TransitionRecord
 from reconciler.runtime.control import Finding, Grade, History, Reason, Scene, Setting, WaitResult
 from reconciler.runtime.messages import FileChange, Preview
 from reconciler.runtime.requests import Goal, WaitQuery
-from tests.api.builders import HERE, NOW, WALL, name, scene, service, shop, slot_status
+from tests.api.builders import (
+    HERE,
+    NOW,
+    WALL,
+    checked_shop,
+    name,
+    scene,
+    service,
+    shop,
+    slot_status,
+)
 from tests.api.honest import some_events, some_lines, some_preview
 from tests.api.kept import HERE as FOLDER
 from tests.api.kept import check
@@ -102,6 +113,11 @@ def known() -> Background:
         subject="worker: set instances=2",
     )
     return Background(commit=commit, log=some_lines())
+
+
+def checked_details() -> str:
+    stage = checked_shop()
+    return details_text(stage, stage.picture.services[name("api")], Background(), PAGE)
 
 
 def broken_details() -> str:
@@ -284,6 +300,15 @@ def waits() -> str:
     )
 
 
+def healths(page: Page = PAGE) -> str:
+    return health_text(checked_shop(), list(checked_shop().picture.services.values()), page)
+
+
+def health_of(of: str, page: Page = PAGE) -> str:
+    stage = checked_shop()
+    return service_health_text(stage, stage.picture.services[name(of)], page)
+
+
 EVERYTHING: dict[str, Callable[[], str]] = {
     "status": lambda: status(shop()),
     "status-110": lambda: status(shop(), Page(width=110)),
@@ -315,6 +340,14 @@ EVERYTHING: dict[str, Callable[[], str]] = {
     "graph-mermaid": lambda: mermaid(graph()),
     "graph-dot": lambda: dot(graph()),
     "graph-order": lambda: order(graph()) + "\n" + order(graph(), stopping=True),
+    "health": healths,
+    "health-40": lambda: healths(Page(width=40)),
+    "health-none": lambda: health_text(shop(), list(shop().picture.services.values()), PAGE),
+    "health-of-api": lambda: health_of("api"),
+    "health-of-db-colour": lambda: health_of("db", COLOURED),
+    "health-of-mailer": lambda: health_of("mailer"),
+    "health-of-worker": lambda: health_of("worker"),
+    "details-checked": checked_details,
     "history": history,
     "logs": lambda: log_text(some_lines(), PAGE, prefixed=True, several={"worker"}),
     "logs-colour": lambda: log_text(some_lines("api"), COLOURED, prefixed=True),

@@ -14,6 +14,7 @@ from reconciler.api.graph_text import Graph
 from reconciler.api.page import Page
 from reconciler.api.wire import answers, catalogue
 from reconciler.api.wire.base import Document, document, line, timestamp
+from reconciler.api.wire.health import health_document
 from reconciler.api.wire.messages import message_keys
 from reconciler.api.wire.preview import diff_document, diff_exit_code
 from reconciler.api.wire.records import events_document, history_document, log_keys
@@ -40,7 +41,17 @@ from reconciler.runtime.messages import (
     Problem,
     Summary,
 )
-from tests.api.builders import HERE, NOW, WALL, name, scene, service, shop, slot_status
+from tests.api.builders import (
+    HERE,
+    NOW,
+    WALL,
+    checked_shop,
+    name,
+    scene,
+    service,
+    shop,
+    slot_status,
+)
 from tests.api.honest import some_events, some_lines, some_preview
 from tests.api.kept import HERE as FOLDER
 from tests.api.kept import check
@@ -135,6 +146,7 @@ DOCUMENTS: dict[str, Document] = {
     ),
     "validate": answers.validate_document(["services.d/x.yaml"], ["web"], [TYPO]),
     "usage": catalogue.usage_document(shop(), list(shop().picture.services.values())),
+    "health": health_document(checked_shop(), list(checked_shop().picture.services.values())),
     "services": catalogue.CatalogueDocument(
         services=[catalogue.catalogue_keys(s) for s in shop().picture.services.values()]
     ),
@@ -181,6 +193,44 @@ def test_lines_of_logs_are_what_is_kept(request: pytest.FixtureRequest) -> None:
 def test_every_document_begins_with_its_format_and_its_exit_code() -> None:
     for content in DOCUMENTS.values():
         assert list(json.loads(document(content)))[:2] == ["formatVersion", "exitCode"]
+
+
+CONTRACT_HEALTH = [
+    "service",
+    "timestamp",
+    "status",
+    "responseTime",
+    "checkType",
+    "passed",
+    "error",
+    "metadata",
+    "consecutiveFailures",
+    "consecutiveSuccesses",
+]
+
+
+def test_the_keys_of_a_check_are_those_of_the_contract() -> None:
+    checks = json.loads(document(DOCUMENTS["health"]))["checks"]
+    assert all([key for key in one if key in CONTRACT_HEALTH] == CONTRACT_HEALTH for one in checks)
+    assert [one["status"] for one in checks] == ["healthy", "degraded", "unhealthy", None, None]
+
+
+def test_status_says_when_each_instance_was_last_checked() -> None:
+    stage = checked_shop()
+    found = json.loads(document(status_document(stage, list(stage.picture.services.values()))))
+    said = {
+        one["id"]: (one["healthStatus"], one["lastHealthCheck"])
+        for service in found["services"]
+        for one in service["instances"]
+    }
+    assert said == {
+        "db-0": ("healthy", "2023-11-14T22:13:16.000Z"),
+        "api-0": ("degraded", "2023-11-14T22:13:16.000Z"),
+        "api-1": ("unhealthy", "2023-11-14T22:13:16.000Z"),
+        "worker-0": (None, None),
+        "worker-1": (None, None),
+        "mailer-0": ("healthy", None),
+    }
 
 
 def test_the_keys_of_the_contract_are_there() -> None:

@@ -33,7 +33,7 @@ from reconciler.model.status import Health, Picture, ServiceStatus
 from reconciler.model.units import Nanos, Serial, ServiceName
 from reconciler.ports import Usage
 from reconciler.runtime.control import Scene
-from tests.api.builders import name, scene, service, slot_status
+from tests.api.builders import checked_shop, name, scene, service, slot_status
 from tests.api.honest import HonestControl
 from tests.steps import steps_of
 from tests.waiting import until
@@ -102,6 +102,25 @@ def test_the_families_of_services() -> None:
     assert found[key("service_memory_bytes", service="web", pid="4712", type="pss")] == 4_000_000
     assert key("service_memory_bytes", service="web", pid="4712", type="swap") not in found
     assert found[key("service_file_descriptors", service="web", pid="4712")] == 9
+
+
+def test_the_families_of_checks() -> None:
+    found = series(page(checked_shop(), Counts()))
+    took = "service_health_check_duration_seconds"
+    db = {"service": "db", "check_type": "tcp", "status": "healthy"}
+    assert found[key(f"{took}_bucket", **db, le="0.005")] == 1
+    assert found[key(f"{took}_count", **db)] == 1
+    assert found[key(f"{took}_sum", **db)] == 0.00234
+    api = {"service": "api", "check_type": "http"}
+    assert found[key(f"{took}_bucket", **api, status="unhealthy", le="2.5")] == 0
+    assert found[key(f"{took}_bucket", **api, status="unhealthy", le="5.0")] == 2
+    assert found[key(f"{took}_bucket", **api, status="unhealthy", le="+Inf")] == 2
+    failures = "service_health_check_failures_total"
+    assert found[key(failures, **api, reason="timeout")] == 2
+    assert found[key(failures, **api, reason="refused")] == 0
+    assert found[key(failures, service="db", check_type="tcp", reason="timeout")] == 0
+    assert found[key("weaver_health_check_lateness_seconds_count")] == 46
+    assert found[key("weaver_health_check_lateness_seconds_bucket", le="0.005")] == 46
 
 
 def oneshot(state: State, health: Health) -> ServiceStatus:

@@ -23,6 +23,7 @@ from reconciler.model.spec import Backoff, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName, milliseconds
 from reconciler.ports import Author, EventRecord, NotFoundError
 from reconciler.runtime.changes import Tools
+from reconciler.runtime.checked import Charts
 from reconciler.runtime.control import Control, Finding, Grade, Setting
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.live import FIRST_SIGHT_S, LiveControl, Parts
@@ -199,6 +200,7 @@ def make_desk(texts: tuple[str, ...], paths: StatePaths) -> tuple[Desk, Daemon]:
             examine=lambda: [Finding(check="disk", grade=Grade.OK, text="fine")],
             metrics_listen=lambda: "",
             ways=dict,
+            charts=Charts,
         ),
     )
     desk = Desk(

@@ -163,6 +163,7 @@ def event(kind: str, **data: str) -> EventRecord:
         ("service.ready", ("post-service-start",)),
         ("service.stopped", ("post-service-stop",)),
         ("service.crashed", ("service-crashed", "notify")),
+        ("service.degraded", ("service-degraded",)),
         ("service.gave-up", ("notify",)),
         ("config.changed", ("post-service-config-change",)),
         ("git.committed", ("post-git-commit",)),

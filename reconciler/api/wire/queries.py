@@ -65,6 +65,16 @@ class MetricsQuery(Query, frozen=True, kw_only=True):
     format: Literal["json", "table", "prometheus"] = "json"
 
 
+class HealthQuery(Query, frozen=True, kw_only=True):
+    """Which services, and how what checks say of them is shown."""
+
+    format: Literal["json", "table"] = "json"
+    name: ServiceNames = []
+    check: Annotated[
+        bool, Meta(description="Make the exit code 7 unless all of them are healthy.")
+    ] = False
+
+
 class GraphQuery(Query, frozen=True, kw_only=True):
     """Which part of the graph, and how it is drawn."""
 

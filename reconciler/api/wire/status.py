@@ -16,7 +16,7 @@ from reconciler.api.wire.base import (
     revision_keys,
     timestamp,
 )
-from reconciler.model.observed import Exit, Process, State
+from reconciler.model.observed import Exit, Process
 from reconciler.model.plan import Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.status import ServiceStatus, SlotStatus
@@ -66,6 +66,7 @@ class InstanceKeys(Wire, frozen=True, kw_only=True):
     memory: int | None
     health_status: str | None
     last_health_check: str | None
+    """When its last check was over; null where it is not checked, or was not yet."""
     last_exit: ExitKeys | None
     status_text: str
     """What the process says of itself (STATUS= of sd_notify); empty where it says nothing."""
@@ -208,7 +209,9 @@ def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
         dependents=list(service.needed_by),
         next_run=_next_run(service),
         last_run=_wall(service.last_run) if spec and spec.schedule else UNSET,
-        instances=[_instance(slot, scene) for slot in service.slots],
+        instances=[
+            _instance(slot, scene, is_checked=bool(spec and spec.health)) for slot in service.slots
+        ],
     )
 
 
@@ -232,8 +235,9 @@ def _hook(process: Process, scene: Scene) -> HookKeys:
     )
 
 
-def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
+def _instance(status: SlotStatus, scene: Scene, *, is_checked: bool) -> InstanceKeys:
     """Write one slot; what nothing runs for is None."""
+    chart = standing.chart_of(status, scene)
     process, last = status.process, status.last_exit
     up = standing.uptime(status, scene)
     usage: Usage | None = scene.usage.get(status.slot)
@@ -251,20 +255,12 @@ def _instance(status: SlotStatus, scene: Scene) -> InstanceKeys:
         last_reload=_at(status.reloaded_at, scene),
         cpu=round(usage.cpu_percent, 1) if usage else None,
         memory=usage.rss if usage else None,
-        health_status=_health(status),
-        last_health_check=None,
+        health_status=standing.health_word(status, scene, is_checked=is_checked),
+        last_health_check=_at(chart.last.at, scene) if chart and chart.last else None,
         last_exit=_exit(last, scene) if last else None,
         status_text=standing.own_words(status),
         hooks=[_hook(one, scene) for one in status.errands] or UNSET,
     )
-
-
-def _health(status: SlotStatus) -> str | None:
-    """Say how a slot is doing; None where nothing is known of it."""
-    if status.state is State.RUNNING and status.ready:
-        return "healthy"
-    known = {State.DEGRADED: "degraded", State.CRASHED: "unhealthy"}
-    return known.get(status.state)
 
 
 def _exit(ended: Exit, scene: Scene) -> ExitKeys:
