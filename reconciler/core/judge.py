@@ -131,10 +131,8 @@ class _Court:
 
     def _against_retry(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
         memory = record.memory
-        if spec.schedule is not None:
-            has_failed = memory.tried == spec.digest and memory.trouble.failures
-            if not has_failed and memory.newest >= self.restart_asked(spec.name):
-                yield "its scheduled time has not come"
+        if self._is_out_of_time(spec, memory):
+            yield "its scheduled time has not come"
         renewed = self._need_restarted_since(spec, memory.done_at or Nanos(0))
         if self._is_done(spec, record) and not renewed:
             yield "it ended well and was not asked to run again"
@@ -144,6 +142,12 @@ class _Court:
             yield "it was given up"
         if (memory.trouble.retry_at or 0) > self.situation.now:
             yield "its back-off is not over"
+
+    def _is_out_of_time(self, spec: ServiceSpec, memory: SlotMemory) -> bool:
+        """Tell whether nothing asks for a run of what has a schedule."""
+        has_failed = memory.tried == spec.digest and memory.trouble.failures
+        is_served = memory.newest >= self.restart_asked(spec.name)
+        return spec.schedule is not None and is_served and not has_failed
 
     def against_end(self, action: Stop | Restart) -> Iterator[str]:
         """Only what was meant is ended, and only for a reason."""
@@ -171,14 +175,16 @@ class _Court:
             yield "it is wanted"
 
     def _against_giving_up_a_start(self, action: Stop, record: SlotRecord) -> Iterator[str]:
-        """Only what is wanted no more, or as another version, is not started after all."""
+        """Only what is wanted no more, not now, or as another version, is not started after all."""
         spec = self.spec(action.slot.service)
         if record.pending is not None:
             yield "an earlier command was not answered"
         if self._is_in_doubt(action.slot.service):
             yield "its manifest may be one of those that cannot be read"
-        is_wanted = action.slot.index < self.width(action.slot.service)
-        if is_wanted and spec is not None and record.memory.tried == spec.digest:
+        if spec is None or action.slot.index >= self.width(action.slot.service):
+            return
+        is_of_today = record.memory.tried == spec.digest
+        if is_of_today and not self._is_out_of_time(spec, record.memory):
             yield "it is wanted"
 
     def _against_restart(self, action: Restart, record: SlotRecord) -> Iterator[str]:

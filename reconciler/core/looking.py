@@ -29,7 +29,7 @@ from reconciler.core.sides import (
     mains_of,
 )
 from reconciler.core.strays import is_answer_overdue, keep_strays, most_likely_ours
-from reconciler.core.watchdog import grace, leaving
+from reconciler.core.watchdog import grace, leaving, unheard
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
 from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
@@ -92,10 +92,7 @@ def put_off(ledger: Ledger, span: Nanos) -> None:
         deadline, pending = record.deadline, record.pending
         if deadline is not None:
             deadline = Nanos(deadline + span)
-        watchdog_at = record.watchdog_at
-        if watchdog_at is not None:
-            # Perhaps nobody could feed it meanwhile, or nobody heard.
-            watchdog_at = grace(record, ledger.now)
+        watchdog_at = unheard(record, span, ledger.now)
         if pending is not None:
             pending = replace(pending, overdue_at=Nanos(pending.overdue_at + span))
         sides = tuple(

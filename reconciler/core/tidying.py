@@ -15,6 +15,10 @@ from reconciler.model.observed import Role, State
 from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord, Trouble
 from reconciler.model.units import Nanos
 
+RUN_ASKED_FOR = "start"
+"""Why a service with a schedule is to run once, unless it turns out that it is at work."""
+_AT_WORK = (State.STARTING, State.RUNNING, State.DEGRADED)
+
 
 def tidy(ledger: Ledger) -> None:
     """Bring to rest what is wanted no more, and forget slots and requests that are over."""
@@ -29,6 +33,8 @@ def tidy(ledger: Ledger) -> None:
         memory = ledger.services[name]
         if _is_restarted(ledger, memory):
             ledger.put_service(_with_run_begun(memory))
+        elif _is_at_work(ledger, memory):
+            ledger.put_service(replace(memory, restart_before=None, restart_reason=""))
     for name in sorted(ledger.to_reload):
         memory = ledger.services[name]
         if are_reloads_over(ledger, memory):
@@ -93,6 +99,18 @@ def _is_restarted(ledger: Ledger, memory: ServiceMemory) -> bool:
         if not (is_done or is_new):
             return False
     return True
+
+
+def _is_at_work(ledger: Ledger, memory: ServiceMemory) -> bool:
+    """Tell whether a run that somebody asked for is under way already, as a look has shown."""
+    if memory.restart_cause != RUN_ASKED_FOR:
+        return False
+    processes = [
+        record.process
+        for record in ledger.slots.get(memory.spec.name, {}).values()
+        if record.state in _AT_WORK
+    ]
+    return any(process is not None and process.exit is None for process in processes)
 
 
 def is_finished(ledger: Ledger) -> bool:

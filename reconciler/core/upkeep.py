@@ -219,11 +219,14 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
 
 
 def _go_on_starting(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
-    """Start the service itself behind its preStart hooks, unless they are of an older version."""
+    """Start the service itself behind its preStart hooks, unless no such start is wanted now."""
     assert wish.spec is not None
     slot = record.memory.slot
     if record.memory.tried != wish.spec.digest:
         because = "its manifest changed while it was starting"
+        return Stop(slot=slot, target=NO_PROCESS, because=because)
+    if is_between_runs(record, wish.spec, desk.board.restart_before(wish.name)):
+        because = "it runs on a schedule now"
         return Stop(slot=slot, target=NO_PROCESS, because=because)
     if not is_prepared(record, wish.spec):
         return None
@@ -234,7 +237,7 @@ def _is_overdue(wish: Wish, record: SlotRecord, now: Nanos) -> bool:
     """Tell whether a process that lives has not come up, or done its work, in its time.
 
     One that was to do its work has no such time where a service is to serve in its place: it is
-    replaced, like any process of another version.
+    replaced, like any process of another version. One that said it stops is not waited for longer.
     """
     process = record.process
     if process is None or process.exit is not None or record.pending is not None:
@@ -242,7 +245,7 @@ def _is_overdue(wish: Wish, record: SlotRecord, now: Nanos) -> bool:
     is_over = record.deadline is not None and record.deadline <= now
     is_old = wish.spec is not None and process.digest != wish.spec.digest
     serves = wish.spec is not None and not wish.spec.is_oneshot
-    is_replaced = record.state in UP and is_old and serves
+    is_replaced = record.state in UP and is_old and serves and not process.notice.stopping
     return is_over and not is_replaced and record.state in (State.STARTING, *UP)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from reconciler.core.ledger import Ledger
 from reconciler.core.prune import guard
 from reconciler.core.settle import settle
+from reconciler.core.tidying import RUN_ASKED_FOR
 from reconciler.core.watching import trust_again
 from reconciler.core.wishes import is_live
 from reconciler.model.diagnostic import Source
@@ -91,7 +92,7 @@ def asked(ledger: Ledger, event: Asked) -> None:
     match operation.kind:
         case OperationKind.RESTART:
             for name in operation.services:
-                _restart(ledger, name, operation)
+                _restart(ledger, name, operation, "manual")
         case OperationKind.RELOAD:
             for name in operation.services:
                 _reload(ledger, name, operation)
@@ -107,13 +108,13 @@ def asked(ledger: Ledger, event: Asked) -> None:
     ledger.is_rearranged = True
 
 
-def _restart(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
+def _restart(ledger: Ledger, name: ServiceName, operation: Operation, cause: str) -> None:
     memory = ledger.services.get(name)
     if memory is None:
         return
     reason = operation.reason or "a restart was asked for"
     ledger.put_service(
-        replace(memory, restart_before=ledger.now, restart_reason=reason, restart_cause="manual")
+        replace(memory, restart_before=ledger.now, restart_reason=reason, restart_cause=cause)
     )
     trust_again(ledger, name)
     _clear_trouble(ledger, name, also_done=False)
@@ -124,9 +125,13 @@ def _start(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
     memory = ledger.services.get(name)
     if memory is None or memory.spec.schedule is None:
         _clear_trouble(ledger, name, also_done=True)
+    elif memory.restart_before is not None:
+        # A restart that is still to come is a run as well, whatever is found at work by then.
+        trust_again(ledger, name)
+        _clear_trouble(ledger, name, also_done=False)
     elif not any(map(is_live, ledger.slots.get(name, {}).values())):
         reason = operation.reason or "a start was asked for"
-        _restart(ledger, name, replace(operation, reason=reason))
+        _restart(ledger, name, replace(operation, reason=reason), RUN_ASKED_FOR)
 
 
 def _reload(ledger: Ledger, name: ServiceName, operation: Operation) -> None:

@@ -42,6 +42,17 @@ def fed(record: SlotRecord, before: SlotRecord, now: Nanos) -> Nanos | None:
     return max(before.watchdog_at, Nanos(due - now + notice.pinged))
 
 
+def unheard(record: SlotRecord, span: Nanos, now: Nanos) -> Nanos | None:
+    """Give when a process has to be heard of, after a span in which perhaps nobody could hear it.
+
+    Its silence before counts, or one that is out of sight now and then might be silent for ever.
+    """
+    if record.watchdog_at is None:
+        return None
+    # A word that waited meanwhile may still be on its way.
+    return max(Nanos(record.watchdog_at + span), Nanos(now + MOST_SLACK))
+
+
 def is_due(record: SlotRecord, now: Nanos) -> bool:
     """Tell whether a live process was not heard of in time."""
     process = record.process

@@ -76,14 +76,14 @@ class Heard:
         self.appetites = AppetiteRules()
         self.ailments = AilmentRules()
         self.hooks = HookRules(host, self.wanted)
-        self._steps = 0
         # What the present daemon was told.
         self._live: set[RunId] = set()
         self._ended: dict[RunId, Exit] = {}
         self._told_as: dict[RunId, Exit] = {}
         """How each run ended as it was told first; unknown where only its tree was told empty."""
-        self._has_looked = False
-        self._serial = self._blind_until = 0
+        self._has_looked = self._looks_now = False
+        """What a look asks for is done, be the host lost again in the same step."""
+        self._steps = self._serial = self._blind_until = 0
         """The last command; a look that was asked for before the host was lost counts no more."""
         self._starts: dict[int, tuple[Slot, Nanos, Digest]] = {}
         """When each start was asked for, by serial; until it is known to have failed."""
@@ -207,7 +207,7 @@ class Heard:
         """Note what the engine is about to hear."""
         self.wall = wall
         self.timetables.read_clock(wall)
-        self._is_carried_out = False
+        self._is_carried_out = self._looks_now = False
         self.reloads.before(events, now)
         self.appetites.before(events, self._host.runs, self.wanted.in_force)
         self.ailments.before(events, self._host.runs, self.wanted.in_force, now)
@@ -226,7 +226,7 @@ class Heard:
                 case HostLost():
                     self._blind_until, self._has_looked = self._serial, False
                 case HostLooked(look=look) if look.serial > self._blind_until:
-                    self._has_looked = True
+                    self._has_looked = self._looks_now = True
                     for process in look.processes:
                         self._meet(process, now)
                     self._note_void_starts(look)
@@ -396,7 +396,8 @@ class Heard:
 
     def _may_act(self, command: Spawn | Signal) -> None:
         assert command.because, f"{command.slot}: a command without a reason"
-        assert self._has_looked or self.is_lenient, f"{command.slot}: the host was not looked at"
+        has_looked = self._has_looked or self._looks_now or self.is_lenient
+        assert has_looked, f"{command.slot}: the host was not looked at"
         run = self._host.runs.get(command.run) if isinstance(command, Signal) else None
         # What an earlier daemon has begun to stop may be brought to its end.
         is_begun = run is not None and (run.asked_at is not None or self._is_asked(run.id))
