@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from reconciler.core import judge_health
 from reconciler.core.breaches import Fault, fault_of, one_action_a_slot, service_of
 from reconciler.core.judge_ends import is_good_end
+from reconciler.core.judge_schedule import is_no_run, is_out_of_time
 from reconciler.core.judge_storm import against_storm
 from reconciler.model.observed import Process, Role, Slot, State
 from reconciler.model.plan import (
@@ -131,7 +132,7 @@ class _Court:
 
     def _against_retry(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
         memory = record.memory
-        if self._is_out_of_time(spec, memory):
+        if is_out_of_time(spec, memory, self.restart_asked(spec.name)):
             yield "its scheduled time has not come"
         renewed = self._need_restarted_since(spec, memory.done_at or Nanos(0))
         if self._is_done(spec, record) and not renewed:
@@ -142,12 +143,6 @@ class _Court:
             yield "it was given up"
         if (memory.trouble.retry_at or 0) > self.situation.now:
             yield "its back-off is not over"
-
-    def _is_out_of_time(self, spec: ServiceSpec, memory: SlotMemory) -> bool:
-        """Tell whether nothing asks for a run of what has a schedule."""
-        has_failed = memory.tried == spec.digest and memory.trouble.failures
-        is_served = memory.newest >= self.restart_asked(spec.name)
-        return spec.schedule is not None and is_served and not has_failed
 
     def against_end(self, action: Stop | Restart) -> Iterator[str]:
         """Only what was meant is ended, and only for a reason."""
@@ -183,8 +178,8 @@ class _Court:
             yield "its manifest may be one of those that cannot be read"
         if spec is None or action.slot.index >= self.width(action.slot.service):
             return
-        is_of_today = record.memory.tried == spec.digest
-        if is_of_today and not self._is_out_of_time(spec, record.memory):
+        memory, asked = record.memory, self.restart_asked(spec.name)
+        if memory.tried == spec.digest and not is_out_of_time(spec, memory, asked):
             yield "it is wanted"
 
     def _against_restart(self, action: Restart, record: SlotRecord) -> Iterator[str]:
@@ -231,11 +226,7 @@ class _Court:
         if self._overdue(record) or self._unfed(record, process):
             return True
         name = record.memory.slot.service
-        spec, memory = self.spec(name), self.situation.services.get(name)
-        if spec is None or spec.schedule is None or memory is None or memory.timing is None:
-            return False
-        began = memory.timing.runs_from
-        return began is not None and process.started < began and process.digest != spec.digest
+        return is_no_run(self.spec(name), self.situation.services.get(name), process)
 
     def _overdue(self, record: SlotRecord) -> bool:
         return record.deadline is not None and record.deadline <= self.situation.now
