@@ -7,8 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.manifest import addresses, durations, rlimits, sizes
+from reconciler.manifest.health import health_of
 from reconciler.manifest.hooks import hook_of, hooks_of
 from reconciler.manifest.words import split
+from reconciler.model.health import OnUnhealthy
 from reconciler.model.listening import AUTO_PORT, ExecMode, ListenSocket
 from reconciler.model.spec import (
     Backoff,
@@ -71,6 +73,7 @@ _CHOICES: Mapping[str, tuple[str, type[StrEnum]]] = {
     "type": ("type", ServiceType),
     "restart": ("restart", RestartPolicy),
     "memoryAction": ("memory_action", MemoryAction),
+    "onUnhealthy": ("on_unhealthy", OnUnhealthy),
     "execMode": ("exec_mode", ExecMode),
 }
 
@@ -232,6 +235,7 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "sockets": ("sockets", _sockets),
     "port": ("port", lambda port: AUTO_PORT if port == "auto" else port),
     "ready": ("ready", _readiness),
+    "healthCheck": ("health", health_of),
     "hooks": ("hooks", hooks_of),
     "reload": ("reload", _reload),
     "watch": ("watch", _watch),

@@ -59,6 +59,8 @@ class Code(StrEnum):
     SCHEDULE = "W217", "a cron expression or a time zone that cannot be used"
     LOG_AMONG_MANIFESTS = "W218", "a log file in services.d (warning)"
     ADDRESS = "W220", "an address that nobody can listen on"
+    SHARED_TARGET = "W221", "one address is asked about each of several instances (warning)"
+    BACKTRACKING = "W222", "a pattern that can take for ever to match (warning)"
 
     UNKNOWN_NEED = "W301", "a need that no manifest defines (warning where it is not required)"
     NEEDS_ITSELF = "W302", "a service that needs itself"

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
-from reconciler.manifest import durations, rlimits, sizes
+from reconciler.manifest import durations, health, rlimits, sizes
 from reconciler.manifest.hooks import described, in_words
 from reconciler.manifest.schema import SERVICE, Schema, child, load
 from reconciler.model.change import Effect
+from reconciler.model.health import HealthCheck
 from reconciler.model.listening import AUTO_PORT, ListenSocket
 from reconciler.model.spec import (
     Backoff,
@@ -27,8 +28,8 @@ from reconciler.model.spec import (
 )
 from reconciler.model.units import Nanos
 
-_RENAMED = {"needs": "dependsOn"}
-_NOT_WRITTEN = frozenset({"digest", "loads", "left_out", "health", "on_unhealthy"})
+_RENAMED = {"needs": "dependsOn", "health": "healthCheck"}
+_NOT_WRITTEN = frozenset({"digest", "loads", "left_out"})
 _WORDS = frozenset({"command", "args", "interpreter"})
 _SPANS = frozenset({"start_timeout", "stop_timeout", "watchdog_timeout"})
 
@@ -224,6 +225,7 @@ def _watch(value: Watch) -> Iterator[tuple[str, str]]:
 
 _PARTS: Mapping[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
     Backoff: _backoff,
+    HealthCheck: health.described,
     Hooks: described,
     LogRotation: _rotation,
     Readiness: _readiness,

@@ -5,7 +5,6 @@ Only values that fit the schema come here; None stands for one that did not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from reconciler.manifest.codes import Code
 from reconciler.manifest.cron import CronError
 from reconciler.manifest.durations import DurationError
 from reconciler.manifest.faults import Fault, shorten
+from reconciler.manifest.health_rules import health_faults, health_warnings, pattern_faults
 from reconciler.manifest.hook_rules import hook_faults, spell
 from reconciler.manifest.limits import MAX_STRING_BYTES
 from reconciler.manifest.nodes import Path
@@ -34,6 +34,7 @@ def service_faults(document: Document, schema: Schema) -> Iterator[Fault]:
     yield from _value_faults((), document, schema, fills=None, shell=bool(document.get("shell")))
     yield from contradictions(document, schema)
     yield from hook_faults(document)
+    yield from health_warnings(document)
     yield from _limits(document.get("limits") or {})
     for key in ("logFile", "errorFile"):
         yield from _shared_log(key, document)
@@ -70,6 +71,7 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
         yield from _schedule_faults(document, document["schedule"])
     yield from _words_of_its_own(document)
     yield from _watch_contradictions(document)
+    yield from health_faults(document)
     yield from socket_faults(document, schema)
     backoff = document.get("backoff") or {}
     first, longest = _span(backoff, "initial", "1s"), _span(backoff, "max", "60s")
@@ -111,7 +113,7 @@ def _words_of_its_own(document: Document) -> Iterator[Fault]:
         mend = "add `type: notify`, and remove `ready`, which then says the same"
         yield Fault(("ready", "type"), Code.BESIDE, message, mend)
     if isinstance(pattern := ready.get("pattern"), str):
-        yield from _pattern_faults(pattern)
+        yield from pattern_faults(("ready", "pattern"), pattern)
     is_heard = kind == "notify" or document.get("watchdogTimeout") is not None
     for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
         if is_heard and name in (document.get("env") or {}):
@@ -128,15 +130,6 @@ def _watch_contradictions(document: Document) -> Iterator[Fault]:
     if watch and "schedule" in document:
         message = "`watch` does nothing beside `schedule`: each run has the code of its time"
         yield Fault(("watch",), Code.NO_EFFECT, message, "remove it", at_key=True)
-
-
-def _pattern_faults(pattern: str) -> Iterator[Fault]:
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as why:
-        message = f"`ready.pattern` is no regular expression: {why}"
-        mend = "put a backslash before signs meant as such"
-        yield Fault(("ready", "pattern"), Code.BESIDE, message, mend)
 
 
 def _span(mapping: Document, key: str, default: str) -> int | None:

@@ -210,7 +210,7 @@ def test_y11_names_that_differ_only_in_the_file_freeze_both() -> None:
 
 
 def test_y12_a_key_of_another_version_is_an_error() -> None:
-    assert faults(service("web", "healthCheck: {}\n")) == ["3:1 W201"]
+    assert faults(service("web", "alerts: {}\n")) == ["3:1 W201"]
 
 
 def ring_of(count: int) -> dict[str, str]:

@@ -33,6 +33,20 @@ LEFT_BEHIND: dict[str, dict[str, Any]] = {
     "delay": {},
 }
 """The type of readiness that a key is for."""
+CHECKED: dict[str, dict[str, Any]] = {
+    "http": {"url": "https://x"},
+    "tcp": {"port": 1},
+    "command": {"cmd": "x"},
+    "custom": {"module": "x"},
+    "mcp": {"url": "https://x"},
+}
+"""What has to be said for a check of each type."""
+CHECKED_WITH: dict[str, dict[str, Any]] = {
+    "timeWindow": {"failureRate": 50},
+    "cmd": {},
+    "args": {"cmd": "x"},
+}
+"""What else has to stand beside a key of it."""
 FREE_KEYS = {"limits": "nofile"}
 """A key of mappings that do not take just any."""
 
@@ -84,6 +98,9 @@ def test_every_mapping_is_closed_but_those_of_free_keys() -> None:
         "labels",
         "annotations",
         "dependsOn",
+        "healthCheck.custom.options",
+        "healthCheck.http.headers",
+        "healthCheck.mcp.headers",
         "limits",
         "reload.env",
         *hooks,
@@ -103,28 +120,45 @@ def what_it_needs(path: str) -> dict[str, Any]:
         return {"watch": {"paths": ["app"]}}
     if path.startswith("reload.") and path not in ("reload.signal", "reload.command"):
         return {"reload": {"command": "x"}}
-    beside = SERVICE_FIELDS[path].get("x-only-beside")
+    beside = "" if "." in path else SERVICE_FIELDS[path].get("x-only-beside")
     return {beside: SERVICE_FIELDS[beside]["examples"][0]} if beside else {}
+
+
+def health_with(path: str, value: Any) -> dict[str, Any]:
+    """Make a check that has this value at this path."""
+    part, _, key = path.rpartition(".")
+    kind = (part or key) if (part or key) in CHECKED else value if key == "type" else "tcp"
+    check: dict[str, Any] = {"type": kind, kind: CHECKED[kind]}
+    if key in ("type", kind):
+        return check | {key: value}
+    if key == "startInterval":
+        check["startPeriod"] = "1m"
+    if not part:
+        return check | {key: value} | ({"interval": "1m"} if key == "timeout" else {})
+    return check | {part: {**CHECKED_WITH.get(key, check.get(part, {})), key: value}}
+
+
+def ready_with(key: str, value: Any) -> dict[str, Any]:
+    """Make a readiness probe that has this value at this key."""
+    if key == "type":
+        return {"type": value, value: SERVICE_FIELDS[f"ready.{value}"]["examples"][0]}
+    tcp = {"type": "tcp", "tcp": {"port": 1}}
+    beside = {"type": key} if isinstance(value, dict) else LEFT_BEHIND.get(key, tcp)
+    return {"type": "delay", **beside, key: value}
 
 
 def document_with(path: str, value: Any) -> dict[str, Any]:
     """Make a valid document that has this value at this path."""
     document: dict[str, Any] = {"name": "web", "command": "sleep 1", **what_it_needs(path)}
     document |= {"sockets": [{"listen": "tcp://127.0.0.1:80"}]} if value == "cluster" else {}
+    if path.startswith("healthCheck."):
+        value = health_with(path.removeprefix("healthCheck."), value)
+        path = "healthCheck"
     above, _, key = path.rpartition(".")
     if not above:
         document[key] = value
     elif above == "ready":
-        tcp = {"type": "tcp", "tcp": {"port": 1}}
-        document["ready"] = LEFT_BEHIND.get(key, tcp)
-        if isinstance(value, dict):
-            document["ready"] = {"type": key}
-        document["ready"] = {"type": "delay", **document["ready"], key: value}
-        if key == "type":
-            document["ready"] = {
-                "type": value,
-                value: SERVICE_FIELDS[f"ready.{value}"]["examples"][0],
-            }
+        document["ready"] = ready_with(key, value)
     elif above in BESIDE:
         document["ready"] = BESIDE[above] | {
             above[6:]: {**BESIDE[above].get(above[6:], {}), key: value}

@@ -15,6 +15,16 @@ from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe
 from reconciler.manifest.result import FileResult
 from reconciler.model.desired import ManifestSet
+from reconciler.model.health import (
+    CheckType,
+    CommandCheck,
+    CustomCheck,
+    HealthCheck,
+    HttpCheck,
+    McpCheck,
+    TcpCheck,
+    Threshold,
+)
 from reconciler.model.observed import Exit, Slot
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory, Trouble
 from reconciler.model.spec import (
@@ -26,7 +36,7 @@ from reconciler.model.spec import (
     ServiceSpec,
     TcpTarget,
 )
-from reconciler.model.units import Digest, Nanos, RunId, ServiceName
+from reconciler.model.units import Digest, Nanos, RunId, ServiceName, minutes, seconds
 from tests.manifest.reading import manifests, result, service, spec
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -51,6 +61,9 @@ for noun, strategy in {
 
 WORDS = st.lists(TEXT, max_size=3).map(tuple)
 TEXTS = st.dictionaries(TEXT, TEXT, max_size=3)
+OPTIONS = st.dictionaries(
+    TEXT, TEXT | st.integers(-9, 9) | st.booleans() | st.floats(0.1, 0.9), max_size=2
+)
 SPECS = built(
     ServiceSpec,
     labels=TEXTS,
@@ -68,6 +81,15 @@ SPECS = built(
         tcp=st.none() | built(TcpTarget),
         http=st.none() | built(HttpTarget),
         command=st.none() | built(CommandTarget, cmd=WORDS, args=WORDS),
+    ),
+    health=st.none()
+    | built(
+        HealthCheck,
+        http=st.none() | built(HttpCheck, headers=TEXTS),
+        tcp=st.none() | built(TcpCheck),
+        command=st.none() | built(CommandCheck, cmd=WORDS, args=WORDS),
+        custom=st.none() | built(CustomCheck, options=OPTIONS),
+        mcp=st.none() | built(McpCheck, headers=TEXTS, cmd=WORDS, args=WORDS),
     ),
     success_exit_codes=st.lists(st.integers(1, 255), max_size=3).map(tuple),
     start_timeout=st.none() | NANOS,
@@ -159,12 +181,90 @@ def test_a_digest_is_what_it_was_in_the_first_version() -> None:
 # --- words -----------------------------------------------------------------------------------
 
 
+HEALTH = """\
+name: web
+command: x
+onUnhealthy: restart
+healthCheck:
+  type: http
+  interval: 30s
+  retries: 2
+  startPeriod: 1m
+  http:
+    url: https://localhost/healthz
+    headers: {X-Token: 0800}
+    expectedStatus: [204, 300-399]
+    expectedBody: ^ok
+    verifyTls: false
+  degradationThreshold: {failureRate: 50, timeWindow: 10m}
+"""
+
+
+def test_a_check_is_described_as_a_person_writes_it() -> None:
+    found = spec(HEALTH)
+    assert found.health == HealthCheck(
+        type=CheckType.HTTP,
+        interval=seconds(30),
+        retries=2,
+        start_period=minutes(1),
+        http=HttpCheck(
+            url="https://localhost/healthz",
+            headers={"X-Token": "0800"},
+            expected_status=((204, 204), (300, 399)),
+            expected_body="^ok",
+            verify_tls=False,
+        ),
+        threshold=Threshold(failure_rate=50.0, time_window=minutes(10)),
+    )
+    assert describe(found) == {
+        "command": "x",
+        "onUnhealthy": "restart",
+        "healthCheck.type": "http",
+        "healthCheck.interval": "30s",
+        "healthCheck.retries": "2",
+        "healthCheck.startPeriod": "1m",
+        "healthCheck.http.url": "https://localhost/healthz",
+        "healthCheck.http.headers": "X-Token: 0800",
+        "healthCheck.http.expectedStatus": "204, 300-399",
+        "healthCheck.http.expectedBody": "^ok",
+        "healthCheck.http.verifyTls": "false",
+        "healthCheck.degradationThreshold.failureRate": "50",
+        "healthCheck.degradationThreshold.timeWindow": "10m",
+    }
+
+
+def test_the_usual_timeout_is_never_longer_than_the_interval() -> None:
+    found = spec("name: w\ncommand: x\nhealthCheck: {type: tcp, interval: 1s, tcp: {port: 1}}\n")
+    assert found.health is not None
+    assert found.health.timeout == seconds(1)
+    assert "healthCheck.timeout" not in describe(found)
+
+
+@pytest.mark.parametrize(
+    ("target", "is_of_one"),
+    [
+        ("{type: http, http: {url: 'http://127.0.0.1:80${instance}/'}}", True),
+        ("{type: http, http: {url: 'http://127.0.0.1:80/'}}", False),
+        ("{type: tcp, tcp: {port: 80}}", False),
+        ("{type: mcp, mcp: {url: 'http://127.0.0.1/mcp'}}", False),
+        ("{type: mcp, mcp: {cmd: python3 server.py}}", True),
+        ("{type: command, command: {cmd: [test, -e, x]}}", True),
+        ("{type: custom, custom: {module: x}}", True),
+    ],
+)
+def test_a_target_that_instances_share_says_nothing_about_one(target: str, is_of_one: bool) -> None:
+    health = spec(f"name: web\ncommand: x\nhealthCheck: {target}\n").health
+    assert health is not None
+    assert health.is_of_one_slot is is_of_one
+
+
 def test_a_spec_is_described_as_a_person_writes_it() -> None:
     found = spec(
         "name: web\ncommand: a 'b c'\nenv: {PORT: 8000}\ninstances: 2\nmaxRestarts: unlimited\n"
         "labels: {app.kubernetes.io/name: x}\nstopTimeout: 90s\nsuccessExitCodes: [3, 2]\n"
         "dependsOn: {db.main: {onRestart: restart, required: false}}\nbackoff: {max: 2m}\n"
-        "ready: {type: http, http: {url: 'http://x', expectedStatus: 200}, interval: 1s}\n"
+        "ready: {type: http, http: {url: 'http://x${instance}', expectedStatus: 200},"
+        " interval: 1s}\n"
     )
     assert describe(found) == {
         "command": "a 'b c'",
@@ -179,7 +279,7 @@ def test_a_spec_is_described_as_a_person_writes_it() -> None:
         'dependsOn."db.main".required': "false",
         "backoff.max": "2m",
         "ready.type": "http",
-        "ready.http.url": "http://x",
+        "ready.http.url": "http://x${instance}",
         "ready.http.expectedStatus": "200",
         "ready.interval": "1s",
     }
