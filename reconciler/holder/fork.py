@@ -30,8 +30,8 @@ CLOSE_RANGE_CLOEXEC = 4
 NOT_HERE = (errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.E2BIG, errno.EOPNOTSUPP)
 """What clone3 says where the kernel is older, or a sandbox forbids it."""
 STATUS = 127
-ABOVE = 140
-"""Descriptors from here on are never passed on: the standard ones and 128 more are."""
+ABOVE = 160
+"""Descriptors from here on are never passed on: 3 streams, 16 sockets and 128 stored ones are."""
 TRY_NEXT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
 """What exec says of a folder of PATH that does not have the program."""
 NOT_FOUND = "not found on its PATH (install it, or write its path)"

@@ -10,6 +10,8 @@
 {"is": "empty", "run", "seq"}                      nothing is left of the run
 {"is": "acked", "seq"}                             the daemon has recorded events up to here
 {"is": "daemon", "plan"}                           how it is brought back; null: it is not
+{"is": "listening", "address", "service", "file"}  a socket is held for a service
+{"is": "closed", "address"}                        it is not any more
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Run:
         "pid",
         "seen",
         "slot",
+        "sockets",
         "tag",
     )
 
@@ -47,6 +50,8 @@ class Run:
         self.at: int = entry["at"]
         self.leaves: dict[str, str] = entry.get("leaves", {})
         """Its folders among the control groups, by what they are for."""
+        self.sockets: list[tuple[str, str]] = [*map(tuple, entry.get("sockets", ()))]
+        """The addresses that it listens on, and for which service."""
         self.pid: int | None = None
         self.born: int | None = None
         self.seen: int = self.at
@@ -90,6 +95,8 @@ class Ledger:
         self.acked = 0
         self.daemon: Message | None = None
         """How the daemon is brought back when it dies; None: somebody else sees to that."""
+        self.sockets: dict[str, Message] = {}
+        """What is known of the sockets that are held, by address."""
         self.runs: dict[str, Run] = {}
         self._slots: dict[str, Run] = {}
 
@@ -114,6 +121,10 @@ class Ledger:
                 self._drop_if_acknowledged(run)
         elif entry["is"] == "daemon":
             self.daemon = entry["plan"]
+        elif entry["is"] == "listening":
+            self.sockets[entry["address"]] = {name: entry[name] for name in ("service", "file")}
+        elif entry["is"] == "closed":
+            self.sockets.pop(entry["address"], None)
         elif (known := self.runs.get(entry["run"])) is not None:
             self._apply_to(known, entry)
 
@@ -152,6 +163,7 @@ class Ledger:
         if self.boot != boot:
             # Of another boot it has an environment, and perhaps a unit, that are not there now.
             self.daemon = None
+            self.sockets = {}
             for run in self.runs.values():
                 run.pid = run.born = run.moved = None
                 run.at = run.seen = 0
@@ -165,11 +177,14 @@ class Ledger:
         yield {"is": "journal", "boot": self.boot, "seq": self.seq, "acked": self.acked}
         if self.daemon is not None:
             yield {"is": "daemon", "plan": self.daemon}
+        for address, held in self.sockets.items():
+            yield {"is": "listening", "address": address} | held
         for run in self.runs.values():
             known = {"run": run.id, "slot": run.slot, "tag": run.tag, "at": run.at}
             leaves = {"leaves": run.leaves} if run.leaves else {}
             noticed = {"notice": run.notice} if run.notice else {}
-            yield {"is": "spawning"} | known | leaves | noticed
+            passed = {"sockets": run.sockets} if run.sockets else {}
+            yield {"is": "spawning"} | known | leaves | noticed | passed
             identity = {"pid": run.pid, "born": run.born, "seen": run.seen}
             yield {"is": "spawned", "run": run.id} | identity
             if run.moved is not None:

@@ -17,6 +17,7 @@ from reconciler.holder.notify import Notify
 from reconciler.holder.poller import Poller
 from reconciler.holder.processes import Processes
 from reconciler.holder.revival import Revival
+from reconciler.holder.sockets import Sockets, equipped
 from reconciler.holder.spawn import Refused
 
 TYPE_CHECKING = False  # see wire.py
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 MAX_PEERS = 16
 MEND_S = 3.0
 """How often to try again what failed for a full disk or for want of descriptors."""
-CAN = ("comeback", "doors", "identity", "notify", "reexec")
+CAN = ("comeback", "doors", "identity", "notify", "reexec", "sockets")
 """What this holder can do that one of an earlier version could not."""
 FREE = ("hello", "goodbye")
 """What any peer may ask: a daemon that leaves may have lost its connection."""
@@ -48,7 +49,11 @@ class Loop:
         self._group = group
         self._cgroups = Cgroups(group)
         self._notify = Notify(journal, self._poller, log, self._tell_of_notices)
-        self._processes = Processes(journal, self._poller, self._tell, self._cgroups, self._notify)
+        self._sockets = Sockets(journal, log, self._tell_of_sockets)
+        equip = functools.partial(equipped, self._sockets, self._notify)
+        self._processes = Processes(
+            journal, self._poller, self._tell, self._cgroups, self._notify, equip
+        )
         self._revival = Revival(journal, log, self._processes.standing, self._processes.apart)
         self._peers: set[wire.Channel] = set()
         self._controller: wire.Channel | None = None
@@ -56,6 +61,8 @@ class Loop:
         """Whether the controller knows what a notice is."""
         self._untold: list[Message] = []
         """Events of the step that is under way."""
+        self._hears_sockets = False
+        """Whether it keeps duplicates of the sockets that services listen on."""
         self._told_trouble = ""
         self._mend_at = 0.0
         self._accepts = False
@@ -65,7 +72,9 @@ class Loop:
             "spawn": lambda _, order: self._processes.spawn(order),
             "adopt": lambda _, order: self._processes.adopt(order),
             "signal": lambda _, order: self._processes.signal(order),
-            "keep": lambda _, order: self._notify.keep(order),
+            "keep": self._keep,
+            "listen": lambda _, order: self._sockets.listen(order),
+            "unlisten": lambda _, order: self._sockets.unlisten(order),
             "list": self._list,
             "ack": self._ack,
             "goodbye": self._goodbye,
@@ -81,6 +90,7 @@ class Loop:
         unfinished = self._journal.ledger.unfinished()
         self._notify.recover(unfinished)
         self._processes.recover(unfinished)
+        self._sockets.recover(unfinished)
         self._cgroups.clear()
         self._revival.begin()
         self._listener.setblocking(False)
@@ -97,6 +107,8 @@ class Loop:
         daemon = self._controller.peer_pid if self._controller is not None else 0
         self._revival.resume(belongings["processes"]["apart"], daemon)
         self._hears_notices = belongings.get("hears_notices", False)
+        self._hears_sockets = belongings.get("hears_sockets", False)
+        used += self._sockets.resume(belongings.get("sockets", {}))
         used += self._notify.resume(belongings.get("notify", []))
         used += self._processes.resume(belongings["processes"])
         reexec.close_rest(belongings, used)
@@ -238,6 +250,12 @@ class Loop:
             self._post(self._controller, event, fds)
             failpoint("holder.notice.told")
 
+    def _tell_of_sockets(self, event: Message, fds: list[int]) -> None:
+        if self._controller is not None and self._hears_sockets:
+            failpoint("holder.socket.untold")
+            self._post(self._controller, event, fds)
+            failpoint("holder.socket.told")
+
     def _drop(self, channel: wire.Channel) -> None:
         if channel is self._controller:
             self._controller = None
@@ -269,7 +287,9 @@ class Loop:
             self._drop(self._controller)
         self._controller = channel
         self._hears_notices = "notify" in order.get("can", ())
+        self._hears_sockets = "sockets" in order.get("can", ())
         self._notify.show_all()
+        self._sockets.show_all()
         news = self._revival.met(channel.peer_pid, order.get("comeback"))
         return news | self._about()
 
@@ -288,12 +308,18 @@ class Loop:
         self._revival.farewell(returns=bool(order.get("returns")))
         return {}
 
+    def _keep(self, _channel: wire.Channel, order: Message) -> Message:
+        """Take back what the daemon kept of a former holder's."""
+        whose = self._sockets if order["what"] == "listener" else self._notify
+        return whose.keep(order)
+
     def _list(self, _channel: wire.Channel, _order: Message) -> Message:
         """Show all runs that live or whose end is not acknowledged."""
         self._journal.mend()
         ledger = self._journal.ledger
         runs = [run.shown() for run in ledger.runs.values()]
-        return {"seq": ledger.seq, "trouble": self._journal.trouble, "runs": runs}
+        known = {"seq": ledger.seq, "trouble": self._journal.trouble, "runs": runs}
+        return known | {"sockets": self._sockets.shown()}
 
     def _ack(self, _channel: wire.Channel, order: Message) -> Message:
         """Forget the events up to a number: the daemon has recorded them."""
@@ -307,6 +333,7 @@ class Loop:
         """Let another program go on in our place, which then gives the answer."""
         processes, fds = self._processes.belongings()
         doors, kept = self._notify.belongings()
+        sockets, listening = self._sockets.belongings()
         belongings = {
             "state": self._journal.state,
             "group": self._group,
@@ -317,8 +344,10 @@ class Loop:
             "processes": processes,
             "notify": doors,
             "hears_notices": self._hears_notices,
+            "sockets": sockets,
+            "hears_sockets": self._hears_sockets,
         }
-        fds += [self._listener.fileno(), channel.fileno(), *kept]
+        fds += [self._listener.fileno(), channel.fileno(), *kept, *listening]
         words = reexec.command(order)
         self._log.write(f"gives its place to {words[3]}")
         self._processes.standing.waive()
@@ -335,6 +364,7 @@ class Loop:
             text = f"{len(unfinished)} runs are not over, {unfinished[0].slot} among them"
             raise Refused("shutdown", errno.EBUSY, text)
         failpoint("holder.shutdown.before")
+        self._sockets.close()
         self._leaves = True
         failpoint("holder.shutdown.after")
         return {}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MARK = "WEAVER_ENTRY"
 ATTRIBUTE = "user.weaver"
 """Of a leaf; kernels before 5.7 have none."""
-BEGUN = ("run", "slot", "tag", "at", "notice")
+BEGUN = ("run", "slot", "tag", "at", "notice", "sockets")
 SPAWNED = ("run", "pid", "born")
 LONGEST = 16 * 1024
 
@@ -46,6 +46,7 @@ def note(run: Run, group: str) -> None:
     entry = {name: getattr(run, name) for name in ("slot", "tag", "at")}
     entry |= {"run": run.id, "pid": pid, "born": born}
     entry |= {"notice": run.notice} if run.notice else {}
+    entry |= {"sockets": run.sockets} if run.sockets else {}
     with contextlib.suppress(OSError):
         os.setxattr(leaf, ATTRIBUTE, _text(entry, group).encode())
 

@@ -98,14 +98,10 @@ class Notify:
         if watchdog:
             env["WATCHDOG_USEC"] = str(watchdog // 1000)
             own_pid.append("WATCHDOG_PID")
-        if door.stored:
-            env["LISTEN_FDS"] = str(len(door.stored))
-            env["LISTEN_FDNAMES"] = ":".join(one.name for one in door.stored)
-            own_pid.append("LISTEN_PID")
         known: Message = {"address": door.address}
         known |= {"watchdog": watchdog} if watchdog else {}
-        passed = [one.fd for one in door.stored]
-        gift = {"env": env | order["env"], "pass": passed, "own_pid": own_pid}
+        gifts = [*order.get("gifts", ()), *((one.fd, one.name) for one in door.stored)]
+        gift = {"env": env | order["env"], "gifts": gifts, "own_pid": own_pid}
         return order | gift, {"notice": known}
 
     def release(self, slot: str) -> None:

@@ -46,13 +46,14 @@ class Processes:
         tell: Callable[[Message], None],
         cgroups: Cgroups,
         notify: Notify,
+        equip: Callable[[Message], tuple[Message, Message]],
     ) -> None:
         self._journal = journal
         self._ledger = journal.ledger
         self._poller = poller
         self._tell = tell
         self._cgroups = cgroups
-        self._notify = notify
+        self._notify, self._equip = notify, equip
         notify.move = self.move
         self.standing = Standing()
         self.apart: dict[int, Callable[[os.waitid_result], None]] = {}
@@ -81,8 +82,8 @@ class Processes:
         at = tree.now()
         limits = order.get("resources") or {}
         entry = {"run": run_id, "slot": slot, "tag": order["tag"], "at": at}
-        order, noticed = self._notify.equip(order)
-        entry |= noticed
+        order, equipped = self._equip(order)
+        entry |= equipped
         if leaves := self._cgroups.plan(cgroup.leaf_name(slot, run_id), limits):
             entry["leaves"] = leaves
         self._journal.record({"is": "spawning"} | entry)
@@ -94,7 +95,7 @@ class Processes:
             self._journal.record({"is": "failed", "run": run_id})
             self._cgroups.remove(leaves.values())
             raise
-        return {"pid": run.pid, "born": run.born, "at": at} | noticed
+        return {"pid": run.pid, "born": run.born, "at": at} | equipped
 
     def signal(self, order: Message) -> Message:
         """Send a signal to the main process, its group or the whole tree of a run."""
@@ -272,8 +273,7 @@ class Processes:
             raise Refused("watch", error.errno or errno.EIO, text) from error
         self._children[pid] = run
         self._mains[run.id] = pidfd
-        born = 0 if process is None else process.born
-        identity = {"pid": pid, "born": born, "seen": run.at}
+        identity = {"pid": pid, "born": process.born if process else 0, "seen": run.at}
         self._journal.record({"is": "spawned", "run": run.id} | identity)
         lost.note(run, self._cgroups.name)
         failpoint("holder.identity.recorded")

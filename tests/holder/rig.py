@@ -85,12 +85,12 @@ class Rig:
         assert launched.returncode == 0, launched.stderr
         self.connect()
 
-    def connect(self) -> Message:
+    def connect(self, can: Sequence[str] = ("notify",)) -> Message:
         """Connect to the running holder, instead of the last one."""
         if self.sock is not None:
             self.sock.close()
         self.sock = self.open_socket()
-        hello = self.ask("hello", proto=wire.PROTO, version="test", can=["notify"])
+        hello = self.ask("hello", proto=wire.PROTO, version="test", can=[*can])
         self.holder_pid = hello["pid"]
         return hello
 
