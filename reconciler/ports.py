@@ -25,6 +25,7 @@ from reconciler.model.errors import (
     WeaverError,
 )
 from reconciler.model.event import (
+    CloseSockets,
     Decision,
     Event,
     LookAtHost,
@@ -102,7 +103,7 @@ class Host(Protocol):
         """
         ...
 
-    async def perform(self, command: Spawn | Signal | LookAtHost) -> Event:
+    async def perform(self, command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
         """Do one command and give the event that answers it. Never raises."""
         ...
 

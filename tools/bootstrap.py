@@ -38,6 +38,7 @@ SHEBANG_LIMIT = 127
 # Debian package: a program by which it is known to be there.
 TEST_PACKAGES = {
     "nginx": "nginx",
+    "nodejs": "node",
     "postgresql": "pg_lsclusters",
     "prometheus": "promtool",
     "redis-server": "redis-server",

@@ -35,6 +35,19 @@ def wanted(spec: ServiceSpec, errand: Errand | None = None) -> Wanted:
     return Wanted(of=spec.name, user=spec.user, group=spec.group, more=spec.supplementary_groups)
 
 
+def owners_of(spec: ServiceSpec) -> dict[str, tuple[int, int]]:
+    """Look up whose the files of a service's sockets are: `user`, or `user:group`.
+
+    Raises HostError for one that the host does not know.
+    """
+    found = {}
+    for owner in dict.fromkeys(one.owner for one in spec.sockets if one.owner):
+        user, _, group = owner.partition(":")
+        account = _account(Wanted(of=f"the socket of {spec.name}", user=user, group=group))
+        found[owner] = (account.uid, account.gid)
+    return found
+
+
 def account_of(who: Wanted) -> Account | None:
     """Look an account up; None where it is the daemon's own as it stands.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from reconciler.model.observed import Process
 
 PROC = Path("/proc")
 _LISTEN = "0A"
+_ACCEPTS = 0x10000
+"""The flag of a unix socket that accepts connections."""
 _TABLES = ("net/tcp", "net/tcp6")
 
 
@@ -35,18 +37,36 @@ class PortOwner:
         return f"{self.command} (pid {self.pid})" if self.pid else "a process of another user"
 
 
-def owner_of_port(port: int, proc: Path = PROC) -> PortOwner | None:
-    """Find who listens on a TCP port of this host; None when nobody does."""
-    sockets = {f"socket:[{inode}]" for inode in _listening(port, proc)}
+def owner_of_port(
+    port: int, proc: Path = PROC, but: Collection[int | None] = ()
+) -> PortOwner | None:
+    """Find who listens on a TCP port of this host, leaving some out; None when nobody does."""
+    return _owner_of(_listening(port, proc), proc, but)
+
+
+def owner_of_address(
+    address: str, proc: Path = PROC, but: Collection[int | None] = ()
+) -> PortOwner | None:
+    """Find who listens at `tcp://HOST:PORT` or `unix:PATH`, leaving some out; None: nobody does."""
+    if address.startswith("unix:"):
+        return _owner_of(_listening_at(address.removeprefix("unix:"), proc), proc, but)
+    return owner_of_port(int(address.rpartition(":")[2]), proc, but)
+
+
+def _owner_of(inodes: Iterable[str], proc: Path, but: Collection[int | None]) -> PortOwner | None:
+    sockets = {f"socket:[{inode}]" for inode in inodes}
     if not sockets:
         return None
-    for pid in sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()):
+    pids = {int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()}
+    for pid in sorted(pids.difference(but)):
         if _holds(proc / str(pid), sockets):
             return _described(proc / str(pid))
     return PortOwner(pid=None, command="")
 
 
-def intruder(port: int, process: Process, proc: Path = PROC) -> PortOwner | None:
+def intruder(
+    port: int, process: Process, proc: Path = PROC, but: Collection[int | None] = ()
+) -> PortOwner | None:
     """Find who listens on a port in the place of a process, and did before that process began.
 
     None where somebody of the process's run listens, or somebody younger, as the proxy of a
@@ -56,7 +76,8 @@ def intruder(port: int, process: Process, proc: Path = PROC) -> PortOwner | None
     if not sockets or _holds(proc / str(process.id.pid), sockets):
         return None
     eldest: dict[str, PortOwner] = {}
-    for pid in sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()):
+    pids = {int(entry.name) for entry in proc.iterdir() if entry.name.isdigit()}
+    for pid in sorted(pids.difference(but)):
         held = _held(proc / str(pid), sockets)
         if not held:
             continue
@@ -84,6 +105,18 @@ def _listening(port: int, proc: Path) -> Iterator[str]:
             fields = row.split()
             if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
                 yield fields[9]
+
+
+def _listening_at(path: str, proc: Path) -> Iterator[str]:
+    """Yield the inodes of the unix sockets that accept connections at a path."""
+    try:
+        rows = (proc / "net/unix").read_text(errors="backslashreplace").splitlines()[1:]
+    except OSError:
+        return
+    for row in rows:
+        fields = row.split(maxsplit=7)
+        if len(fields) > 7 and fields[7] == path and int(fields[3], 16) & _ACCEPTS:
+            yield fields[6]
 
 
 def _holds(entry: Path, sockets: set[str]) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.model.event import (
+    CloseSockets,
     Command,
     Decision,
     Event,
@@ -191,6 +192,8 @@ def _word(command: Command) -> str:
             return "look"
         case NextTime():
             return "time"
+        case CloseSockets():
+            return "close"
 
 
 def _cumulated(classes: list[int], bounds_s: Sequence[float]) -> list[tuple[str, float]]:

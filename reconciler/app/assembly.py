@@ -6,11 +6,11 @@ import asyncio
 import os
 import resource
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.adapters.accounts import account_of, own_variables, wanted
+from reconciler.adapters.accounts import account_of, own_variables, owners_of, wanted
 from reconciler.adapters.checks import Checks as HostChecker
 from reconciler.adapters.checks import Place, Probes
 from reconciler.adapters.clock import HostClock
@@ -21,7 +21,7 @@ from reconciler.adapters.host_hooks import HookPrograms
 from reconciler.adapters.logs.awaited import AwaitedLines
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.native import NativeHost
-from reconciler.adapters.proc import intruder, owner_of_port
+from reconciler.adapters.proc import PortOwner, intruder, owner_of_address, owner_of_port
 from reconciler.adapters.reader import FileReader
 from reconciler.adapters.sqlite.store import SqliteStore
 from reconciler.adapters.timetable import WallTimetable
@@ -39,7 +39,7 @@ from reconciler.manifest.config import effective
 from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe, effect_of
 from reconciler.model.event import Errand, Event, Probe, Signal, Spawn
-from reconciler.model.observed import Process, Slot
+from reconciler.model.observed import Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
 from reconciler.ports import ManifestError
@@ -114,7 +114,12 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     store = SqliteStore(paths.database, clock)
     prepare = Preparation(paths)
     comeback = detach.comeback(DETACHED, options, paths)
-    host = NativeHost(paths.root, paths.state, prepare, comeback)
+
+    async def listener_at(address: str) -> str:
+        owner = await asyncio.to_thread(owner_of_address, address, but=_us(host))
+        return "" if owner is None else inquest.named(str(owner), RunId(owner.run))
+
+    host = NativeHost(paths.root, paths.state, prepare, comeback, listener_at)
     reader = FileReader(str(paths.root), paths.cache)
     # Three processes may have to begin (tables, worker, holder): none waits for another.
     memory, *_ = await asyncio.gather(store.load(clock.boot()), reader.warm(), host.warm())
@@ -122,13 +127,17 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     worktree = open_worktree(paths.root, reader, watch, options.only)
     logs = LogFiles(paths.logs, paths.daemon_log, clock)
     logbook, awaited = Logbook(logs, paths), AwaitedLines(logs)
-    inquest = Inquest(_owner, logbook.last_words)
+    inquest = Inquest(lambda port: _owner(port, _us(host)), logbook.last_words)
     code = CodeWatch(paths.root, clock.now)
     counts = Counts()
 
     async def stranger(slot: Slot, run: RunId, port: int) -> str:
         _, record = daemon.slot(slot)
-        return await _stranger(record.process if record else None, run, port)
+        process = record.process if record else None
+        if process is None or process.run != run:
+            return ""
+        found = await asyncio.to_thread(intruder, port, process, but=_us(host))
+        return "" if found is None else _in_its_place(found, port)
 
     async def output(probe: Probe) -> str:
         files = logbook.sources(probe.spec, probe.slot)
@@ -255,6 +264,7 @@ class Preparation:
             base_env=self.base_env,
             file_env=self._file_environment(spec),
             account=account_of(wanted(spec, errand)),
+            owners=owners_of(spec),
         )
         return launch(spec, slot, run, around, errand)
 
@@ -293,18 +303,18 @@ def _base_environment() -> dict[str, str]:
     return {**found, **own_variables()}
 
 
-def _owner(port: int) -> tuple[str, str] | None:
-    owner = owner_of_port(port)
+def _us(host: NativeHost) -> tuple[int | None, ...]:
+    """Give those who have the sockets of services open, and serve nobody there."""
+    return (os.getpid(), host.holder_pid)
+
+
+def _owner(port: int, us: Collection[int | None]) -> tuple[str, str] | None:
+    owner = owner_of_port(port, but=us)
     return None if owner is None else (str(owner), owner.run)
 
 
-async def _stranger(process: Process | None, run: RunId, port: int) -> str:
-    """Say who answers on a port instead of a process; nothing where that is over already."""
-    if process is None or process.run != run:
-        return ""
-    found = await asyncio.to_thread(intruder, port, process)
-    if found is None:
-        return ""
+def _in_its_place(found: PortOwner, port: int) -> str:
+    """Say who answers on a port instead of a process."""
     return f"port {port} is held by {found.program} (pid {found.pid}), which is not this service"
 
 

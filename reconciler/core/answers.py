@@ -36,6 +36,8 @@ UNDELIVERED_RETRY = seconds(1)
 """After a signal that could not be delivered, before we look and perhaps send it again."""
 SHORT_RETRY = seconds(10)
 """After a start for which the host had too little memory."""
+TAKEN_RETRY = seconds(2)
+"""After a start for which somebody else's socket was in the way."""
 AUTOMATIC = ("crash", "memory", "watchdog", "health")
 """Causes of a start that nobody asked for."""
 
@@ -204,6 +206,9 @@ def spawn_failed(ledger: Ledger, event: SpawnFailed) -> None:
     if event.is_refused:
         _wait_for_leave(ledger, record, event.because)
         return
+    if event.is_taken:
+        _wait_for_address(ledger, record, event.because)
+        return
     if event.errno in SCARCE:
         _wait_for_means(ledger, record, event)
         return
@@ -249,6 +254,17 @@ def _wait_for_memory(ledger: Ledger, record: SlotRecord, because: str) -> None:
     memory = replace(record.memory, trouble=trouble)
     short = replace(record, memory=memory, short=because, put_off=True)
     ledger.move(short, Signal.REFUSED, because)
+
+
+def _wait_for_address(ledger: Ledger, record: SlotRecord, because: str) -> None:
+    """Try again soon to start what shall listen where somebody else does; told once."""
+    if record.memory.trouble.because != because:
+        ledger.tell("service.refused", slot=record.memory.slot, reason=because)
+    retry_at = Nanos(ledger.now + TAKEN_RETRY)
+    trouble = replace(record.memory.trouble, retry_at=retry_at, because=because)
+    memory = replace(record.memory, trouble=trouble)
+    taken = replace(record, memory=memory, taken=because, put_off=True)
+    ledger.move(taken, Signal.REFUSED, because)
 
 
 def _wait_for_leave(ledger: Ledger, record: SlotRecord, because: str) -> None:

@@ -33,6 +33,7 @@ from reconciler.core.sides import (
     side_spawned,
 )
 from reconciler.core.sight import Sight
+from reconciler.core.sockets import close_sockets, sockets_closed
 from reconciler.core.status import picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
 from reconciler.core.timing import follow_schedules, next_runs, time_told
@@ -55,6 +56,7 @@ from reconciler.model.event import (
     Notified,
     ProbeAnswered,
     SignalAnswered,
+    SocketsClosed,
     Spawned,
     SpawnFailed,
     TimeTold,
@@ -171,6 +173,8 @@ class Engine:
             case SignalAnswered():
                 signal_answered(ledger, event)
                 side_answered(ledger, event)
+            case SocketsClosed():
+                sockets_closed(ledger, event)
             case ProbeAnswered():
                 probe_answered(ledger, event)
             case Measured():
@@ -211,6 +215,7 @@ class Engine:
                 issue(ledger, action)
         if ledger.host_seen:
             run_errands(ledger)
+            close_sockets(ledger)
         self._settle_removals()
         if ledger.transitions or updates or ledger.proved:
             situation = self._present(ledger.now)

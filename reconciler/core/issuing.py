@@ -11,6 +11,7 @@ from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.occasions import UP, due, give_up_start, without_occasion
 from reconciler.core.reloads import at_start, begin_reload
 from reconciler.core.remedies import why_replaced
+from reconciler.core.sockets import sockets_asked_for
 from reconciler.core.storms import recent
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
 from reconciler.core.watching import trust_again
@@ -96,7 +97,9 @@ def _asked_for(ledger: Ledger, record: SlotRecord, spec: ServiceSpec, because: s
     slot, serial, memory = record.memory.slot, ledger.next_serial(), record.memory
     memory = replace(memory, loaded=at_start(spec))
     ledger.commands.append(Spawn(serial=serial, slot=slot, spec=spec, because=because))
-    return replace(record, memory=memory, pending=ledger.pending(serial), touched=serial, short="")
+    sockets_asked_for(ledger, spec, serial)
+    asked = replace(record, memory=memory, pending=ledger.pending(serial), touched=serial)
+    return replace(asked, short="", taken="")
 
 
 def _spawn_main(ledger: Ledger, record: SlotRecord, because: str) -> None:

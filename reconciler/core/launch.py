@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -53,6 +53,20 @@ class Surroundings:
     """The variables of the service's env files, later files winning."""
     account: Account | None = None
     """The service's user where that is not the daemon's own."""
+    owners: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The user and the group of each `owner` of a socket."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A socket that must be listened on before a start, and that the process gets."""
+
+    address: str
+    name: str
+    backlog: int
+    mode: int
+    owner: tuple[int, int] | None = None
+    """The user and the group that its file belongs to; None: those of the daemon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +84,7 @@ class Launch:
     stdin: str = ""
     """Empty: nothing."""
     identity: Identity = field(default_factory=Identity)
+    sockets: tuple[Listening, ...] = ()
 
 
 def launch(
@@ -122,7 +137,21 @@ def launch(
             limits=spec.limits,
             no_new_privileges=spec.no_new_privileges,
         ),
+        sockets=() if errand is not None else tuple(_listening(spec, surroundings)),
     )
+
+
+def _listening(spec: ServiceSpec, surroundings: Surroundings) -> Iterator[Listening]:
+    account = surroundings.account
+    own = None if account is None else (account.uid, account.gid)
+    for one in spec.sockets:
+        yield Listening(
+            address=one.listen,
+            name=one.name or spec.name,
+            backlog=one.backlog,
+            mode=one.mode,
+            owner=surroundings.owners[one.owner] if one.owner else own,
+        )
 
 
 def log_file(spec: ServiceSpec | None, slot: Slot, surroundings: Surroundings) -> str:

@@ -144,6 +144,9 @@ class Ledger:
     """Those that change these files themselves, each in a sentence."""
     proved: dict[ServiceName, None] = field(default_factory=dict)
     """Services of which a check has passed for the first time in this step."""
+    sockets: dict[ServiceName, set[str]] = field(default_factory=dict)
+    sockets_touched: Serial = Serial(0)
+    """The addresses that the host listens on for services; a look before that says nothing."""
     to_reload: set[ServiceName] = field(default_factory=set)
     """Services with a reload that somebody asked for."""
 

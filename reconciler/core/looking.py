@@ -28,6 +28,7 @@ from reconciler.core.sides import (
     is_awaited,
     mains_of,
 )
+from reconciler.core.sockets import sockets_seen
 from reconciler.core.strays import is_answer_overdue, keep_strays, most_likely_ours
 from reconciler.core.watchdog import grace, leaving, unheard
 from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
@@ -111,6 +112,7 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     if look.serial <= ledger.newest_look:
         return
     _see(ledger, look.serial)
+    sockets_seen(ledger, look)
     known = dict.fromkeys(record.memory.slot for record in ledger.records())
     known |= dict.fromkeys(ledger.remembered_slots)
     shown = {process.slot for process in look.processes}

@@ -42,8 +42,10 @@ def settle(manifests: ManifestSet, owned: Owned) -> Desired:
 
 def _good(memory: ServiceMemory | None, definition: Definition) -> Wanted:
     """Want a valid spec; one that is in force already is the same object, quick to compare."""
-    is_same = memory is not None and memory.spec == definition.spec
-    spec = memory.spec if memory is not None and is_same else definition.spec
+    spec = definition.spec
+    if memory is not None and (memory.spec == spec or (spec.awaits_port and memory.spec.port)):
+        # A version without a port is none yet: what runs goes on until one is picked.
+        spec = memory.spec
     return Wanted(spec=spec, source=definition.source)
 
 

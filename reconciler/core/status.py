@@ -47,6 +47,8 @@ _TELLING = (
     HoldCode.UNKILLABLE,
     HoldCode.BACKING_OFF,
     HoldCode.MEMORY_SHORT,
+    HoldCode.ADDRESS_TAKEN,
+    HoldCode.PORT_AWAITED,
     HoldCode.REFUSED,
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.RELOAD_FAILED,
@@ -60,7 +62,14 @@ _TELLING = (
 """Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
 _RANK = {code: place for place, code in enumerate(_TELLING)}
 _AS_WANTED = (HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED)
-_COMING = (HoldCode.BACKING_OFF, HoldCode.MEMORY_SHORT, HoldCode.REFUSED, HoldCode.STOPPING)
+_COMING = (
+    HoldCode.BACKING_OFF,
+    HoldCode.MEMORY_SHORT,
+    HoldCode.ADDRESS_TAKEN,
+    HoldCode.PORT_AWAITED,
+    HoldCode.REFUSED,
+    HoldCode.STOPPING,
+)
 _AT_REST = (
     HoldCode.COMPLETED,
     HoldCode.SCHEDULED,

@@ -331,6 +331,9 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     trouble = memory.trouble
     if is_between_runs(record, spec, board.restart_before(wish.name)):
         return between_runs(board, wish, spec, record)
+    if spec.awaits_port:
+        because = "waits until a port is picked and written into its manifest (`port: auto`)"
+        return Hold(service=wish.name, slot=slot, code=HoldCode.PORT_AWAITED, because=because)
     is_over = is_done(record, spec, board.restart_before(wish.name))
     if is_over and not restarted_needs(board, spec, memory.done_at or Nanos(0)):
         code = HoldCode.COMPLETED if spec.is_oneshot else HoldCode.EXITED
@@ -346,14 +349,14 @@ def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotReco
     is_early = trouble.retry_at is not None and trouble.retry_at > board.situation.now
     if not is_early or memory.tried != spec.digest:
         return None
-    if record.refused or record.short:
-        return Hold(
-            service=wish.name,
-            slot=slot,
-            code=HoldCode.REFUSED if record.refused else HoldCode.MEMORY_SHORT,
-            because=record.refused or record.short,
-            until=trouble.retry_at,
-        )
+    for because, code in (
+        (record.refused, HoldCode.REFUSED),
+        (record.short, HoldCode.MEMORY_SHORT),
+        (record.taken, HoldCode.ADDRESS_TAKEN),
+    ):
+        if because:
+            until = trouble.retry_at
+            return Hold(service=wish.name, slot=slot, code=code, because=because, until=until)
     count = f"failure {trouble.failures}, " if trouble.failures else ""
     return Hold(
         service=wish.name,

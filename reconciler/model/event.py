@@ -69,6 +69,8 @@ class SpawnFailed:
     """The host has not as much memory as the service may use. Wait, count no failure."""
     is_refused: bool = False
     """The host's hook `pre-service-start` did not allow it. Ask again later, count no failure."""
+    is_taken: bool = False
+    """Somebody else listens where the service shall. Wait, count no failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,15 @@ class SignalAnswered:
     problem: str = ""
     is_refused: bool = False
     """The host's hook `pre-service-stop` did not allow it: it was not sent. Ask again later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketsClosed:
+    """Sockets that nobody wants any more were closed, or could not be (`problem`)."""
+
+    serial: Serial
+    service: ServiceName
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +236,7 @@ Event = (
     | TreeEmptied
     | Notified
     | SignalAnswered
+    | SocketsClosed
     | ProbeAnswered
     | TimeTold
     | Asked
@@ -311,6 +323,15 @@ class LookAtHost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloseSockets:
+    """Close sockets that nobody wants any more; answered by `SocketsClosed`."""
+
+    serial: Serial
+    service: ServiceName
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NextTime:
     """Ask which times of a schedule have passed, and when the next one is; answered by `TimeTold`.
 
@@ -324,7 +345,7 @@ class NextTime:
     at: Nanos | None
 
 
-Command = Spawn | Signal | Probe | LookAtHost | NextTime
+Command = Spawn | Signal | Probe | LookAtHost | NextTime | CloseSockets
 
 # --- what is told and recorded ---------------------------------------------------------------
 

@@ -154,6 +154,16 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSocket:
+    """A socket that is bound for a service."""
+
+    service: ServiceName
+    address: str
+    is_held: bool = True
+    """False: the host has lost it, and at most a process of the service has it still."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """Everything the host shows at one moment, ours only."""
 
@@ -161,3 +171,4 @@ class Look:
     """Commands with a smaller serial have had all the effect they will ever have."""
     boot: str
     processes: tuple[Process, ...] = ()
+    sockets: tuple[HeldSocket, ...] = ()

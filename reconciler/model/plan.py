@@ -104,6 +104,8 @@ class HoldCode(StrEnum):
 
     BACKING_OFF = "BackingOff"
     MEMORY_SHORT = "MemoryShort"
+    ADDRESS_TAKEN = "AddressTaken"
+    PORT_AWAITED = "PortAwaited"
     REFUSED = "Refused"
     GAVE_UP = "GaveUp"
     DEPENDENCY_NOT_READY = "DependencyNotReady"

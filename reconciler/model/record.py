@@ -221,6 +221,8 @@ class SlotRecord:
     """Why the slot is in its state, in words for people."""
     short: str = ""
     """What the host lacks for a start: `needs 512M, 300M available`."""
+    taken: str = ""
+    """Who listens where the service shall: `tcp://127.0.0.1:80 is in use by nginx (pid 12)`."""
     put_off: bool = False
     """Whether its last try to start was put off, for want of leave or means."""
     trying: str = ""

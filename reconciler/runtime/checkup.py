@@ -124,6 +124,8 @@ _STUCK = (HoldCode.GAVE_UP, HoldCode.UNKILLABLE, HoldCode.JUDGE_REFUSED)
 _WAITING = {
     HoldCode.BACKING_OFF: "weaver logs {name}",
     HoldCode.REFUSED: "see the hooks in weaver.yaml; it is asked again by itself",
+    HoldCode.ADDRESS_TAKEN: "end what listens there, or give it another address",
+    HoldCode.PORT_AWAITED: "see weaver logs --daemon for why none was written",
     HoldCode.MEMORY_SHORT: "free memory, or lower its maxMemory; it is tried again by itself",
 }
 """Services that do not run though they should and may yet, and the mend of each."""

@@ -25,6 +25,7 @@ _BY_THEMSELVES = (
     HoldCode.BACKING_OFF,
     HoldCode.GAVE_UP,
     HoldCode.MEMORY_SHORT,
+    HoldCode.ADDRESS_TAKEN,
     HoldCode.REFUSED,
     HoldCode.SCHEDULED,
 )

@@ -107,13 +107,15 @@ class Inquest:
             self._tell(later)
 
     def _in_words(self, finding: Finding, slot: Slot) -> str:
-        tenant = self.tenant(finding.run)
-        who = finding.who
-        if tenant is not None:
-            is_sibling = tenant.service == slot.service
-            name = f"its own {tenant}" if is_sibling else f"the service {tenant.service}"
-            who = f"{name}, {who}"
-        return f"port {finding.port} is in use by {who}"
+        return f"port {finding.port} is in use by {self.named(finding.who, finding.run, slot)}"
+
+    def named(self, who: str, run: RunId, slot: Slot | None = None) -> str:
+        """Name a process, of our services by the service too; `slot` is who asks."""
+        tenant = self.tenant(run)
+        if tenant is None:
+            return who
+        is_sibling = slot is not None and tenant.service == slot.service
+        return f"its own {tenant}, {who}" if is_sibling else f"the service {tenant.service}, {who}"
 
     def _find(self, case: Case) -> Finding | None:
         words = self._last_words(case.spec, case.event.slot)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from reconciler.model.event import (
+    CloseSockets,
     Command,
     Event,
     HostLost,
@@ -17,6 +18,7 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
+    SocketsClosed,
     Spawn,
     SpawnFailed,
     TimeTold,
@@ -99,6 +101,9 @@ def overdue(command: Command) -> Event | None:
         case Spawn() | Signal():
             log.error("the holder did not answer a %s of %s", _word(command), command.slot)
             return None
+        case CloseSockets(service=name):
+            log.error("the holder did not answer whether it closed sockets of %s", name)
+            return None
         case LookAtHost():
             return HostLost(because=f"the holder did not answer within {HOST_TIME_S:g} s")
         case Probe():
@@ -120,6 +125,8 @@ def failed(command: Command, because: str) -> Event:
             return HostLost(because=because)
         case Probe(serial=serial, slot=slot, run=run):
             return ProbeAnswered(serial=serial, slot=slot, run=run, passed=False, detail=because)
+        case CloseSockets(serial=serial, service=name):
+            return SocketsClosed(serial=serial, service=name, problem=because)
         case NextTime(serial=serial, service=name):
             return TimeTold(serial=serial, service=name, problem=because)
         case _:

@@ -150,6 +150,7 @@ ROWS = (
     ),
 )
 ELSEWHERE = {
+    "execMode": "tests/manifest/test_sockets.py",
     "schedule": "tests/transcripts/engine-schedule*.txt",
     "logRotation": "tests/logs",
     "hooks": "tests/transcripts/engine-hooks-changed.txt",

@@ -17,6 +17,7 @@ from reconciler.manifest.intent import (
 from reconciler.model.desired import Definition, ManifestSet, Revision
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.event import (
+    CloseSockets,
     Decision,
     Event,
     Exited,
@@ -27,6 +28,7 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
+    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -73,7 +75,7 @@ class FakeHost:
 
     def __init__(self) -> None:
         self.processes: dict[Slot, Process] = {}
-        self.performed: list[Spawn | Signal | LookAtHost] = []
+        self.performed: list[Spawn | Signal | LookAtHost | CloseSockets] = []
         self.acknowledged = 0
         self.unacknowledged: list[Slot] = []
         self.closed: bool | None = None
@@ -87,7 +89,7 @@ class FakeHost:
     async def open(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
 
-    async def perform(self, command: Spawn | Signal | LookAtHost) -> Event:
+    async def perform(self, command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
         self.performed.append(command)
         if self.hangs:
             await asyncio.Event().wait()
@@ -98,6 +100,8 @@ class FakeHost:
                 if command.signal == "SIGKILL" or not self.ignores_sigterm:
                     self.kill(command.slot, Exit(at=self.now(), signal=command.signal))
                 return SignalAnswered(serial=command.serial, slot=command.slot)
+            case CloseSockets():
+                return SocketsClosed(serial=command.serial, service=command.service)
             case LookAtHost():
                 processes = tuple(self.processes.values())
                 return HostLooked(look=Look(serial=command.serial, boot=BOOT, processes=processes))

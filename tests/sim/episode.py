@@ -29,6 +29,7 @@ from tests.sim.faults import SPANS
 from tests.sim.kinds import KINDS, MAKERS, Deed
 from tests.sim.luck import Luck
 from tests.sim.reloads import behind
+from tests.sim.socket_rules import at_rest
 from tests.sim.timetables import times_between
 from tests.sim.world import World
 
@@ -312,6 +313,7 @@ def _is_as_wanted(world: World) -> None:
         if defined is not None and run.id not in world.rules.lost:
             files = behind(world.rules.reloads, world.host.machine, run, defined.spec)
         assert files == [], f"{run.slot} has not loaded {files} as they are"
+    at_rest(world.host, [one.spec for one in found.definitions.values()])
     left = world.host.machine.live_errands()
     assert left == [], f"the {left[0].role} hook of {left[0].slot} does not end"
     if not world.rules.lost:

@@ -21,19 +21,21 @@ from reconciler.adapters.native.translate import (
 from reconciler.holder import notice
 from reconciler.holder.ledger import Ledger
 from reconciler.model.event import (
+    CloseSockets,
     Event,
     Exited,
     Notified,
     Scope,
     Signal,
     SignalAnswered,
+    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
     TreeEmptied,
 )
-from reconciler.model.observed import Process, Role, Slot
-from reconciler.model.units import Nanos, RunId, amount
+from reconciler.model.observed import HeldSocket, Process, Role, Slot
+from reconciler.model.units import Nanos, RunId, ServiceName, amount
 from tests.sim.machine import Machine, Program, Run
 
 Entry = dict[str, Any]
@@ -66,6 +68,8 @@ class Holder:
         self._journal = journal
         self._journal[:] = list(self.ledger.entries())
         self.adopted: set[str] = set() if former is None else former.adopted
+        self.held: set[str] = set() if former is None else former.held
+        """The addresses that we listen on."""
         machine.witness = self
         if former is None:
             self._recover()
@@ -79,13 +83,8 @@ class Holder:
         if self.ledger.holding(holder_slot(slot, role)) is not None:
             text = "a process of its former run is still there"
             return _refusal(command, "slot", errno.EBUSY, text, is_busy=True)
-        if self._machine.refuses and errand is None:
-            return _refusal(command, "hook", 0, self._machine.refuses, is_refused=True)
-        # As with the real host, only a service itself has to find its memory.
-        has, needs = self._machine.available, spec.max_memory if errand is None else None
-        if has is not None and needs is not None and has < needs:
-            text = f"needs {amount(needs)}, {amount(has)} available"
-            return _refusal(command, "memory", errno.ENOMEM, text, is_short=True)
+        if errand is None and (put_off := self._put_off(command)) is not None:
+            return put_off
         run_id = self._machine.next_run()
         tag = tag_of(slot, spec.digest, role, place)
         entry: Entry = {"run": run_id, "slot": holder_slot(slot, role), "tag": tag}
@@ -112,12 +111,23 @@ class Holder:
                 speaks=spec.has_notify,
                 watchdog=watchdog,
             )
+            run.sockets = tuple(one.listen for one in spec.sockets)
         if dies == "after it":
             return None
         self._charge(run)
         if dies:
             return None
         return Spawned(serial=command.serial, process=self._process(run))
+
+    def _put_off(self, command: Spawn) -> SpawnFailed | None:
+        """Give why a service, unlike its hooks, has to wait, if it has."""
+        if self._machine.refuses:
+            return _refusal(command, "hook", 0, self._machine.refuses, is_refused=True)
+        has, needs = self._machine.available, command.spec.max_memory
+        if has is not None and needs is not None and has < needs:
+            text = f"needs {amount(needs)}, {amount(has)} available"
+            return _refusal(command, "memory", errno.ENOMEM, text, is_short=True)
+        return self._listen(command)
 
     def _failure(self, command: Spawn, program: Program) -> SpawnFailed | None:
         """Give why a child does not come to execute its program, if it does not."""
@@ -128,6 +138,63 @@ class Holder:
             return _refusal(command, step, errno.EPERM, f"cannot start as it is told: {step}")
         why = program.cannot_run if is_main else program.hooks_cannot_run
         return _refusal(command, "exec", errno.ENOENT, why) if why else None
+
+    def _listen(self, command: Spawn) -> SpawnFailed | None:
+        """Have the sockets of a service bound, each once; give why that cannot be."""
+        service = command.slot.service
+        for one in command.spec.sockets:
+            known = self.ledger.sockets.get(one.listen)
+            who = ""
+            if one.listen not in self.held and not self._regain(one.listen):
+                who = self._machine.listener_at(one.listen)
+            elif known is not None and known["service"] != service:
+                who = f"the service {known['service']}"
+            if who:
+                text = f"{one.listen} is in use by {who}"
+                return _refusal(command, "socket", errno.EADDRINUSE, text, is_taken=True)
+            self.hold(one.listen, service)
+        return None
+
+    def hold(self, address: str, service: str) -> None:
+        """Hold a socket, bound just now or handed to us."""
+        self.held.add(address)
+        if self.ledger.sockets.get(address, {}).get("service") != service:
+            entry = {"address": address, "service": service, "file": None}
+            self._record({"is": "listening"} | entry)
+
+    def close_sockets(self, command: CloseSockets) -> Event:
+        """Close sockets of a service that nobody wants any more."""
+        for address in command.addresses:
+            known = self.ledger.sockets.get(address)
+            if known is not None and known["service"] == command.service:
+                self._let_go(address)
+        return SocketsClosed(serial=command.serial, service=command.service)
+
+    def close(self) -> None:
+        """Let go of everything, as who leaves for good."""
+        for address in [*self.ledger.sockets]:
+            self._let_go(address)
+
+    def _let_go(self, address: str) -> None:
+        self.held.discard(address)
+        self._record({"is": "closed", "address": address})
+
+    def sockets(self) -> tuple[HeldSocket, ...]:
+        """Give all sockets that we know of."""
+        return tuple(
+            HeldSocket(
+                service=ServiceName(known["service"]),
+                address=address,
+                is_held=address in self.held,
+            )
+            for address, known in self.ledger.sockets.items()
+        )
+
+    def _regain(self, address: str) -> bool:
+        """Take a socket back out of a living process, where the kernel lets us."""
+        if self._machine.traces and self._machine.has_socket(address):
+            self.held.add(address)
+        return address in self.held
 
     def take(self, run: Run) -> None:
         """Take charge of a process that somebody else started."""
@@ -204,6 +271,8 @@ class Holder:
         self._tell(0, told)
 
     def _recover(self) -> None:
+        for address in self.ledger.sockets:
+            self._regain(address)
         for known in self.ledger.unfinished():
             run = self._machine.runs.get(RunId(known.id))
             process = process_of(known.shown(), self._machine.boot)
@@ -272,6 +341,7 @@ def _refusal(
     is_busy: bool = False,
     is_short: bool = False,
     is_refused: bool = False,
+    is_taken: bool = False,
 ) -> SpawnFailed:
     return SpawnFailed(
         serial=command.serial,
@@ -282,4 +352,5 @@ def _refusal(
         is_busy=is_busy,
         is_short=is_short,
         is_refused=is_refused,
+        is_taken=is_taken,
     )

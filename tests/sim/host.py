@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reconciler.model.event import (
+    CloseSockets,
     Event,
     Exited,
     HostLooked,
@@ -21,6 +22,7 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
+    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -33,7 +35,7 @@ from tests.sim.machine import BOOT, PROMPT, Later, Machine, Program, Run
 
 __all__ = ["BOOT", "PROMPT", "Host", "Program", "Run", "Weather"]
 
-Errand = Spawn | Signal | Probe | LookAtHost
+Errand = Spawn | Signal | Probe | LookAtHost | CloseSockets
 """What the holder, or what it holds, is asked for."""
 GONE = "the holder has left"
 LATE = (Nanos(20 * MILLISECOND), Nanos(300 * MILLISECOND), seconds(2), seconds(12))
@@ -120,6 +122,9 @@ class Host:
         """Of which the present daemon knows, to hold on to them."""
         self._seen: dict[RunId, Exit] = {}
         """How those ended that it saw end."""
+        self.kept: dict[str, str] = {}
+        """The sockets that the daemon has duplicates of while there is no holder, and whose."""
+        self._has_daemon = True
         self.machine.onlooker = self._look_on
         self.begin_holder()
 
@@ -165,6 +170,9 @@ class Host:
         """Let there be a holder, which takes over what a former one left."""
         if self.holder is None:
             self.holder = Holder(self.machine, self.journal, self._told)
+            for address, service in self.kept.items():
+                self.holder.hold(address, service)
+            self.kept = {}
 
     def renew_holder(self) -> bool:
         """Let another program go on in the holder's place; tell whether there was one."""
@@ -176,12 +184,16 @@ class Host:
     def kill_holder(self) -> None:
         """Kill the holder; what it held runs on."""
         if self.holder is not None:
+            held = self.holder.sockets() if self._has_daemon else ()
+            self.kept = {one.address: one.service for one in held if one.is_held}
             self.holder = self.machine.witness = None
             self.lose()
 
     def end_holder(self) -> None:
         """Let the holder leave with the daemon, as it does once nothing runs."""
         if not self.machine.all_live():
+            if self.holder is not None:
+                self.holder.close()
             self.holder = self.machine.witness = None
 
     def lose(self) -> None:
@@ -195,8 +207,18 @@ class Host:
             if not isinstance(command, Probe):
                 self._send(PROMPT, _lost(command), self._connection)
 
+    def forsake(self) -> None:
+        """Be without a daemon, and without what it kept."""
+        self._has_daemon, self.kept = False, {}
+
+    def is_open(self, address: str) -> bool:
+        """Tell whether connections to an address wait for somebody of ours, or are served."""
+        held = self.holder.held if self.holder is not None else self.kept
+        return address in held or self.machine.has_socket(address)
+
     def reconnect(self) -> None:
         """Begin a daemon's connection: what the last one waited for is nobody's any more."""
+        self._has_daemon = True
         self._connection += 1
         self._asker += 1
         self._told_seq = None
@@ -210,7 +232,7 @@ class Host:
     def reboot(self) -> None:
         """End every process, and the holder with them; its journal is on the disk."""
         self.machine.reboot()
-        self.holder = None
+        self.holder, self.kept = None, {}
         self.busy_until = Nanos(0)
 
     @property
@@ -411,8 +433,16 @@ class Host:
             case LookAtHost():
                 _, processes = holder.listed()
                 shown = tuple(self._as_seen(process) for process in processes)
-                look = Look(serial=command.serial, boot=self.machine.boot, processes=shown)
-                return HostLooked(look=look)
+                return HostLooked(
+                    look=Look(
+                        serial=command.serial,
+                        boot=self.machine.boot,
+                        processes=shown,
+                        sockets=holder.sockets(),
+                    )
+                )
+            case CloseSockets():
+                return holder.close_sockets(command)
             case Signal():
                 if self._dies_at("signal.before"):
                     return None
@@ -439,7 +469,7 @@ class Host:
         return answer
 
 
-def _lost(command: Spawn | Signal | LookAtHost) -> Event:
+def _lost(command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
     """Give the answer where the connection broke: nobody knows what became of the command."""
     match command:
         case Spawn():
@@ -448,6 +478,8 @@ def _lost(command: Spawn | Signal | LookAtHost) -> Event:
             return SignalAnswered(serial=command.serial, slot=command.slot, problem=GONE)
         case LookAtHost():
             return HostLost(because=GONE)
+        case CloseSockets():
+            return SocketsClosed(serial=command.serial, service=command.service, problem=GONE)
 
 
 def _unstarted(command: Spawn) -> SpawnFailed:

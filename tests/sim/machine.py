@@ -97,6 +97,8 @@ class Run:
     """Until when it asked for time to start."""
     unheard: list[bytes] = field(default_factory=list)
     """What waits in its socket since no holder reads."""
+    sockets: tuple[str, ...] = ()
+    """The addresses that it listens on, by sockets that it was given."""
     is_endless: bool = False
     """Whether it is work that never comes to its end by itself."""
 
@@ -159,6 +161,10 @@ class Machine:
     """Whether the kernel keeps how a process ended for those who are not its parent."""
     is_short: bool = False
     """Whether it has no process to give."""
+    traces: bool = True
+    """Whether the kernel lets a holder take sockets back out of processes."""
+    strangers: dict[str, str] = field(default_factory=dict)
+    """Who listens at addresses that is none of ours."""
     refuses: str = ""
     """What a hook of the host says against every start and every stop."""
     failing: dict[ServiceName, str] = field(default_factory=dict)
@@ -168,6 +174,16 @@ class Machine:
     boot: str = BOOT
     _ticks: int = 0
     _named: int = 0
+
+    def has_socket(self, address: str) -> bool:
+        """Tell whether a living process was given a socket of an address."""
+        return any(address in run.sockets for run in self.all_live())
+
+    def listener_at(self, address: str) -> str:
+        """Name who listens at an address; empty: nobody."""
+        if self.has_socket(address):
+            return "a process of its own"
+        return self.strangers.get(address, "")
 
     def live(self, slot: Slot) -> list[Run]:
         """Give the runs of a slot of which something lives."""

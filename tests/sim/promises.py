@@ -13,6 +13,7 @@ from errno import EAGAIN
 from reconciler.core.engine import Engine
 from reconciler.model.event import (
     Asked,
+    CloseSockets,
     Decision,
     Event,
     Exited,
@@ -161,7 +162,7 @@ class Promises:
                 case Spawn(slot=slot, errand=errand) if errand is not None:
                     # Where nobody answers, the time of its start ends all the same.
                     self._may_fail[slot] += errand.role is Role.PRE_START
-                case Signal() | Spawn() | NextTime():
+                case Signal() | Spawn() | NextTime() | CloseSockets():
                     pass
         if self._look_asked is not None:
             self._wakes_by(Nanos(self._look_asked + LOOK_AGAIN), "ask for a look again")

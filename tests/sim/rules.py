@@ -12,11 +12,21 @@ from collections.abc import Iterator
 from reconciler.core.engine import Engine
 from reconciler.core.judge import judge
 from reconciler.core.planner import plan
-from reconciler.model.event import Command, Decision, LookAtHost, NextTime, Probe, Signal, Spawn
+from reconciler.model.event import (
+    CloseSockets,
+    Command,
+    Decision,
+    LookAtHost,
+    NextTime,
+    Probe,
+    Signal,
+    Spawn,
+)
 from reconciler.model.observed import Role
 from reconciler.model.units import Nanos, RunId, ServiceName
 from tests.sim.heard import READY_AFTER, is_taken_on_trust, to_end
 from tests.sim.record_rules import RecordRules
+from tests.sim.socket_rules import may_close
 from tests.sim.start_rules import StartRules
 from tests.sim.stop_rules import StopRules
 
@@ -86,6 +96,8 @@ class Rules(StartRules, StopRules, RecordRules):
                 self._may_signal(command, now)
             case Probe():
                 self._may_probe(command)
+            case CloseSockets():
+                may_close(command, self._host, self.wanted)
             case LookAtHost() | NextTime():
                 pass
 

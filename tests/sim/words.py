@@ -7,6 +7,7 @@ from typing import assert_never
 
 from reconciler.model.event import (
     Asked,
+    CloseSockets,
     Command,
     Decision,
     Errand,
@@ -26,6 +27,7 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
+    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -93,6 +95,8 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"signalled {slot}" + (f": {problem}" if problem else "")
         case ProbeAnswered(slot=slot, passed=passed, detail=detail):
             return f"probed {slot}: {'passed' if passed else detail}"
+        case SocketsClosed(service=name, problem=problem):
+            return f"closed sockets of {name}" + (f": {problem}" if problem else "")
         case TimeTold(service=name, passed=passed, label=label, problem=problem):
             said = problem or (f"{passed} passed, the last {label}" if passed else "none passed")
             return f"times of {name}: {said}"
@@ -147,6 +151,8 @@ def _command(command: Command) -> str:
             return f"probe {slot} ({run})"
         case LookAtHost():
             return "look"
+        case CloseSockets(service=name, addresses=addresses):
+            return f"close {', '.join(addresses)} of {name}"
         case NextTime(service=name):
             return f"ask the clock for {name}"
         case _:

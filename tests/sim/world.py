@@ -17,6 +17,7 @@ from reconciler.adapters.timetable import reckon
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import (
     Asked,
+    CloseSockets,
     Command,
     Decision,
     Event,
@@ -182,6 +183,7 @@ class World:
     def kill_daemon(self, *, down_for: float = 0.0) -> None:
         """Let the daemon die where it stands, and a new one begin with what was written down."""
         self._life += 1
+        self.host.forsake()
         self._advance(Nanos(self.now + seconds(down_for)))
         self._begin()
 
@@ -433,7 +435,7 @@ class World:
         return [
             one
             for one in commands
-            if not isinstance(one, LookAtHost | NextTime)
+            if not isinstance(one, LookAtHost | NextTime | CloseSockets)
             and not self._is_scheduled(one.slot.service)
         ]
 

@@ -7,7 +7,7 @@ import errno
 import functools
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,17 @@ from reconciler.adapters.native.session import Session, Tell
 from reconciler.adapters.native.translate import (
     holder_slot,
     identity_of,
+    listen_order,
     process_of,
     refusal_of,
     signal_number,
+    sockets_of,
     tag_of,
 )
 from reconciler.core.launch import Launch
 from reconciler.holder import wire
 from reconciler.model.event import (
+    CloseSockets,
     Errand,
     Event,
     HostLooked,
@@ -34,6 +37,7 @@ from reconciler.model.event import (
     LookAtHost,
     Signal,
     SignalAnswered,
+    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -49,6 +53,8 @@ LOOK_PATIENCE_S = 5.0
 NEEDS_NO_WAKING = (signal.SIGKILL, signal.SIGCONT, signal.SIGSTOP)
 LOST = "the holder was lost before it answered"
 
+ListenerAt = Callable[[str], Awaitable[str]]
+"""Names who listens at an address; empty where nobody can tell."""
 Prepare = Callable[[ServiceSpec, Slot, RunId, Errand | None], Launch]
 
 
@@ -60,10 +66,16 @@ class NativeHost:
     """
 
     def __init__(
-        self, directory: Path, state: Path, prepare: Prepare, comeback: Message | None = None
+        self,
+        directory: Path,
+        state: Path,
+        prepare: Prepare,
+        comeback: Message | None = None,
+        listener_at: ListenerAt | None = None,
     ) -> None:
         self._session = Session(directory, state, comeback)
         self._prepare = prepare
+        self._listener_at = listener_at
         self._turn = asyncio.Lock()
 
     @property
@@ -95,7 +107,7 @@ class NativeHost:
         """Connect, starting a holder if none answers. Raises HostError when there is no way."""
         await self._session.open(tell)
 
-    async def perform(self, command: Spawn | Signal | LookAtHost) -> Event:
+    async def perform(self, command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
         """Do one command and give the event that answers it."""
         match command:
             case Spawn():
@@ -104,6 +116,8 @@ class NativeHost:
                 return await self._signal(command)
             case LookAtHost():
                 return await self._look(command)
+            case CloseSockets():
+                return await self._close_sockets(command)
 
     def acknowledge(self) -> None:
         """Tell the holder, after what was just begun, that every exit told so far is on record.
@@ -143,8 +157,14 @@ class NativeHost:
             return failed(step="memory", errno=errno.ENOMEM, because=lack, is_short=True)
         try:
             async with self._turn:
-                order = _order(await self._prepared(command, run), command, run)
+                launch = await self._prepared(command, run)
+                order = _order(launch, command, run)
                 self._check_means(order)
+                # Each is asked for every time: what is there already stays as it is.
+                listening = [
+                    self._session.ask("listen", **listen_order(slot.service, one))
+                    for one in launch.sockets
+                ]
                 answer = self._session.ask("spawn", **order)
             said = await answer
         except LinkLost:
@@ -158,6 +178,10 @@ class NativeHost:
             because = f"{error}; {mend}" if mend else str(error)
             return failed(step="prepare", errno=number, because=because)
         if "error" in said:
+            refused = [one for one in [await each for each in listening] if "error" in one]
+            if refused and said["error"]["step"] == "socket":
+                failure = refusal_of(refused[0]["error"], command.serial, slot)
+                return await self._named(failure)
             return await _refused(refusal_of(said["error"], command.serial, slot), order)
         process = process_of({**order, **said, "exit": None, "empty": False}, self._session.boot)
         self._session.started(process)
@@ -169,6 +193,15 @@ class NativeHost:
             return await asyncio.to_thread(self._prepare, spec, slot, run, errand)
         return self._prepare(spec, slot, run, errand)
 
+    async def _named(self, failed: SpawnFailed) -> SpawnFailed:
+        """Say who listens where a service shall, if that is what its start failed for."""
+        if failed.errno != errno.EADDRINUSE:
+            return failed
+        address = failed.because.removeprefix("cannot listen on ").partition(": ")[0]
+        who = await self._listener_at(address) if self._listener_at is not None else ""
+        because = f"{address} is in use by {who}" if who else failed.because
+        return replace(failed, because=because, is_taken=True)
+
     def _check_means(self, order: Message) -> None:
         """Raise HostError rather than let a holder of an older version leave something out."""
         asked = [name for name in ("identity", "stdin", "stderr") if order[name]]
@@ -176,6 +209,12 @@ class NativeHost:
             raise HostError(
                 f"cannot start {order['slot']}: the holder is of an older version, "
                 "and knows neither users nor limits nor errorFile",
+                mend="weaver down; weaver up",
+            )
+        if order["sockets"] and "sockets" not in self._session.can:
+            raise HostError(
+                f"cannot start {order['slot']}: the holder is of an older version, "
+                "and cannot listen for services",
                 mend="weaver down; weaver up",
             )
 
@@ -219,8 +258,24 @@ class NativeHost:
         processes = tuple(seen(process_of(run, boot)) for run in said["runs"])
         self._session.looked(processes, said["seq"], said["trouble"])
         return HostLooked(
-            look=Look(serial=command.serial, boot=self._session.boot, processes=processes)
+            look=Look(
+                serial=command.serial,
+                boot=self._session.boot,
+                processes=processes,
+                sockets=sockets_of(said),
+            )
         )
+
+    async def _close_sockets(self, command: CloseSockets) -> Event:
+        closed = functools.partial(SocketsClosed, serial=command.serial, service=command.service)
+        try:
+            async with self._turn:
+                addresses = [*command.addresses]
+                answer = self._session.ask("unlisten", service=command.service, addresses=addresses)
+            said = await answer
+        except LinkLost:
+            return closed(problem=LOST)
+        return closed(problem=said["error"]["text"] if "error" in said else "")
 
 
 async def _refused(failed: SpawnFailed, order: Message) -> SpawnFailed:
@@ -250,5 +305,6 @@ def _order(launch: Launch, command: Spawn, run: RunId) -> Message:
         "stdout": launch.log_file,
         "stderr": launch.error_file or None,
         "identity": identity_of(launch.identity),
+        "sockets": [{"address": one.address, "name": one.name} for one in launch.sockets],
         "tag": tag_of(command.slot, command.spec.digest, command.role, place),
     }

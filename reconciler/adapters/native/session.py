@@ -43,7 +43,7 @@ from reconciler.ports import HostError
 
 log = logging.getLogger(__name__)
 
-CAN = ("notify",)
+CAN = ("notify", "sockets")
 """What of a holder's news we understand beyond the first version's."""
 RECONNECT_S = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 """The pauses before each attempt to reach a holder again; the last one repeats."""

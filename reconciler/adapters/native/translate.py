@@ -6,9 +6,18 @@ import signal
 from dataclasses import asdict
 from typing import Any
 
-from reconciler.core.launch import Identity
+from reconciler.core.launch import Identity, Listening
 from reconciler.model.event import SpawnFailed
-from reconciler.model.observed import NOTHING_SAID, Exit, Notice, Process, ProcessId, Role, Slot
+from reconciler.model.observed import (
+    NOTHING_SAID,
+    Exit,
+    HeldSocket,
+    Notice,
+    Process,
+    ProcessId,
+    Role,
+    Slot,
+)
 from reconciler.model.spec import DEFAULT_UMASK
 from reconciler.model.status import Way
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName
@@ -53,6 +62,21 @@ def ways_of(hello: Message) -> dict[str, Way]:
     """Give what control groups serve for; a holder of an earlier version says nothing of them."""
     told = hello.get("cgroups", {})
     return {purpose: Way(version=way["version"], text=way["text"]) for purpose, way in told.items()}
+
+
+def sockets_of(listed: Message) -> tuple[HeldSocket, ...]:
+    """Give the sockets that a holder lists; one of an earlier version knows of none."""
+    return tuple(
+        HeldSocket(service=ServiceName(one["service"]), address=one["address"], is_held=one["held"])
+        for one in listed.get("sockets", ())
+    )
+
+
+def listen_order(service: ServiceName, one: Listening) -> Message:
+    """Give what the holder is told of a socket that it shall have."""
+    uid, gid = one.owner or (None, None)
+    how = {"backlog": one.backlog, "mode": one.mode, "uid": uid, "gid": gid}
+    return {"service": service, "address": one.address} | how
 
 
 def notice_of(said: Message) -> Notice:

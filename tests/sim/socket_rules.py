@@ -1,0 +1,42 @@
+"""What must hold of the sockets that services listen on: never closed too early, never kept.
+
+Stated against what the simulated machine has, and what is on record of the services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from reconciler.model.event import CloseSockets
+from reconciler.model.spec import ServiceSpec
+from tests.sim.wanted import Wanted
+
+if TYPE_CHECKING:
+    from tests.sim.host import Host
+
+
+def may_close(command: CloseSockets, host: Host, wanted: Wanted) -> None:
+    """See that no port is closed of a wanted service, nor under a process that listens."""
+    spec = wanted.in_force(command.service)
+    named = {one.listen for one in spec.sockets} if spec and spec.wants_to_run else set()
+    for address in command.addresses:
+        assert address not in named, f"{address} of {command.service}, wanted, is closed"
+        runs = host.machine.of_service(command.service)
+        has_it = [run.id for run in runs if address in run.sockets and not run.is_empty]
+        assert not has_it, f"{address} is closed while {has_it[0]} listens there"
+
+
+def at_rest(host: Host, specs: Iterable[ServiceSpec]) -> None:
+    """See that what runs has its ports held, and that nothing else is held."""
+    running = [spec for spec in specs if spec.wants_to_run]
+    wanted = {one.listen: spec.name for spec in running for one in spec.sockets}
+    if host.holder is None:
+        return
+    for one in host.holder.sockets():
+        assert wanted.get(one.address) == one.service, f"{one.address} is held for nobody"
+    if not host.machine.traces:
+        return
+    for run in host.machine.all_live():
+        for address in run.sockets:
+            assert address in host.holder.held, f"{address} of {run.slot} is not held"
