@@ -98,8 +98,8 @@ def _asked_for(ledger: Ledger, record: SlotRecord, spec: ServiceSpec, because: s
     memory = replace(memory, loaded=at_start(spec))
     ledger.commands.append(Spawn(serial=serial, slot=slot, spec=spec, because=because))
     sockets_asked_for(ledger, spec, serial)
-    asked = replace(record, memory=memory, pending=ledger.pending(serial), touched=serial)
-    return replace(asked, short="", taken="")
+    record = replace(record, memory=memory, short="", taken="")
+    return replace(record, pending=ledger.pending(serial), touched=serial)
 
 
 def _spawn_main(ledger: Ledger, record: SlotRecord, because: str) -> None:

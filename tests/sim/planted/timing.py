@@ -25,8 +25,8 @@ ONE_PROCESS = (
     Mutant(
         name="start-does-not-touch-its-slot",
         module="reconciler/core/issuing.py",
-        before='memory=memory, pending=ledger.pending(serial), touched=serial, short="")',
-        after='memory=memory, pending=ledger.pending(serial), short="")',
+        before="return replace(record, pending=ledger.pending(serial), touched=serial)",
+        after="return replace(record, pending=ledger.pending(serial))",
         story="A look that began before a start says that the slot is empty. It is believed, so"
         " the process just started counts as vanished and gets a twin.",
     ),
