@@ -25,7 +25,6 @@ from reconciler.model.errors import (
     WeaverError,
 )
 from reconciler.model.event import (
-    CloseSockets,
     Decision,
     Event,
     LookAtHost,
@@ -36,6 +35,7 @@ from reconciler.model.event import (
     TimeTold,
 )
 from reconciler.model.health import CheckResult, HealthCheck
+from reconciler.model.listening import CloseSockets
 from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.observed import ProcessId, Slot
 from reconciler.model.record import Memory

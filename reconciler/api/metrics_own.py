@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.model.event import (
-    CloseSockets,
     Command,
     Decision,
     Event,
@@ -25,6 +24,7 @@ from reconciler.model.event import (
     Signal,
     Spawn,
 )
+from reconciler.model.listening import CloseSockets
 from reconciler.model.plan import Situation
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos, ServiceName

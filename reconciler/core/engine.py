@@ -56,12 +56,12 @@ from reconciler.model.event import (
     Notified,
     ProbeAnswered,
     SignalAnswered,
-    SocketsClosed,
     Spawned,
     SpawnFailed,
     TimeTold,
     TreeEmptied,
 )
+from reconciler.model.listening import SocketsClosed
 from reconciler.model.observed import Role
 from reconciler.model.plan import Forget, Hold, HoldCode, Plan, Situation, Update
 from reconciler.model.record import Memory

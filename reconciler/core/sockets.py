@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from reconciler.core.ledger import Ledger
 from reconciler.core.wishes import is_live
-from reconciler.model.event import CloseSockets, SocketsClosed
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Look, State
 from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ServiceSpec

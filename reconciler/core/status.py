@@ -23,6 +23,7 @@ from reconciler.model.diagnostic import Source
 from reconciler.model.health import Verdict
 from reconciler.model.observed import NOTHING_SAID, Slot, State
 from reconciler.model.plan import (
+    PUT_OFF,
     Action,
     Forget,
     Hold,
@@ -46,10 +47,7 @@ _TELLING = (
     HoldCode.GAVE_UP,
     HoldCode.UNKILLABLE,
     HoldCode.BACKING_OFF,
-    HoldCode.MEMORY_SHORT,
-    HoldCode.ADDRESS_TAKEN,
-    HoldCode.PORT_AWAITED,
-    HoldCode.REFUSED,
+    *PUT_OFF,
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.RELOAD_FAILED,
     HoldCode.WATCH_HELD,
@@ -62,14 +60,7 @@ _TELLING = (
 """Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
 _RANK = {code: place for place, code in enumerate(_TELLING)}
 _AS_WANTED = (HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED)
-_COMING = (
-    HoldCode.BACKING_OFF,
-    HoldCode.MEMORY_SHORT,
-    HoldCode.ADDRESS_TAKEN,
-    HoldCode.PORT_AWAITED,
-    HoldCode.REFUSED,
-    HoldCode.STOPPING,
-)
+_COMING = (HoldCode.BACKING_OFF, *PUT_OFF, HoldCode.STOPPING)
 _AT_REST = (
     HoldCode.COMPLETED,
     HoldCode.SCHEDULED,

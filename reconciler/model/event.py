@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from reconciler.model.desired import ManifestSet
 from reconciler.model.health import Verdict
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Exit, Look, Notice, Process, ProcessId, Role, Slot, State
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
 from reconciler.model.spec import Hook, Readiness, Schedule, ServiceSpec
@@ -112,15 +113,6 @@ class SignalAnswered:
     problem: str = ""
     is_refused: bool = False
     """The host's hook `pre-service-stop` did not allow it: it was not sent. Ask again later."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketsClosed:
-    """Sockets that nobody wants any more were closed, or could not be (`problem`)."""
-
-    serial: Serial
-    service: ServiceName
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,15 +312,6 @@ class LookAtHost:
     """Look at the host; answered by `HostLooked` with this serial."""
 
     serial: Serial
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseSockets:
-    """Close sockets that nobody wants any more; answered by `SocketsClosed`."""
-
-    serial: Serial
-    service: ServiceName
-    addresses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.model.units import Serial, ServiceName
+
 AUTO_PORT = 0
 """In the place of a port that the daemon has yet to pick."""
 
@@ -32,3 +34,21 @@ class ListenSocket:
     """Of the file of a unix socket."""
     owner: str = ""
     """Of that file: `user` or `user:group`; empty: the service's user and group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketsClosed:
+    """Sockets that nobody wants any more were closed, or could not be (`problem`)."""
+
+    serial: Serial
+    service: ServiceName
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseSockets:
+    """Close sockets that nobody wants any more; answered by `SocketsClosed`."""
+
+    serial: Serial
+    service: ServiceName
+    addresses: tuple[str, ...]

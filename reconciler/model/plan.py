@@ -125,6 +125,15 @@ class HoldCode(StrEnum):
     JUDGE_REFUSED = "JudgeRefused"
 
 
+PUT_OFF = (
+    HoldCode.MEMORY_SHORT,
+    HoldCode.ADDRESS_TAKEN,
+    HoldCode.PORT_AWAITED,
+    HoldCode.REFUSED,
+)
+"""Why a start is tried again later that is no failure of its service."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A reason not to act on a service (or one slot of it), with its end where known."""

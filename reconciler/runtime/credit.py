@@ -7,7 +7,7 @@ from dataclasses import replace
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import Decision, Happening, Transition
 from reconciler.model.observed import State
-from reconciler.model.plan import HoldCode
+from reconciler.model.plan import PUT_OFF, HoldCode
 from reconciler.model.status import Picture, ServiceStatus, Sync
 from reconciler.model.units import ServiceName
 
@@ -24,9 +24,7 @@ BY_ITSELF = frozenset(
 _BY_THEMSELVES = (
     HoldCode.BACKING_OFF,
     HoldCode.GAVE_UP,
-    HoldCode.MEMORY_SHORT,
-    HoldCode.ADDRESS_TAKEN,
-    HoldCode.REFUSED,
+    *PUT_OFF,
     HoldCode.SCHEDULED,
 )
 """Services that are held for one of these begin again by themselves, or not at all."""

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from reconciler.model.event import (
-    CloseSockets,
     Command,
     Event,
     HostLost,
@@ -18,11 +17,11 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
-    SocketsClosed,
     Spawn,
     SpawnFailed,
     TimeTold,
 )
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.units import in_seconds
 from reconciler.runtime.world import World
 

@@ -17,7 +17,6 @@ from reconciler.manifest.intent import (
 from reconciler.model.desired import Definition, ManifestSet, Revision
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.event import (
-    CloseSockets,
     Decision,
     Event,
     Exited,
@@ -28,12 +27,12 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
-    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
     TreeEmptied,
 )
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot
 from reconciler.model.record import Memory

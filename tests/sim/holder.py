@@ -21,19 +21,18 @@ from reconciler.adapters.native.translate import (
 from reconciler.holder import notice
 from reconciler.holder.ledger import Ledger
 from reconciler.model.event import (
-    CloseSockets,
     Event,
     Exited,
     Notified,
     Scope,
     Signal,
     SignalAnswered,
-    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
     TreeEmptied,
 )
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import HeldSocket, Process, Role, Slot
 from reconciler.model.units import Nanos, RunId, ServiceName, amount
 from tests.sim.machine import Machine, Program, Run

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from reconciler.model.event import (
-    CloseSockets,
     Event,
     Exited,
     HostLooked,
@@ -22,12 +21,12 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
-    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
     TreeEmptied,
 )
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Exit, Look, Process, Slot
 from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName, seconds
 from tests.sim.holder import Entry, Holder

@@ -13,7 +13,6 @@ from errno import EAGAIN
 from reconciler.core.engine import Engine
 from reconciler.model.event import (
     Asked,
-    CloseSockets,
     Decision,
     Event,
     Exited,
@@ -29,6 +28,7 @@ from reconciler.model.event import (
     Spawn,
     SpawnFailed,
 )
+from reconciler.model.listening import CloseSockets
 from reconciler.model.observed import Role, Slot, State
 from reconciler.model.plan import HoldCode
 from reconciler.model.record import SlotMemory

@@ -13,7 +13,6 @@ from reconciler.core.engine import Engine
 from reconciler.core.judge import judge
 from reconciler.core.planner import plan
 from reconciler.model.event import (
-    CloseSockets,
     Command,
     Decision,
     LookAtHost,
@@ -22,6 +21,7 @@ from reconciler.model.event import (
     Signal,
     Spawn,
 )
+from reconciler.model.listening import CloseSockets
 from reconciler.model.observed import Role
 from reconciler.model.units import Nanos, RunId, ServiceName
 from tests.sim.heard import READY_AFTER, is_taken_on_trust, to_end

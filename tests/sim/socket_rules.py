@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from reconciler.model.event import CloseSockets
+from reconciler.model.listening import CloseSockets
 from reconciler.model.spec import ServiceSpec
 from tests.sim.wanted import Wanted
 

@@ -7,7 +7,6 @@ from typing import assert_never
 
 from reconciler.model.event import (
     Asked,
-    CloseSockets,
     Command,
     Decision,
     Errand,
@@ -27,13 +26,13 @@ from reconciler.model.event import (
     ProbeAnswered,
     Signal,
     SignalAnswered,
-    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
     TimeTold,
     TreeEmptied,
 )
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Notice, Process, Role, Slot
 from reconciler.model.units import Nanos, amount, in_seconds, seconds
 

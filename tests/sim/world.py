@@ -17,7 +17,6 @@ from reconciler.adapters.timetable import reckon
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import (
     Asked,
-    CloseSockets,
     Command,
     Decision,
     Event,
@@ -32,6 +31,7 @@ from reconciler.model.event import (
     OperationKind,
     TreeEmptied,
 )
+from reconciler.model.listening import CloseSockets
 from reconciler.model.observed import Slot, State
 from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec

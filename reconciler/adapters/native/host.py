@@ -29,7 +29,6 @@ from reconciler.adapters.native.translate import (
 from reconciler.core.launch import Launch
 from reconciler.holder import wire
 from reconciler.model.event import (
-    CloseSockets,
     Errand,
     Event,
     HostLooked,
@@ -37,11 +36,11 @@ from reconciler.model.event import (
     LookAtHost,
     Signal,
     SignalAnswered,
-    SocketsClosed,
     Spawn,
     Spawned,
     SpawnFailed,
 )
+from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Look, Role, Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Way
