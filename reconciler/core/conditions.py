@@ -195,7 +195,7 @@ def present(board: Board, name: ServiceName) -> str:
     if wish.spec is None:
         return "its manifest is invalid"
     if not wish.runs:
-        return wish.spec.why_stopped if not board.situation.shutting_down else "shutting down"
+        return wish.why_stopped if not board.situation.shutting_down else "shutting down"
     records = board.wanted_records(wish)
     if wish.spec.is_oneshot and any(map(is_up, records)):
         return "at work"

@@ -46,7 +46,7 @@ def _good(memory: ServiceMemory | None, definition: Definition) -> Wanted:
     if memory is not None and (memory.spec == spec or (spec.awaits_port and memory.spec.port)):
         # A version without a port is none yet: what runs goes on until one is picked.
         spec = memory.spec
-    return Wanted(spec=spec, source=definition.source)
+    return Wanted(spec=spec, source=definition.source, left_out=definition.left_out)
 
 
 def _frozen(memory: ServiceMemory | None, faults: tuple[Diagnostic, ...]) -> Wanted:

@@ -198,6 +198,7 @@ def _service(
         invalid=wanted.invalid if wanted else (),
         next_run=board.situation.next_runs.get(name) if wish.runs else None,
         last_run=memory.timing.last if memory and memory.timing else None,
+        left_out=wish.left_out,
     )
 
 
@@ -328,7 +329,7 @@ def _reason(
         if missing and records and all(map(is_up, records)):
             return runs_without(board, missing)
     if not wish.runs and wish.spec is not None and not wish.is_gone:
-        return wish.spec.why_stopped if not wish.spec.wants_to_run else "shutting down"
+        return wish.why_stopped if not wish.spec.wants_to_run else "shutting down"
     return _counted(records, "", None)
 
 

@@ -11,6 +11,7 @@ from reconciler.core.reloads import are_reloads_over, note_loaded
 from reconciler.core.strays import are_strays_over
 from reconciler.core.timing import drop_owed
 from reconciler.core.wishes import is_live
+from reconciler.model.desired import Wanted, why_stopped
 from reconciler.model.observed import Role, State
 from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord, Trouble
 from reconciler.model.units import Nanos
@@ -72,8 +73,12 @@ def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:
     is_wanted = spec.wants_to_run and not ledger.shutting_down
     if not is_wanted and record.memory.trouble != Trouble():
         rested = replace(record, memory=replace(record.memory, trouble=Trouble()))
-        reason = "shutting down" if ledger.shutting_down else spec.why_stopped
+        reason = "shutting down" if ledger.shutting_down else _why_stopped(wanted)
         ledger.move(rested, Signal.STOP, reason)
+
+
+def _why_stopped(wanted: Wanted | None) -> str:
+    return why_stopped(left_out=wanted is not None and wanted.left_out)
 
 
 def _with_run_begun(memory: ServiceMemory) -> ServiceMemory:

@@ -123,7 +123,7 @@ def why_unwanted(board: Board, wish: Wish) -> str:
     if wish.is_gone:
         return "removed from the manifests"
     if not wish.runs:
-        return wish.spec.why_stopped if wish.spec is not None else "its manifest says stopped"
+        return wish.why_stopped
     return f"instances is {wish.instances} now"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reconciler.core.backoff import ended_well, wants_restart
 from reconciler.core.graph import reverse, topological
-from reconciler.model.desired import Desired
+from reconciler.model.desired import Desired, why_stopped
 from reconciler.model.observed import Process, ProcessId, Role, Slot, State
 from reconciler.model.plan import Situation
 from reconciler.model.record import PruneHold, SlotMemory, SlotRecord
@@ -32,10 +32,17 @@ class Wish:
     is_gone: bool = False
     """Wanted no more, and nobody holds its removal."""
     is_invalid: bool = False
+    left_out: bool = False
+    """Stopped because the daemon runs others only."""
     prune_held: str = ""
     """Why its removal waits for a yes; it runs on meanwhile."""
     spared: str = ""
     """Why what runs of it is left alone, though no good manifest says that it should run."""
+
+    @property
+    def why_stopped(self) -> str:
+        """Say why its manifest, if it is followed, asks for no processes."""
+        return why_stopped(left_out=self.left_out)
 
     @property
     def instances(self) -> int:
@@ -110,6 +117,7 @@ def wishes(
             spec=spec,
             runs=may_run and spec is not None and spec.wants_to_run,
             is_invalid=bool(wanted.invalid),
+            left_out=wanted.left_out,
             spared="no good version of its manifest is known" if may_run and not spec else "",
         )
     doubt = _doubt(situation.desired) if may_run else ""

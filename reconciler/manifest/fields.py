@@ -29,7 +29,7 @@ from reconciler.model.spec import (
 from reconciler.model.units import Nanos
 
 _RENAMED = {"needs": "dependsOn", "health": "healthCheck"}
-_NOT_WRITTEN = frozenset({"digest", "loads", "left_out"})
+_NOT_WRITTEN = frozenset({"digest", "loads"})
 _WORDS = frozenset({"command", "args", "interpreter"})
 _SPANS = frozenset({"start_timeout", "stop_timeout", "watchdog_timeout"})
 

@@ -27,12 +27,19 @@ class Revision:
         return bool(self.dirty)
 
 
+def why_stopped(*, left_out: bool) -> str:
+    """Say why no processes of a service are asked for."""
+    return "left out by --only" if left_out else "its manifest says stopped"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """One valid service and the place that defines it."""
 
     spec: ServiceSpec
     source: Source
+    left_out: bool = False
+    """Whether it counts as stopped because the daemon runs others only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +66,8 @@ class Wanted:
     source: Source
     invalid: tuple[Diagnostic, ...] = ()
     """Why today's manifest cannot be used; empty when it can."""
+    left_out: bool = False
+    """Whether it is stopped because the daemon runs others only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -297,8 +297,6 @@ class ServiceSpec:
     log_rotation: LogRotation = field(default_factory=LogRotation)
 
     state: DesiredState = DesiredState.RUNNING
-    left_out: bool = False
-    """Whether it is stopped because the daemon runs others only; no part of the manifest's text."""
     instances: int = 1
     exec_mode: ExecMode | None = None
     """None: as its sockets have it."""
@@ -373,11 +371,6 @@ class ServiceSpec:
     def awaits_port(self) -> bool:
         """Tell whether the daemon has to pick a port before anything can be started."""
         return self.port == AUTO_PORT
-
-    @property
-    def why_stopped(self) -> str:
-        """Say why no processes are asked for."""
-        return "left out by --only" if self.left_out else "its manifest says stopped"
 
     @property
     def wants_to_run(self) -> bool:

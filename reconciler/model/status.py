@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from reconciler.model.desired import Revision
+from reconciler.model.desired import Revision, why_stopped
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.health import Verdict
 from reconciler.model.observed import NOTHING_SAID, Exit, Notice, Process, Slot, State
@@ -97,6 +97,13 @@ class ServiceStatus:
     """Of one that runs on a schedule, while it is followed."""
     last_run: WallTime | None = None
     """The scheduled time of its last run."""
+    left_out: bool = False
+    """Stopped because the daemon runs others only."""
+
+    @property
+    def why_stopped(self) -> str:
+        """Say why its manifest, if it is followed, asks for no processes."""
+        return why_stopped(left_out=self.left_out)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

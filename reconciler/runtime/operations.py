@@ -302,7 +302,7 @@ def moving_along(names: Iterable[ServiceName], services: Services) -> list[Servi
 
 
 def _why_stopped(status: ServiceStatus) -> str:
-    return status.spec.why_stopped if status.spec is not None else "no manifest defines it"
+    return status.why_stopped if status.spec is not None else "no manifest defines it"
 
 
 def _list(names: Iterable[ServiceName]) -> str:

@@ -205,7 +205,7 @@ def cannot_reach(status: ServiceStatus, goal: Goal) -> str:
     if goal is Goal.STOPPED and wants_to_run and spec is not None and not spec.is_oneshot:
         return "its manifest says running"
     if goal not in (Goal.STOPPED, Goal.SYNCED) and not wants_to_run:
-        return spec.why_stopped if spec is not None else "its manifest says stopped"
+        return status.why_stopped
     if status.reason_code in (HoldCode.GAVE_UP, HoldCode.UNKILLABLE) and goal is not Goal.STOPPED:
         return status.reason
     if status.sync in (Sync.INVALID, Sync.HELD) and goal is Goal.SYNCED:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from reconciler.manifest.intent import Intent
-from reconciler.model.spec import DesiredState, ServiceSpec
+from reconciler.model.spec import DesiredState
 from reconciler.model.units import ServiceName
 from reconciler.ports import ConflictError, Drafts, ManifestError
 from reconciler.runtime import guards, intents
@@ -117,12 +117,8 @@ def _scale(counts: tuple[tuple[ServiceName, int], ...], services: Services) -> T
         what=intents.scaled(counts),
         services=names,
         intents=intents.number(changed),
-        notes=tuple(f"{name} is not started: {_why_stopped(specs[name])}" for name in stopped),
+        notes=tuple(f"{name} is not started: {services[name].why_stopped}" for name in stopped),
     )
-
-
-def _why_stopped(spec: ServiceSpec | None) -> str:
-    return spec.why_stopped if spec is not None else ""
 
 
 async def _put(request: PutManifest, services: Services, drafts: Drafts) -> Task:

@@ -11,10 +11,10 @@ from typing import Protocol
 from reconciler.manifest.codes import Code
 from reconciler.manifest.config import Config
 from reconciler.manifest.intent import Intent
-from reconciler.model.desired import ManifestSet, Revision
+from reconciler.model.desired import Definition, ManifestSet, Revision
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.errors import NotFoundError, SourceHeldError, WeaverError
-from reconciler.model.spec import DesiredState, ServiceSpec
+from reconciler.model.spec import DesiredState
 from reconciler.model.units import ServiceName
 from reconciler.ports import Draft
 
@@ -172,9 +172,10 @@ class Worktree:
         raise NotFoundError(f"cannot find {service} in {path}")
 
 
-def _left_out(spec: ServiceSpec) -> ServiceSpec:
-    is_left_out = spec.wants_to_run
-    return replace(spec, state=DesiredState.STOPPED, left_out=is_left_out)
+def _left_out(found: Definition) -> Definition:
+    if not found.spec.wants_to_run:
+        return found
+    return replace(found, spec=replace(found.spec, state=DesiredState.STOPPED), left_out=True)
 
 
 def chosen(manifests: ManifestSet, only: frozenset[ServiceName]) -> ManifestSet:
@@ -189,7 +190,7 @@ def chosen(manifests: ManifestSet, only: frozenset[ServiceName]) -> ManifestSet:
             wanted.add(name)
             waiting += [need.service for need in manifests.definitions[name].spec.needs]
     definitions = {
-        name: found if name in wanted else replace(found, spec=_left_out(found.spec))
+        name: found if name in wanted else _left_out(found)
         for name, found in manifests.definitions.items()
     }
     return replace(manifests, definitions=definitions)

@@ -169,5 +169,5 @@ def test_only_those_named_and_what_they_need_run() -> None:
         "web",
         "db",
     }
-    assert kept[ServiceName("api")].spec.why_stopped == "left out by --only"
+    assert kept[ServiceName("api")].left_out
     assert chosen(found, frozenset()) == found
