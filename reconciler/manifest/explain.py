@@ -105,11 +105,16 @@ def _any_of(key: str, values: list[Any]) -> str:
 
 
 def _find(path: str) -> tuple[str, Schema] | None:
-    """Give the field that a path is of or in: `env.PORT` is in `env`."""
+    """Give the field that a path is of or in: `env.PORT` is in `env`.
+
+    A name that is left out is put in: `dependsOn.onRestart` is `dependsOn.NAME.onRestart`.
+    """
     for name in (SERVICE, WEAVER):
         schema, known = load(name), ""
         for step in path.split("."):
             schema = insides(schema)
+            if step in free_properties(schema):
+                schema, known = schema["additionalProperties"], f"{known}.NAME"
             inner = child(schema, step)
             if not inner or (is_closed(schema) and step not in schema["properties"]):
                 break
@@ -125,9 +130,15 @@ def _walk(schema: Schema, above: str) -> Iterator[tuple[str, Schema]]:
         yield f"{above}{key}", inner
         if key != "defaults":
             yield from _walk(insides(inner), f"{above}{key}.")
-            free = inner.get("additionalProperties")
-            if isinstance(free, dict) and "properties" in free:
-                yield from _walk(free, f"{above}{key}.NAME.")
+            if free_properties(inner):
+                yield from _walk(inner["additionalProperties"], f"{above}{key}.NAME.")
+
+
+def free_properties(schema: Schema) -> Schema:
+    """Give the fields of what stands under a name that people choose; nothing where none do."""
+    free = schema.get("additionalProperties")
+    found: Schema = free.get("properties", {}) if isinstance(free, dict) else {}
+    return found
 
 
 def insides(schema: Schema) -> Schema:
@@ -152,6 +163,7 @@ def _lines(path: str, schema: Schema, width: int) -> Iterator[str]:
     if schema.get("x-effect"):
         yield from _wrapped(f"when it changes: {_EFFECTS[schema['x-effect']]}", width)
     inner = [f"{path}.{key}" for key in insides(schema).get("properties", {})]
+    inner += [f"{path}.NAME.{key}" for key in free_properties(schema)]
     if inner:
         yield from _wrapped(f"has: {', '.join(inner)}", width)
 

@@ -233,6 +233,12 @@ def test_every_field_can_be_explained() -> None:
     assert all(path in overview() for path in paths())
 
 
+def test_a_field_under_a_name_is_explained_with_the_name_left_out() -> None:
+    assert explain("dependsOn.onRestart").startswith("dependsOn.NAME.onRestart: none, restart\n")
+    assert explain("dependsOn.onRestart") == explain("dependsOn.NAME.onRestart")
+    assert "dependsOn.NAME.onRestart" in explain("dependsOn").rpartition("has: ")[2]
+
+
 def test_explaining_what_is_no_field_asks_what_was_meant() -> None:
     with pytest.raises(NotFoundError, match="no such field") as caught:
         explain("ready.htp.url")
