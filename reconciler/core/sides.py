@@ -246,9 +246,11 @@ def _unanswered(ledger: Ledger, slot: Slot, side: Side, shown: Iterable[Process]
             # It was never begun, so it is not done twice: the occasion is still there.
             ledger.put(without_side(record, side.role))
             return
-        early = ledger.early[runs[-1]]
-        ledger.early[runs[-1]] = replace(early, is_empty=True)
-        ours = _gone(slot, side, runs[-1], ledger.now)
+        run = runs[-1]
+        ours = next((one for one in shown if one.run == run), None)
+        if ours is None:
+            ledger.early[run] = replace(ledger.early[run], is_empty=True)
+            ours = _gone(slot, side, run, ledger.now)
     _settle(ledger, record, side, replace(ours, exit=None, tree_empty=False))
     _catch_up(ledger, ours)
 

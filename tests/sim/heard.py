@@ -264,16 +264,19 @@ class Heard:
                 self._perhaps_failing.update(self._failures)
                 self._failures.clear()
             case OperationKind.START:
-                self._forgive(operation.services)
-                for name in operation.services:
-                    self.timetables.asked(name, now)
+                self._ask_for_a_run(operation, now)
             case OperationKind.RESTART:
-                self._forgive(operation.services)
+                self._ask_for_a_run(operation, now)
                 self._restart_asked.update(dict.fromkeys(operation.services, now))
-                for name in operation.services:
-                    self.timetables.asked(name, now)
             case _:
                 pass
+
+    def _ask_for_a_run(self, operation: Operation, now: Nanos) -> None:
+        # What was started in this very moment may be what is asked for, and fail.
+        self._perhaps_failing.update(slot for slot in self._failures if self._newest(slot) == now)
+        self._forgive(operation.services)
+        for name in operation.services:
+            self.timetables.asked(name, now)
 
     def _note_code(self, event: FilesChanged) -> None:
         """Take a change of code for a request to restart, where it is one."""

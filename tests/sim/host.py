@@ -239,8 +239,13 @@ class Host:
         """Tell whether the news of an end is still on its way."""
         return self._held > 0
 
-    def acknowledge(self) -> set[RunId]:
-        """Let the holder forget what it has told; give the runs of which it then knows no more."""
+    @property
+    def told_seq(self) -> int | None:
+        """Give the number of the last event that the daemon was told of."""
+        return self._told_seq
+
+    def acknowledge(self, seq: int) -> set[RunId]:
+        """Let the holder forget what it told up to a number; give the runs that it then has not."""
         if self.is_cut or self._told_seq is None or self.holder is None:
             return set()
         if "acknowledge" in self.loses_next:
@@ -248,7 +253,7 @@ class Host:
             return set()
         if self._dies_at("ack.before"):
             return set()
-        forgotten = self.holder.acknowledge(self._told_seq)
+        forgotten = self.holder.acknowledge(seq)
         self._dies_at("ack.taken")
         return forgotten
 

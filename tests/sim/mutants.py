@@ -56,7 +56,7 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "what the host refuses is asked for again, and is no failure": refusals.REFUSED,
     "a start that cannot be as it is told has failed": refusals.IDENTITY,
 }
-ASLEEP = frozenset({"alert-replaces", "optional-need-is-not-waited-for", "the-dead-are-not-found"})
+ASLEEP: frozenset[str] = frozenset()
 """What no short search catches. Each wants an episode in which it shows; until then it proves
 nothing."""
 MUTANTS: tuple[Mutant, ...] = tuple(

@@ -229,7 +229,10 @@ class Promises:
                 if run is None or run.exit is not None or run.id in self._rules.lost:
                     continue
                 since = self._unheeded.setdefault(run.id, (run.well_at, self._awake))
-                if since[0] != run.well_at or record.state is not State.RUNNING:
+                # What is to go waits for its dependents, be it silent or not.
+                is_to_go = run.slot.index >= self._rules.wanted.width(run.slot.service)
+                is_up = record.state is State.RUNNING and not is_to_go
+                if since[0] != run.well_at or not is_up:
                     self._unheeded[run.id] = (run.well_at, self._awake)
                     continue
                 limit = run.watchdog + WATCHDOG_SLACK

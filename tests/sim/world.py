@@ -311,7 +311,7 @@ class World:
         if doom is not None and doom.point == "recorded":
             self.kill_daemon(down_for=doom.down_for)
             return
-        self._acknowledge(events, may=is_written and decision.may_acknowledge)
+        told = self._to_forget(events, may=is_written and decision.may_acknowledge)
         for number, command in enumerate(decision.commands):
             if doom is not None and number >= doom.acts:
                 break
@@ -319,6 +319,8 @@ class World:
                 self._tell_time(command)
             else:
                 self.host.perform(command)
+        if told is not None and doom is None:
+            self.rules.forgotten(self.host.acknowledge(told))
         self._wake_at = decision.wake_at
         self.finished = self.finished or decision.finished
         if doom is not None:
@@ -359,17 +361,21 @@ class World:
         self.faults["daemon died in a step"] += 1
         return doom
 
-    def _acknowledge(self, events: Iterable[Event], *, may: bool) -> None:
-        """Let the holder forget the ends that are on record, unless news of some waits unread."""
+    def _to_forget(self, events: Iterable[Event], *, may: bool) -> int | None:
+        """Give up to where the holder may forget, once what was begun has reached it.
+
+        That is what it has told, if all of it is on record and no news of an end waits unread.
+        """
         self._to_acknowledge |= any(
             isinstance(event, Exited | TreeEmptied | HostLooked) for event in events
         )
         is_waiting = self.host.is_holding_back or any(
             isinstance(event, Exited) for event in self._inbox
         )
-        if self._to_acknowledge and may and not is_waiting:
-            self._to_acknowledge = False
-            self.rules.forgotten(self.host.acknowledge())
+        if not self._to_acknowledge or not may or is_waiting:
+            return None
+        self._to_acknowledge = False
+        return self.host.told_seq
 
     def _tally(self, events: list[Event], decision: Decision) -> None:
         """Count what changed anything in what the engine knows or does: events, and timers."""
