@@ -83,8 +83,6 @@ WITHOUT_A_POINT = {
     "adapters/logs/packing.py:_created": TIDY,
     "adapters/logs/packing.py:close": TIDY,
     "adapters/logs/record.py:write_record": ABOVE,
-    "adapters/logs/rescue.py:_made": "a new log; how long it is says how far it was filled",
-    "adapters/logs/rescue.py:copy": "how long the new log is says how far it was filled",
     "adapters/logs/rotate.py:_collapse": ABOVE,
     "adapters/logs/rotate.py:_copy": ABOVE,
     "adapters/logs/rotate.py:drop": "what is dropped was asked to be dropped",

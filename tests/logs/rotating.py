@@ -2,16 +2,20 @@
 
 python rotating.py keep MAX_SIZE MAX_FILES COMPRESS ROUNDS LOG...
 python rotating.py kill MAX_SIZE FOLDER POINT...    rotates POINT/web.log and dies there, each
+python rotating.py rescue FOLDER BLOW POINT...      deletes POINT/web.log and is struck there, each
 python rotating.py listen                           does what it reads, a line each
 """
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -22,9 +26,19 @@ from reconciler.adapters.logs.stream import Streams
 from reconciler.model.log import LogSource
 from reconciler.model.spec import LogRotation
 from reconciler.model.units import ServiceName
+from tests.waiting import until
 
 PACKING = ("rotate.packed", "rotate.packed-alone")
 """The points at which something must be compressed."""
+
+
+def points(deed: str) -> list[str]:
+    """Give the points of logs whose names begin so."""
+    folder = Path(__file__).parents[2] / "reconciler/adapters/logs"
+    found = re.compile(rf'failpoint\("({deed}\.[\w.-]+)"\)')
+    return sorted(
+        {name for path in folder.glob("*.py") for name in found.findall(path.read_text())}
+    )
 
 
 def source_of(log: Path, rotation: LogRotation) -> LogSource:
@@ -66,6 +80,53 @@ def kill(max_size: str, folder: str, *points: str) -> None:
         sys.stdout.flush()
 
 
+def rescue(folder: str, blow: str, *points: str) -> None:
+    """Delete a log under its service, be struck as what comes is copied, and look on."""
+    for point in points:
+        log = Path(folder) / point / "web.log"
+        with log.open("ab", buffering=0) as output:
+            service = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=output, bufsize=0)
+        source = replace(source_of(log, LogRotation(max_size=1 << 20)), pid=service.pid)
+
+        def keeper(source: LogSource = source) -> Keeper:
+            made = Keeper(Streams(), time.time, Path(folder))
+            made.attend([source])
+            return made
+
+        child = os.fork()
+        if not child:
+            struck = keeper()
+            _say(service, 0, 100)
+            struck.look(at_all=True)
+            log.unlink()
+            _say(service, 100, 200)
+            failpoints.arm(f"{point}:{blow}", str(log.parent / "struck"))
+            for _ in range(3):
+                struck.look(at_all=True)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        later = keeper()
+        for first in (200, 300):
+            _say(service, first, first + 100)
+            later.look(at_all=True)
+        is_copied = "copied into a new one" in "".join(later.troubles())
+        later.close()
+        service.kill()
+        service.wait()
+        sys.stdout.write(f"{point} {os.waitstatus_to_exitcode(status)} {is_copied}\n")
+        sys.stdout.flush()
+
+
+def _say(service: subprocess.Popen[bytes], first: int, last: int) -> None:
+    """Have a service write numbered lines, and wait until it has."""
+    output = Path(f"/proc/{service.pid}/fd/1")
+    text = b"".join(b"%07d\n" % number for number in range(first, last))
+    size = output.stat().st_size + len(text)
+    assert service.stdin is not None
+    service.stdin.write(text)
+    until(lambda: output.stat().st_size == size)
+
+
 def listen() -> None:
     """Do what is asked for, and say when it is done."""
     for line in sys.stdin:
@@ -77,6 +138,7 @@ def listen() -> None:
 def do(what: str, *words: str) -> None:
     """Do one thing."""
     deeds: dict[str, Callable[..., None]] = {"keep": keep, "kill": kill, "listen": listen}
+    deeds["rescue"] = rescue
     deeds[what](*words)
 
 

@@ -19,14 +19,7 @@ from tests.logs import rotating
 from tests.logs.disks import DISKS, disk
 from tests.logs.rotating import PACKING
 
-ROOT = Path(__file__).parents[2]
-POINTS = sorted(
-    {
-        name
-        for path in (ROOT / "reconciler/adapters/logs").glob("*.py")
-        for name in re.findall(r'failpoint\("(rotate\.[\w.-]+)"\)', path.read_text("utf-8"))
-    }
-)
+POINTS = rotating.points("rotate")
 WITH_HOLES = {"rotate.punched", "rotate.synced", "rotate.recorded", "rotate.settled"}
 COLLAPSING = {"rotate.collapsed", "rotate.collapse-synced"}
 EMPTYING = {"rotate.truncating", "rotate.truncated"}

@@ -30,12 +30,16 @@ ROUND = (Blow.KILL, Blow.OTHER, Blow.KILL, Blow.HALT, Blow.BOTH, Blow.RAISE)
 NOT_PASSED = {"rotate.truncating", "rotate.truncated"}
 """Passed only where the file system knows no holes; tests/logs strikes there."""
 
+OUTSIDE = {"rotate", "delete"}
+"""Deeds whose points tests/logs strikes; of these a daemon's ordeal has a place for rotations only,
+since a log that is deleted loses its lines."""
+
 Strike = tuple[Point, Blow]
 
 
 def each_once() -> list[Strike]:
-    """Give one blow for each point but those of a rotation, which tests/logs strikes."""
-    found = [point for point in points() if point.deed != "rotate"]
+    """Give one blow for each point but those that tests/logs strikes."""
+    found = [point for point in points() if point.deed not in OUTSIDE]
     return [
         (point, blow if (blow := ROUND[place % len(ROUND)]) in point.blows else Blow.HALT)
         for place, point in enumerate(found)
@@ -45,7 +49,10 @@ def each_once() -> list[Strike]:
 def every(seed: int) -> list[Strike]:
     """Give every blow at every point, in an order that the seed decides."""
     found = [
-        (point, blow) for point in points() for blow in point.blows if point.name not in NOT_PASSED
+        (point, blow)
+        for point in points()
+        if point.name not in NOT_PASSED and point.deed != "delete"
+        for blow in point.blows
     ]
     random.Random(seed).shuffle(found)
     return found
