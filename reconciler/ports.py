@@ -38,6 +38,7 @@ from reconciler.model.health import CheckResult, HealthCheck
 from reconciler.model.listening import CloseSockets
 from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.observed import ProcessId, Slot
+from reconciler.model.put_right import PutRight
 from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.stored import EventRecord, TransitionRecord
@@ -103,7 +104,9 @@ class Host(Protocol):
         """
         ...
 
-    async def perform(self, command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
+    async def perform(
+        self, command: Spawn | Signal | PutRight | LookAtHost | CloseSockets
+    ) -> Event:
         """Do one command and give the event that answers it. Never raises."""
         ...
 

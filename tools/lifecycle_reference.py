@@ -108,6 +108,22 @@ The main process gets `stopSignal` (SIGTERM); with `shell: true` its whole group
 of the tree when it ended gets the signal too, and the rest of `stopTimeout` (10 s). Then the whole
 tree gets SIGKILL. Dependents stop first.
 
+## By hand
+
+What somebody does to a process behind Weaver's back is drift: it is seen within seconds (30 at
+most), is an event, stands in `weaver status` and `weaver diff` while it lasts, and is undone.
+
+| somebody | what follows |
+|---|---|
+| kills a process | it is started again, as after a crash |
+| stops it (SIGSTOP) for longer than a second | it and its group are told to go on (SIGCONT) |
+| renices it, and its manifest names `nice` | it gets the `nice` of its manifest back |
+
+Only the main process of each slot is looked at. A process that a debugger holds is left alone, so
+attach one to look at it. Whoever wants a service to stand still says so: `weaver stop NAME`.
+What cannot be undone, for want of permission, stays in the status with the reason, and is tried
+again every few seconds.
+
 ## Events
 
 `weaver events` shows them, `weaver events -f` follows.
@@ -135,6 +151,8 @@ EVENTS = {
     "service.over-limit": (
         "it was measured to use more than `maxMemory` or `maxCpu`, which no control group limits"
     ),
+    "drift.found": "somebody stopped or reniced its process by hand",
+    "drift.repaired": "that is undone",
     "service.killed": "it did not end in time, and its tree gets SIGKILL",
     "service.stopped": "nothing of it runs any more, and how it ended",
     "service.completed": "a oneshot exited well",

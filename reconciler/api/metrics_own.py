@@ -26,6 +26,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets
 from reconciler.model.plan import Situation
+from reconciler.model.put_right import PutRight
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos, ServiceName
 from reconciler.runtime import tallies
@@ -186,6 +187,8 @@ def _word(command: Command) -> str:
             return "start" if command.errand is None else "hook"
         case Signal():
             return "signal"
+        case PutRight():
+            return "repair"
         case Probe():
             return "probe"
         case LookAtHost():

@@ -21,6 +21,7 @@ from reconciler.adapters.host_hooks import HookPrograms
 from reconciler.adapters.logs.awaited import AwaitedLines
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.native import NativeHost
+from reconciler.adapters.native.condition import conditions
 from reconciler.adapters.proc import PortOwner, intruder, owner_of_address, owner_of_port
 from reconciler.adapters.reader import FileReader
 from reconciler.adapters.sqlite.store import SqliteStore
@@ -58,6 +59,7 @@ from reconciler.runtime.logbook import Logbook
 from reconciler.runtime.measuring import Measuring
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
+from reconciler.runtime.patrol import Patrol
 from reconciler.runtime.worktree import Worktree
 from reconciler.runtime.world import World
 
@@ -88,6 +90,7 @@ class Assembly:
     measuring: Measuring
     checking: Checking
     checker: HostChecker
+    patrol: Patrol
     hooks: HostHooks
     gate: Gate
 
@@ -228,6 +231,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         gate=gate,
         checking=Checking(checks, clock),
         checker=checker,
+        patrol=Patrol(daemon.situation, conditions, daemon.tell),
         measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,
         store=store,

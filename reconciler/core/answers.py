@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 
+from reconciler.core.drift import repair_answered
 from reconciler.core.ends import catch_up, one_more_failure, tell_if_given_up
 from reconciler.core.ledger import Data, Ledger
 from reconciler.core.lifecycle import Signal
@@ -84,6 +85,7 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             verdict=Verdict.UNKNOWN,
             check_said="",
             check_told=None,
+            drift=None,
             refused="",
             refusals=0,
         )
@@ -306,7 +308,7 @@ def _wait_for_means(ledger: Ledger, record: SlotRecord, event: SpawnFailed) -> N
 def signal_answered(ledger: Ledger, event: SignalAnswered) -> None:
     """Note that a signal was delivered; where it was not, wait a little and look what is there."""
     record = ledger.record(event.slot)
-    if reload_answered(ledger, record, event):
+    if reload_answered(ledger, record, event) or repair_answered(ledger, record, event):
         return
     pending = record.pending
     if record.process is None or pending is None or pending.serial != event.serial:

@@ -23,6 +23,7 @@ from reconciler.model.plan import (
     Kill,
     Plan,
     Reload,
+    Repair,
     Restart,
     Situation,
     Start,
@@ -44,7 +45,10 @@ _BLOCKING = (
     HoldCode.GAVE_UP,
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.UNKILLABLE,
+    HoldCode.DRIFTED,
 )
+_DRIFTING = (HoldCode.PRUNE_HELD, HoldCode.DRIFTED)
+"""What is shown though no field differs and nothing is done: what runs is not as wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +95,7 @@ def compare_plan(
     for name in names:
         fields = field_changes(before.get(name), after.get(name), language)
         hold = blocking.get(name)
-        if not fields and name not in verbs and not (hold and hold.code is HoldCode.PRUNE_HELD):
+        if not fields and name not in verbs and not (hold and hold.code in _DRIFTING):
             continue
         changes.append(
             ServiceChange(
@@ -206,6 +210,8 @@ def _verb(action: Action) -> tuple[ServiceName, Verb | None]:
             return action.slot.service, Verb.RESTART
         case Reload():
             return action.slot.service, Verb.RELOAD
+        case Repair():
+            return action.slot.service, Verb.UPDATE
         case Update():
             # That files have another content now is no update: what loads them is reloaded.
             is_content = action.fields == ("loads",)

@@ -176,6 +176,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         deadline=None,
         over="",
         outgrown="",
+        drift=None,
         swept=False,
         killed=False,
         aborted=False,

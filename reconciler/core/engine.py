@@ -13,6 +13,7 @@ from typing import assert_never
 
 from reconciler.core.answers import probe_answered, signal_answered, spawn_failed, spawned
 from reconciler.core.breaches import Fault, without_faults
+from reconciler.core.drift import process_seen
 from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.errands import run_errands
 from reconciler.core.healing import health_told
@@ -64,6 +65,7 @@ from reconciler.model.event import (
 from reconciler.model.listening import SocketsClosed
 from reconciler.model.observed import Role
 from reconciler.model.plan import Forget, Hold, HoldCode, Plan, Situation, Update
+from reconciler.model.put_right import ProcessSeen
 from reconciler.model.record import Memory
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos
@@ -181,6 +183,8 @@ class Engine:
                 measured(ledger, event)
             case HealthTold():
                 health_told(ledger, event)
+            case ProcessSeen():
+                process_seen(ledger, event)
             case TimeTold():
                 time_told(ledger, event)
             case FilesChanged():

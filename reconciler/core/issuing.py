@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from reconciler.core.answers import await_ready, run_limit
+from reconciler.core.drift import begin_repair
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.occasions import UP, due, give_up_start, without_occasion
@@ -14,20 +15,30 @@ from reconciler.core.remedies import why_replaced
 from reconciler.core.sockets import sockets_asked_for
 from reconciler.core.storms import recent
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
+from reconciler.core.timing import put_on_schedule
 from reconciler.core.watching import trust_again
 from reconciler.core.wishes import is_crash_restart, is_prepared
 from reconciler.model.event import Scope, Signal, Spawn
 from reconciler.model.observed import Process, Role, State
-from reconciler.model.plan import Action, Forget, Kill, Reload, Restart, Start, Stop, Update
+from reconciler.model.plan import (
+    Action,
+    Forget,
+    Kill,
+    Reload,
+    Repair,
+    Restart,
+    Start,
+    Stop,
+    Update,
+)
 from reconciler.model.record import (
     Remedy,
     ServiceMemory,
     SlotMemory,
     SlotRecord,
-    Timing,
     Trouble,
 )
-from reconciler.model.spec import DEFAULT_START_TIMEOUT, Schedule, ServiceSpec
+from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec
 from reconciler.model.units import Nanos, Serial, seconds
 
 STOP_TIMEOUT = seconds(10)
@@ -52,6 +63,8 @@ def issue(ledger: Ledger, action: Action) -> None:
             _kill(ledger, action)
         case Reload():
             begin_reload(ledger, action)
+        case Repair():
+            begin_repair(ledger, action)
         case Update():
             _update(ledger, action)
         case Forget():
@@ -352,13 +365,6 @@ def _began(ledger: Ledger, record: SlotRecord, process: Process, before: Service
     return Nanos(record.deadline - (before.start_timeout or DEFAULT_START_TIMEOUT))
 
 
-def _put_on_schedule(memory: ServiceMemory, schedule: Schedule, now: Nanos) -> ServiceMemory:
-    """Begin to follow a schedule: what ran before is no run, and changed code asks for none."""
-    if memory.restart_cause == "change":
-        memory = replace(memory, restart_before=None, restart_reason="", restart_cause="manual")
-    return replace(memory, timing=Timing(schedule=schedule, runs_from=now))
-
-
 def _update(ledger: Ledger, action: Update) -> None:
     """Put a new version of a manifest into force."""
     wanted = ledger.desired.services.get(action.service)
@@ -366,7 +372,7 @@ def _update(ledger: Ledger, action: Update) -> None:
     if wanted is None or wanted.spec is None or memory is None:
         return
     if wanted.spec.schedule is not None and memory.spec.schedule is None:
-        memory = _put_on_schedule(memory, wanted.spec.schedule, ledger.now)
+        memory = put_on_schedule(memory, wanted.spec.schedule, ledger.now)
     ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source))
     for record in list(ledger.slots.get(action.service, {}).values()):
         _follow_limits(ledger, record, memory.spec, wanted.spec)

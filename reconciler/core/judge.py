@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reconciler.core import judge_health
 from reconciler.core.breaches import Fault, fault_of, one_action_a_slot, service_of
+from reconciler.core.judge_drift import against_repair
 from reconciler.core.judge_ends import is_good_end
 from reconciler.core.judge_schedule import is_no_run, is_out_of_time
 from reconciler.core.judge_storm import against_storm
@@ -20,6 +21,7 @@ from reconciler.model.plan import (
     Kill,
     Plan,
     Reload,
+    Repair,
     Restart,
     Situation,
     SlotAction,
@@ -49,6 +51,8 @@ def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
                 faults += fault_of(action, court.against_kill(action))
             case Reload():
                 faults += fault_of(action, court.against_reload(action))
+            case Repair():
+                faults += fault_of(action, against_repair(action, situation, court.spec))
             case Forget():
                 faults += court.against_forget(action)
             case Update():

@@ -390,7 +390,7 @@ def _is_timed(record: SlotRecord) -> bool:
         or record.deadline is not None
         or record.watchdog_at is not None
         or record.next_probe is not None
-        or record.reloading is not None
+        or (record.reloading or record.drift) is not None
         or record.state is State.DEGRADED
         or record.verdict is Verdict.DEGRADED
         or record.memory.trouble.retry_at is not None

@@ -322,6 +322,7 @@ def _taken_over(record: SlotRecord, process: Process) -> SlotRecord:
         killed=False,
         over="",
         outgrown="",
+        drift=None,
         aborted=False,
         watchdog_at=None,
         verdict=Verdict.UNKNOWN,

@@ -147,6 +147,8 @@ def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
         yield record.pending.overdue_at
     if record.reloading is not None:
         yield record.reloading.until
+    if record.drift is not None:
+        yield record.drift.until
     for side in record.sides:
         yield from _moments_of_side(ledger, record, side)
     if record.process is None and record.memory.trouble.retry_at is not None:

@@ -23,6 +23,7 @@ from reconciler.model.plan import (
     Kill,
     Plan,
     Reload,
+    Repair,
     Restart,
     Situation,
     Start,
@@ -141,7 +142,7 @@ def _is_condemned(situation: Situation, stray: Process) -> bool:
     return stray.run in situation.condemned
 
 
-_RANK = {Kill: 0, Stop: 1, Update: 2, Reload: 3, Restart: 4, Start: 4, Forget: 5}
+_RANK = {Kill: 0, Stop: 1, Update: 2, Repair: 2, Reload: 3, Restart: 4, Start: 4, Forget: 5}
 
 
 def _in_order(actions: list[Action]) -> tuple[Action, ...]:

@@ -78,11 +78,15 @@ def _runs(spec: ServiceSpec, records: Mapping[int, SlotRecord], now: Nanos) -> b
             or (spec.loads and record.memory.loaded != spec.loads)
         ):
             return False
-        if record.outgrown or (record.deadline is not None and record.deadline <= now):
+        if record.outgrown or record.drift is not None:
             return False
-        if record.watchdog_at is not None and record.watchdog_at <= now:
+        if _is_over(record.deadline, now) or _is_over(record.watchdog_at, now):
             return False
     return True
+
+
+def _is_over(at: Nanos | None, now: Nanos) -> bool:
+    return at is not None and at <= now
 
 
 def _is_at_rest(record: SlotRecord) -> bool:

@@ -264,3 +264,10 @@ def _is_busy(ledger: Ledger, name: ServiceName) -> bool:
 def _records(ledger: Ledger, name: ServiceName) -> list[SlotRecord]:
     remembered = [slot for slot in ledger.remembered_slots if slot.service == name]
     return [*ledger.slots.get(name, {}).values(), *map(ledger.record, remembered)]
+
+
+def put_on_schedule(memory: ServiceMemory, schedule: Schedule, now: Nanos) -> ServiceMemory:
+    """Begin to follow a schedule: what ran before is no run, and changed code asks for none."""
+    if memory.restart_cause == "change":
+        memory = replace(memory, restart_before=None, restart_reason="", restart_cause="manual")
+    return replace(memory, timing=Timing(schedule=schedule, runs_from=now))

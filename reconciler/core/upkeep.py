@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.core.conditions import describe, hopeless, may_come, restarted_needs, unmet
+from reconciler.core.drift import repair_or_wait
 from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, replacements
 from reconciler.core.resting import between_runs, unwell
@@ -214,7 +215,8 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
         return Stop(slot=record.memory.slot, target=record.process.id, because=because)
     replacement = desk.replacing.get(wish.name)
     if replacement is None or record.memory.slot.index not in replacement.reasons:
-        return reload_or_wait(desk.board, wish, record) or unwell(wish, record)
+        repair = repair_or_wait(wish, record, desk.board.situation.now)
+        return repair or reload_or_wait(desk.board, wish, record) or unwell(wish, record)
     return _replace(desk, wish, record, replacement)
 
 

@@ -10,6 +10,7 @@ from reconciler.model.desired import ManifestSet
 from reconciler.model.health import Verdict
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Exit, Look, Notice, Process, ProcessId, Role, Slot, State
+from reconciler.model.put_right import ProcessSeen, PutRight
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
 from reconciler.model.spec import Hook, Readiness, Schedule, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
@@ -106,7 +107,7 @@ class Notified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalAnswered:
-    """A signal was delivered, or could not be (`problem`)."""
+    """A signal was delivered, or a process put right; or that could not be (`problem`)."""
 
     serial: Serial
     slot: Slot
@@ -234,6 +235,7 @@ Event = (
     | Asked
     | Measured
     | HealthTold
+    | ProcessSeen
 )
 
 # --- commands: what the runtime is told to perform -------------------------------------------
@@ -328,7 +330,7 @@ class NextTime:
     at: Nanos | None
 
 
-Command = Spawn | Signal | Probe | LookAtHost | NextTime | CloseSockets
+Command = Spawn | Signal | PutRight | Probe | LookAtHost | NextTime | CloseSockets
 
 # --- what is told and recorded ---------------------------------------------------------------
 

@@ -78,6 +78,16 @@ class Reload:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """Undo what somebody did to a process by hand; it goes on."""
+
+    slot: Slot
+    target: ProcessId
+    because: str
+    after: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """Put changed `live` and `metadata` fields into force; no process is touched."""
 
@@ -95,7 +105,7 @@ class Forget:
     because: str
 
 
-SlotAction = Start | Stop | Restart | Kill | Reload
+SlotAction = Start | Stop | Restart | Kill | Reload | Repair
 Action = SlotAction | Update | Forget
 
 
@@ -122,6 +132,7 @@ class HoldCode(StrEnum):
     AWAITING_ANSWER = "AwaitingAnswer"
     RELOAD_FAILED = "ReloadFailed"
     WATCH_HELD = "WatchHeld"
+    DRIFTED = "Drifted"
     JUDGE_REFUSED = "JudgeRefused"
 
 

@@ -166,6 +166,22 @@ class Reloading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """What somebody did to a process by hand, and how far it is undone."""
+
+    run: RunId
+    is_halted: bool
+    nice: int | None
+    """What it has in the place of the manifest's; None: just that."""
+    serial: Serial | None = None
+    """The command that undoes it, while not answered."""
+    until: Nanos = Nanos(0)
+    """When to try again: it was not answered, or did not work."""
+    problem: str = ""
+    """Why it did not work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Echoes:
     """What the changes of a service's watched files led to."""
 
@@ -241,6 +257,8 @@ class SlotRecord:
     """Why they fail, in words."""
     check_told: Nanos | None = None
     """When people were last told that a check failed, be it not beyond the threshold."""
+    drift: Drift | None = None
+    """What was done to its process by hand, until it is undone."""
     sides: tuple[Side, ...] = ()
     """What runs beside the main process, at most one of each role."""
     parting: Mapping[str, str | int | float | bool | None] | None = None

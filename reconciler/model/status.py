@@ -74,6 +74,15 @@ class SlotStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """How a process is found, whatever it does."""
+
+    is_halted: bool
+    """Stopped by a signal, and by no debugger."""
+    nice: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """One service as shown."""
 

@@ -39,6 +39,7 @@ NOTEWORTHY = frozenset(
         "health.alert",
         "health.gave-up",
         "hook.failed",
+        "drift.found",
         "plan.refused",
         "prune.held",
         "record.trouble",

@@ -18,7 +18,13 @@ FAILURES_ENOUGH = 3
 
 _DONE = (HoldCode.COMPLETED, HoldCode.SCHEDULED)
 """Reasons of oneshots that need not run just now."""
-_FINAL = {HoldCode.GAVE_UP, HoldCode.UNKILLABLE, HoldCode.JUDGE_REFUSED, HoldCode.PRUNE_HELD}
+_FINAL = {
+    HoldCode.GAVE_UP,
+    HoldCode.UNKILLABLE,
+    HoldCode.JUDGE_REFUSED,
+    HoldCode.PRUNE_HELD,
+    HoldCode.DRIFTED,
+}
 
 
 class Outlook(StrEnum):

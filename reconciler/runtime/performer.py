@@ -22,6 +22,7 @@ from reconciler.model.event import (
     TimeTold,
 )
 from reconciler.model.listening import CloseSockets, SocketsClosed
+from reconciler.model.put_right import PutRight
 from reconciler.model.units import in_seconds
 from reconciler.runtime.world import World
 
@@ -97,7 +98,7 @@ def overdue(command: Command) -> Event | None:
     at the host. A look that is not answered means that the host cannot be seen.
     """
     match command:
-        case Spawn() | Signal():
+        case Spawn() | Signal() | PutRight():
             log.error("the holder did not answer a %s of %s", _word(command), command.slot)
             return None
         case CloseSockets(service=name):
@@ -118,7 +119,7 @@ def failed(command: Command, because: str) -> Event:
     match command:
         case Spawn(serial=serial, slot=slot):
             return SpawnFailed(serial=serial, slot=slot, step="ask", errno=0, because=because)
-        case Signal(serial=serial, slot=slot):
+        case Signal(serial=serial, slot=slot) | PutRight(serial=serial, slot=slot):
             return SignalAnswered(serial=serial, slot=slot, problem=because)
         case LookAtHost():
             return HostLost(because=because)
@@ -143,5 +144,7 @@ def outcome(command: Command, answer: Event) -> tuple[int, str] | None:
     return (command.serial, "done")
 
 
-def _word(command: Spawn | Signal) -> str:
+def _word(command: Spawn | Signal | PutRight) -> str:
+    if isinstance(command, PutRight):
+        return "repair"
     return "start" if isinstance(command, Spawn) else f"signal ({command.signal})"

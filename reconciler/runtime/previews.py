@@ -81,7 +81,8 @@ def is_drift(change: ServiceChange, situation: Situation) -> bool:
     wanted = situation.desired.services.get(change.service)
     if memory is None or wanted is None or change.fields:
         return False
-    return memory.spec == wanted.spec and change.verbs != (Verb.NONE,)
+    is_shown = change.verbs != (Verb.NONE,) or change.held_by is not None
+    return memory.spec == wanted.spec and is_shown
 
 
 def errors(diagnostics: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:

@@ -35,6 +35,7 @@ from reconciler.model.event import (
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.observed import Exit, Look, Process, ProcessId, Slot
+from reconciler.model.put_right import PutRight
 from reconciler.model.record import Memory
 from reconciler.model.spec import DesiredState, Need, Readiness, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, milliseconds
@@ -74,7 +75,7 @@ class FakeHost:
 
     def __init__(self) -> None:
         self.processes: dict[Slot, Process] = {}
-        self.performed: list[Spawn | Signal | LookAtHost | CloseSockets] = []
+        self.performed: list[Spawn | Signal | PutRight | LookAtHost | CloseSockets] = []
         self.acknowledged = 0
         self.unacknowledged: list[Slot] = []
         self.closed: bool | None = None
@@ -88,7 +89,9 @@ class FakeHost:
     async def open(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
 
-    async def perform(self, command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
+    async def perform(
+        self, command: Spawn | Signal | PutRight | LookAtHost | CloseSockets
+    ) -> Event:
         self.performed.append(command)
         if self.hangs:
             await asyncio.Event().wait()
@@ -101,6 +104,8 @@ class FakeHost:
                 return SignalAnswered(serial=command.serial, slot=command.slot)
             case CloseSockets():
                 return SocketsClosed(serial=command.serial, service=command.service)
+            case PutRight():
+                return SignalAnswered(serial=command.serial, slot=command.slot)
             case LookAtHost():
                 processes = tuple(self.processes.values())
                 return HostLooked(look=Look(serial=command.serial, boot=BOOT, processes=processes))

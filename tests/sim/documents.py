@@ -57,6 +57,7 @@ FIELDS: dict[str, Sequence[Any]] = {
     "stopTimeout": ("1s", "4s"),
     "startTimeout": ("3s", "20s"),
     "stopSignal": ("SIGTERM", "SIGINT"),
+    "nice": (0, 5),
     "maxMemory": ("64M", "512M"),
     "memoryAction": ("alert", "restart"),
     "reload": ({"signal": "SIGHUP"}, {"signal": "SIGUSR1"}, {"command": "reread"}),
@@ -171,6 +172,12 @@ def _give_limits(made: dict[str, Any], luck: Luck) -> None:
             made["memoryAction"] = "alert"
 
 
+def _give_nice(made: dict[str, Any], luck: Luck) -> None:
+    """Let a service say how nice it is."""
+    if luck.random() < 0.5:
+        made["nice"] = luck.choice(FIELDS["nice"])
+
+
 def _give_eyes(made: dict[str, Any], luck: Luck) -> None:
     """Let a service follow files."""
     if made.get("type") != "oneshot" and luck.random() < 0.3:
@@ -188,6 +195,7 @@ PARTS: Mapping[str, Callable[[dict[str, Any], Luck], None]] = {
     "ready": _give_ready,
     "notify": _give_notify,
     "limits": _give_limits,
+    "nice": _give_nice,
     "eyes": _give_eyes,
 }
 """What may be given to a manifest, in this order, each with a luck of its own."""

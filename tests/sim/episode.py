@@ -313,6 +313,9 @@ def _is_as_wanted(world: World) -> None:
         if defined is not None and run.id not in world.rules.lost:
             files = behind(world.rules.reloads, world.host.machine, run, defined.spec)
         assert files == [], f"{run.slot} has not loaded {files} as they are"
+        assert not run.is_halted, f"{run.slot} was stopped by hand, and stays so"
+        nice = defined.spec.nice if defined is not None else None
+        assert nice is None or run.nice in (None, nice), f"{run.slot} was reniced, and stays so"
     at_rest(world.host, [one.spec for one in found.definitions.values()])
     left = world.host.machine.live_errands()
     assert left == [], f"the {left[0].role} hook of {left[0].slot} does not end"

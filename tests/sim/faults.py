@@ -160,6 +160,32 @@ def say(world: World, which: int, words: str) -> None:
         count(world, f"said {words.partition('=')[0]}")
 
 
+def halt(world: World, which: int) -> None:
+    """Let somebody stop a process by SIGSTOP."""
+    run = _pick(world, which)
+    if run is not None and run.role is Role.MAIN:
+        run.is_halted = True
+        world.patrol()
+        count(world, "stopped by hand")
+
+
+def renice(world: World, which: int, nice: int) -> None:
+    """Let somebody renice a process, be its manifest's nice another one or not."""
+    run = _pick(world, which)
+    if run is not None and run.role is Role.MAIN:
+        run.nice = nice
+        world.patrol()
+        count(world, "reniced by hand")
+
+
+def go_on(world: World, which: int) -> None:
+    """Let somebody undo by hand what was done by hand."""
+    run = _pick(world, which)
+    if run is not None and run.role is Role.MAIN:
+        count(world, "put right by hand", run.is_halted or run.nice is not None)
+        run.is_halted, run.nice = False, None
+
+
 def fall_silent(world: World, which: int) -> None:
     """Let a process go on, and say no more that it is well."""
     run = _pick(world, which)
@@ -299,7 +325,7 @@ def delay(world: World, kind: str, span: float) -> None:
     count(world, "answers slow", span)
 
 
-COMMANDS = choose("Spawn", "Signal", "LookAtHost", "Probe", "acknowledge")
+COMMANDS = choose("Spawn", "Signal", "LookAtHost", "Probe", "acknowledge", "PutRight")
 
 
 # --- daemon and host -------------------------------------------------------------------------
@@ -546,7 +572,7 @@ def _which(*choices: Any) -> Callable[[Random], tuple[Any, ...]]:
     return lambda luck: (luck.randrange(100), luck.choice(choices))
 
 
-SLOW = ("Spawn", "Signal", "LookAtHost")
+SLOW = ("Spawn", "Signal", "LookAtHost", "PutRight")
 _ANY_PROGRAM = tuple(range(len(made_up.PROGRAMS)))
 
 FAULTS: Mapping[str, Kind] = {
@@ -564,6 +590,9 @@ FAULTS: Mapping[str, Kind] = {
     "shorten-memory": Kind(choose(0, 100, None), shorten_memory),
     "say": Kind(_which(*SAYINGS), say, 3),
     "fall-silent": Kind(lambda luck: (luck.randrange(100),), fall_silent, 2),
+    "halt": Kind(lambda luck: (luck.randrange(100),), halt, 2),
+    "renice": Kind(_which(0, 5, 19), renice, 2),
+    "go-on": Kind(lambda luck: (luck.randrange(100),), go_on),
     "by-hand": Kind(named, start_by_hand),
     "refuse": Kind(choose(*REFUSALS), refuse, 2),
     "fail-step": Kind(lambda luck: (a_name(luck), luck.choice(("", *FAILING_STEPS))), fail_step),

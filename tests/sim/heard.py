@@ -30,6 +30,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Exit, Look, Process, Role, Slot
+from reconciler.model.put_right import PutRight
 from reconciler.model.record import Memory, SlotMemory
 from reconciler.model.spec import (
     RestartPolicy,
@@ -40,6 +41,7 @@ from reconciler.model.spec import (
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
 from tests.sim.ailments import AilmentRules
 from tests.sim.appetites import AppetiteRules
+from tests.sim.drifts import DriftRules
 from tests.sim.hook_rules import HookRules
 from tests.sim.host import Host, Run
 from tests.sim.reloads import ReloadRules
@@ -61,7 +63,7 @@ _Counted = tuple[
 class Heard:
     """What must be known of a world to say what its daemon may do."""
 
-    def __init__(self, host: Host) -> None:  # noqa: PLR0915 - each is a fact of its own
+    def __init__(self, host: Host) -> None:
         self._host = host
         self.is_lenient = False
         """Whether the engine is wrong on purpose, or cannot know better."""
@@ -73,8 +75,7 @@ class Heard:
         self._slept: list[tuple[Nanos, Nanos]] = []
         """When the host fell asleep, and for how long."""
         self.reloads = ReloadRules()
-        self.appetites = AppetiteRules()
-        self.ailments = AilmentRules()
+        self.appetites, self.ailments, self.drifts = AppetiteRules(), AilmentRules(), DriftRules()
         self.hooks = HookRules(host, self.wanted)
         # What the present daemon was told.
         self._live: set[RunId] = set()
@@ -133,6 +134,7 @@ class Heard:
         self.reloads.begin()
         self.appetites.begin()
         self.ailments.begin(is_lost=bool(self._unwritten))
+        self.drifts.begin()
         self.hooks.begin()
         self._asked_here.clear()
         # What changes its own files is found out by each daemon for itself.
@@ -209,6 +211,7 @@ class Heard:
         self.timetables.read_clock(wall)
         self._is_carried_out = self._looks_now = False
         self.reloads.before(events, now)
+        self.drifts.before(events)
         self.appetites.before(events, self._host.runs, self.wanted.in_force)
         self.ailments.before(events, self._host.runs, self.wanted.in_force, now)
         self._before_step = self._counted()
@@ -397,7 +400,7 @@ class Heard:
         runs = (run for run in machine.of(slot) if run.identity.boot == machine.boot)
         return max(runs, key=lambda run: run.started, default=None)
 
-    def _may_act(self, command: Spawn | Signal) -> None:
+    def _may_act(self, command: Spawn | Signal | PutRight) -> None:
         assert command.because, f"{command.slot}: a command without a reason"
         has_looked = self._has_looked or self._looks_now or self.is_lenient
         assert has_looked, f"{command.slot}: the host was not looked at"

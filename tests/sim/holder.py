@@ -34,6 +34,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import HeldSocket, Process, Role, Slot
+from reconciler.model.put_right import PutRight
 from reconciler.model.units import Nanos, RunId, ServiceName, amount
 from tests.sim.machine import Machine, Program, Run
 
@@ -225,6 +226,19 @@ class Holder:
         else:
             is_tree = command.scope is Scope.TREE
             self._machine.ask_to_end(run, command.signal, whole_tree=is_tree)
+        return SignalAnswered(serial=command.serial, slot=command.slot, problem=problem)
+
+    def put_right(self, command: PutRight) -> Event:
+        """Let a process go on, and renice it, if it is exactly the one that is meant."""
+        run, problem = self._machine.runs.get(command.run), ""
+        if run is None or run.exit is not None or command.target != run.identity:
+            problem = f"process {command.target.pid} is not there any more"
+        elif self._machine.undelivered:
+            self._machine.undelivered -= 1
+            problem = "permission denied"
+        else:
+            run.is_halted = run.is_halted and not command.resumes
+            run.nice = run.nice if command.nice is None else None
         return SignalAnswered(serial=command.serial, slot=command.slot, problem=problem)
 
     def listed(self) -> tuple[int, tuple[Process, ...]]:

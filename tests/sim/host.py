@@ -28,13 +28,14 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Exit, Look, Process, Slot
+from reconciler.model.put_right import PutRight
 from reconciler.model.units import MILLISECOND, Digest, Nanos, RunId, ServiceName, seconds
 from tests.sim.holder import Entry, Holder
 from tests.sim.machine import BOOT, PROMPT, Later, Machine, Program, Run
 
 __all__ = ["BOOT", "PROMPT", "Host", "Program", "Run", "Weather"]
 
-Errand = Spawn | Signal | Probe | LookAtHost | CloseSockets
+Errand = Spawn | Signal | PutRight | Probe | LookAtHost | CloseSockets
 """What the holder, or what it holds, is asked for."""
 GONE = "the holder has left"
 LATE = (Nanos(20 * MILLISECOND), Nanos(300 * MILLISECOND), seconds(2), seconds(12))
@@ -452,6 +453,8 @@ class Host:
                     return None
                 answered = holder.signal(command)
                 return None if self._dies_at("signal.after") else answered
+            case PutRight():
+                return holder.put_right(command)
             case Spawn():
                 return self._spawn(command, holder)
 
@@ -473,12 +476,12 @@ class Host:
         return answer
 
 
-def _lost(command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
+def _lost(command: Spawn | Signal | PutRight | LookAtHost | CloseSockets) -> Event:
     """Give the answer where the connection broke: nobody knows what became of the command."""
     match command:
         case Spawn():
             return _unstarted(command)
-        case Signal():
+        case Signal() | PutRight():
             return SignalAnswered(serial=command.serial, slot=command.slot, problem=GONE)
         case LookAtHost():
             return HostLost(because=GONE)

@@ -99,6 +99,10 @@ class Run:
     """What waits in its socket since no holder reads."""
     sockets: tuple[str, ...] = ()
     """The addresses that it listens on, by sockets that it was given."""
+    is_halted: bool = False
+    """Whether somebody stopped it by SIGSTOP."""
+    nice: int | None = None
+    """What somebody reniced it to; None: as it was started."""
     is_endless: bool = False
     """Whether it is work that never comes to its end by itself."""
 
@@ -122,7 +126,8 @@ class Run:
 
     def is_ready(self, now: Nanos) -> bool:
         delay = self.program.ready_after
-        return delay is not None and now >= self.started + delay and self.exit is None
+        is_old_enough = delay is not None and now >= self.started + delay
+        return is_old_enough and self.exit is None and not self.is_halted
 
 
 class Witness(Protocol):
@@ -278,7 +283,7 @@ class Machine:
             self.say(run, "READY=1")
         silent_after = run.program.silent_after
         is_silent = silent_after is not None and self.now() >= run.started + silent_after
-        if run.watchdog and not (run.is_silent or is_silent):
+        if run.watchdog and not (run.is_silent or is_silent or run.is_halted):
             self.say(run, "WATCHDOG=1")
         if run.watchdog or "READY=1" not in run.has_said:
             span = Nanos(run.watchdog // 2) if run.watchdog else seconds(1)
@@ -371,6 +376,7 @@ class Machine:
             return
         if run.asked_at is None:
             run.asked_at = self.now()
+        run.is_halted = False
         if run.exit is None and run.program.ends_in is not None:
             self.later(run.program.ends_in, lambda: self.end(run, signal=signal))
         if run.exit is not None and whole_tree and not run.program.child_ignores:

@@ -13,6 +13,7 @@ from errno import EAGAIN
 from reconciler.core.engine import Engine
 from reconciler.model.event import (
     Asked,
+    Command,
     Decision,
     Event,
     Exited,
@@ -31,6 +32,7 @@ from reconciler.model.event import (
 from reconciler.model.listening import CloseSockets
 from reconciler.model.observed import Role, Slot, State
 from reconciler.model.plan import HoldCode
+from reconciler.model.put_right import PutRight
 from reconciler.model.record import SlotMemory
 from reconciler.model.spec import RestartPolicy
 from reconciler.model.units import Nanos, RunId, Serial, ServiceName, milliseconds, seconds
@@ -46,6 +48,8 @@ STOP_SLACK = seconds(15)
 """Answers may have to be waited for, and asked for again."""
 WATCHDOG_SLACK = seconds(45)
 """A watchdog may begin anew when the host was out of sight, and the look that says so is slow."""
+REPAIR_SLACK = seconds(30)
+"""A repair that is not answered, or did not work, is tried again ten seconds later."""
 MAY_ASK_AGAIN = 2
 OVERSLEPT = seconds(2)
 """A daemon that wakes so late cannot know whether its services stood still as well."""
@@ -77,6 +81,8 @@ class Promises:
         self._may_fail: Counter[Slot] = Counter()
         """What a slot may count as failures, since it counted the last time."""
         self._failures: dict[Slot, int] = {}
+        self._owed: dict[RunId, Nanos] = {}
+        """Since when, by `_awake`, a process is to be put right."""
         self._asked_before: set[RunId] = set()
         self._restarts_heard: dict[ServiceName, Nanos] = {}
         self.restarts: dict[ServiceName, Nanos] = {}
@@ -93,6 +99,7 @@ class Promises:
         self._timed_out.clear()
         self._unheeded.clear()
         self._failures.clear()
+        self._owed.clear()
         self._restarts_heard.clear()
 
     def reboot(self) -> None:
@@ -152,21 +159,11 @@ class Promises:
         self._steps += 1
         self._wake_at = decision.wake_at
         for command in decision.commands:
-            match command:
-                case LookAtHost():
-                    self._look_asked = now
-                case Probe(run=run):
-                    self._probed[run] = now
-                case Signal(signal=signal) if signal not in RELOADS:
-                    self._note_signal(command)
-                case Spawn(slot=slot, errand=errand) if errand is not None:
-                    # Where nobody answers, the time of its start ends all the same.
-                    self._may_fail[slot] += errand.role is Role.PRE_START
-                case Signal() | Spawn() | NextTime() | CloseSockets():
-                    pass
+            self._note(command, now)
         if self._look_asked is not None:
             self._wakes_by(Nanos(self._look_asked + LOOK_AGAIN), "ask for a look again")
         self._counts_failures(decision)
+        self._puts_right()
         self._tells_what_was_asked(decision)
         self._kills_in_time()
         if decision.finished:
@@ -175,6 +172,22 @@ class Promises:
             self._keeps_probing(engine, now)
             self._heeds_words(engine, now)
             self._keeps_its_times(engine, now)
+
+    def _note(self, command: Command, now: Nanos) -> None:
+        match command:
+            case LookAtHost():
+                self._look_asked = now
+            case Probe(run=run):
+                self._probed[run] = now
+            case Signal(signal=signal) if signal not in RELOADS:
+                self._note_signal(command)
+            case Spawn(slot=slot, errand=errand) if errand is not None:
+                # Where nobody answers, the time of its start ends all the same.
+                self._may_fail[slot] += errand.role is Role.PRE_START
+            case PutRight(run=run_id):
+                self._owed.pop(run_id, None)
+            case Signal() | Spawn() | NextTime() | CloseSockets():
+                pass
 
     def _wakes_by(self, at: Nanos, what: str) -> None:
         is_in_time = self._wake_at is not None and self._wake_at <= at + milliseconds(1)
@@ -192,6 +205,26 @@ class Promises:
         self._signals[order.run] = order.serial
         if order.signal == "SIGABRT" or "imeout" in order.because:
             self._timed_out.add(order.run)
+
+    def _puts_right(self) -> None:
+        """See that what was done by hand to a process that is to go on is undone in time."""
+        rules = self._rules
+        runs = self._host.runs
+        found = {*rules.drifts.halted(), *rules.drifts.reniced(rules.wanted.in_force, runs)}
+        for run_id in found:
+            run = runs[run_id]
+            spec = rules.wanted.in_force(run.slot.service)
+            is_old = spec is None or run.digest != spec.digest
+            is_going = run.exit is not None or run.asked_at is not None or run_id in rules.asked
+            is_wanted = run.slot.index < rules.wanted.width(run.slot.service)
+            is_other = run.is_by_hand or len(self._host.live(run.slot)) > 1
+            is_lost = run_id in rules.lost
+            if is_old or is_going or is_other or is_lost or not is_wanted:
+                self._owed[run_id] = self._awake
+            since = self._owed.setdefault(run_id, self._awake)
+            is_over = self._awake - since > REPAIR_SLACK
+            assert not is_over, f"{run.slot} was stopped or reniced by hand, and stays so"
+        self._owed = {run_id: at for run_id, at in self._owed.items() if run_id in found}
 
     def _kills_in_time(self) -> None:
         for run_id, (since, patience) in list(self._told_to_end.items()):

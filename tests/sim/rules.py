@@ -23,6 +23,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets
 from reconciler.model.observed import Role
+from reconciler.model.put_right import PutRight
 from reconciler.model.units import Nanos, RunId, ServiceName
 from tests.sim.heard import READY_AFTER, is_taken_on_trust, to_end
 from tests.sim.record_rules import RecordRules
@@ -56,6 +57,7 @@ class Rules(StartRules, StopRules, RecordRules):
         self.wanted.told(decision.happenings)
         self.appetites.told(decision.happenings)
         self.ailments.told(decision.happenings, self.wanted.in_force, now)
+        self.drifts.told(decision.happenings)
         self.reloads.told(decision)
         refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
@@ -94,12 +96,21 @@ class Rules(StartRules, StopRules, RecordRules):
                 self.hooks.may_kill(command, now)
             case Signal():
                 self._may_signal(command, now)
+            case PutRight():
+                self._may_put_right(command)
             case Probe():
                 self._may_probe(command)
             case CloseSockets():
                 may_close(command, self._host, self.wanted)
             case LookAtHost() | NextTime():
                 pass
+
+    def _may_put_right(self, command: PutRight) -> None:
+        self._may_act(command)
+        run = self._host.runs[command.run]
+        is_going = run.id in self._ended or self._is_asked(run.id)
+        assert not is_going, f"{run.slot} is put right, and has to end"
+        self.drifts.may_put_right(command, run, self.wanted.in_force(run.slot.service))
 
     def _is_judged_well(self, engine: Engine, now: Nanos) -> None:
         situation = engine.situation(now)

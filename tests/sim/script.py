@@ -25,7 +25,13 @@ from tests.sim.shown import INDENT, fault_lines, row, table, without_dull_looks
 from tests.sim.words import in_words, place
 from tests.sim.world import START, Doom, World
 
-_KINDS = {"start": "Spawn", "signal": "Signal", "probe": "Probe", "look": "LookAtHost"}
+_KINDS = {
+    "start": "Spawn",
+    "signal": "Signal",
+    "probe": "Probe",
+    "look": "LookAtHost",
+    "repair": "PutRight",
+}
 _POINTS = {"writes": "decided", "acts": "recorded"}
 
 SENTENCES = Sentences("")
@@ -212,6 +218,33 @@ class Player:
     def _kill(self, service: str, index: str = "0") -> None:
         """Let somebody else kill a process."""
         self.world.host.end(self._run(service, index), signal="SIGKILL")
+
+    @_says("stop SLOT by hand")
+    def _halt(self, service: str, index: str = "0") -> None:
+        """Let somebody stop a process by SIGSTOP; it is seen a few seconds later."""
+        self._run(service, index).is_halted = True
+        self.world.patrol()
+
+    @_says("renice SLOT to CODE")
+    def _renice(self, service: str, code: str, index: str = "0") -> None:
+        """Let somebody renice a process."""
+        self._run(service, index).nice = int(code)
+        self.world.patrol()
+
+    @_says("let SLOT go on by hand")
+    def _go_on(self, service: str, index: str = "0") -> None:
+        """Let somebody undo what was done to a process by hand."""
+        run = self._run(service, index)
+        run.is_halted, run.nice = False, None
+
+    @_says("nothing can be signalled")
+    def _fail_signals(self) -> None:
+        """Let every signal, and all that is done to processes, be refused."""
+        self.world.host.machine.undelivered = 1_000_000
+
+    @_says("signals arrive again")
+    def _deliver_signals(self) -> None:
+        self.world.host.machine.undelivered = 0
 
     @_says("the kernel kills SLOT for its memory")
     def _starve(self, service: str, index: str = "0") -> None:

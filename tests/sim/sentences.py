@@ -23,7 +23,7 @@ _WORDS = {
     "WORDS": r"(?P<words>[A-Z][A-Z_]+=.*)",
     "WHY": r"(?P<why>.+)",
     "STATE": r"(?P<state>[a-z]+)",
-    "KIND": r"(?P<kind>start|signal|probe|look)",
+    "KIND": r"(?P<kind>start|signal|probe|look|repair)",
     "POINT": r"(?P<point>writes|acts)",
     "SENTENCE": r"(?P<sentence>.+)",
 }

@@ -34,6 +34,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Notice, Process, Role, Slot
+from reconciler.model.put_right import ProcessSeen, PutRight
 from reconciler.model.units import Nanos, amount, in_seconds, seconds
 
 ZERO = seconds(100)
@@ -105,6 +106,8 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"{slot} uses {', '.join(used)}"
         case HealthTold(slot=slot, run=run, verdict=verdict, reason=why):
             return f"checks of {slot} ({run}): {verdict}" + (f": {why}" if why else "")
+        case ProcessSeen(slot=slot, is_halted=is_halted, nice=nice):
+            return f"{slot} is {'stopped' if is_halted else 'not stopped'}, with nice {nice}"
         case FilesChanged(service=name, files=files):
             return f"{', '.join(files)} of {name} changed"
         case Asked(operation=operation):
@@ -146,6 +149,10 @@ def _command(command: Command) -> str:
             return f"start {slot}: {why}" if errand is None else _errand(slot, errand)
         case Signal(slot=slot, run=run, signal=name, scope=scope, because=why):
             return f"{name} to the {scope} of {slot} ({run}): {why}"
+        case PutRight(slot=slot, run=run, resumes=resumes, nice=nice, because=why):
+            what = ["let it go on"] if resumes else []
+            what += [f"renice it to {nice}"] if nice is not None else []
+            return f"put {slot} ({run}) right: {', '.join(what)} ({why})"
         case Probe(slot=slot, run=run):
             return f"probe {slot} ({run})"
         case LookAtHost():

@@ -32,11 +32,20 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.listening import CloseSockets
-from reconciler.model.observed import Slot, State
+from reconciler.model.observed import Role, Slot, State
+from reconciler.model.put_right import ProcessSeen
 from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus
-from reconciler.model.units import Nanos, ServiceName, WallTime, milliseconds, minutes, seconds
+from reconciler.model.units import (
+    Nanos,
+    RunId,
+    ServiceName,
+    WallTime,
+    milliseconds,
+    minutes,
+    seconds,
+)
 from tests.core.building import manifests, name, slot
 from tests.sim.host import PROMPT, Host, Program, Run
 from tests.sim.observed import ObservedEngine
@@ -54,6 +63,8 @@ MONDAY = 1_767_571_200.0
 BOOTING = 30.0
 ENDS = (Exited, TreeEmptied, HostLooked)
 """Events after which the holder may have something to forget."""
+PATROL = seconds(5)
+"""Between two rounds in which it is seen what was done to processes."""
 READING_TAKES = milliseconds(20)
 CALMING = 35
 """Seconds after which the last fault has had its last effect, and the slow look has seen it."""
@@ -113,6 +124,10 @@ class World:
         """What happens in the moment after the next command of a kind."""
         self._wake_at: Nanos | None = None
         self._read: ManifestSet | None = None
+        self._patrolling = -1
+        """In which daemon's life somebody goes round."""
+        self._odd: set[RunId] = set()
+        """Processes that were found stopped or reniced when somebody last went round."""
         self._to_acknowledge = False
         self.finished = False
         self.host.machine.contents = self.repository.contents
@@ -166,6 +181,33 @@ class World:
     def change_code(self, service: str) -> None:
         """Change a file of a service's code; where it is watched, that is seen at once."""
         self.tell(FilesChanged(service=name(service), files=("app.py",), count=1, at=self.now))
+
+    def patrol(self) -> None:
+        """Have somebody go round, as the daemon does, until all is as it should be."""
+        life = self._life
+        if self._patrolling != life:
+            self._patrolling = life
+            self._later(PATROL, lambda: self._go_round(life))
+
+    def _go_round(self, life: int) -> None:
+        if life != self._life:
+            return
+        self._patrolling = -1
+        odd = set()
+        for run in self.host.machine.all_live():
+            spec = self.rules.wanted.in_force(run.slot.service)
+            nice = (spec.nice if spec is not None else None) or 0
+            is_odd = run.is_halted or run.nice is not None
+            if run.exit is None and run.role is Role.MAIN and (is_odd or run.id in self._odd):
+                nice = nice if run.nice is None else run.nice
+                self.tell(
+                    ProcessSeen(slot=run.slot, run=run.id, is_halted=run.is_halted, nice=nice)
+                )
+            if is_odd:
+                odd.add(run.id)
+        if odd | self._odd:
+            self.patrol()
+        self._odd = odd
 
     def ask(
         self, kind: OperationKind, *services: str, prune_id: str = "", reason: str = ""
@@ -565,6 +607,9 @@ class World:
         self.rules.begin(memory)
         self.promises.begin()
         self._wake_at, self._to_acknowledge = self.now, False
+        self._odd.clear()
+        if any(run.is_halted or run.nice is not None for run in self.host.machine.all_live()):
+            self.patrol()
         self.finished = False
         if self._read is not None:
             self.tell(ManifestsRead(manifests=self._read))

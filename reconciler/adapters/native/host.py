@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reconciler.adapters.native.command import not_found
+from reconciler.adapters.native.condition import renice
 from reconciler.adapters.native.link import LinkLost, Message
 from reconciler.adapters.native.resources import resources, shortage
 from reconciler.adapters.native.session import Session, Tell
@@ -34,6 +35,7 @@ from reconciler.model.event import (
     HostLooked,
     HostLost,
     LookAtHost,
+    Scope,
     Signal,
     SignalAnswered,
     Spawn,
@@ -42,6 +44,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Look, Role, Slot
+from reconciler.model.put_right import PutRight
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Way
 from reconciler.model.units import RunId
@@ -106,13 +109,17 @@ class NativeHost:
         """Connect, starting a holder if none answers. Raises HostError when there is no way."""
         await self._session.open(tell)
 
-    async def perform(self, command: Spawn | Signal | LookAtHost | CloseSockets) -> Event:
+    async def perform(
+        self, command: Spawn | Signal | PutRight | LookAtHost | CloseSockets
+    ) -> Event:
         """Do one command and give the event that answers it."""
         match command:
             case Spawn():
                 return await self._spawn(command)
             case Signal():
                 return await self._signal(command)
+            case PutRight():
+                return await self._put_right(command)
             case LookAtHost():
                 return await self._look(command)
             case CloseSockets():
@@ -241,6 +248,26 @@ class NativeHost:
         except ValueError as error:
             return answered(problem=str(error))
         return answered(problem=said["error"]["text"] if "error" in said else "")
+
+    async def _put_right(self, command: PutRight) -> Event:
+        answered = functools.partial(SignalAnswered, serial=command.serial, slot=command.slot)
+        target = command.target
+        problem = ""
+        if command.nice is not None:
+            problem = renice(target.pid, target.born, command.nice)
+        if command.resumes:
+            goes_on = Signal(
+                serial=command.serial,
+                slot=command.slot,
+                run=command.run,
+                target=target,
+                signal="SIGCONT",
+                scope=Scope.GROUP,
+                because=command.because,
+            )
+            said = await self._signal(goes_on)
+            problem = getattr(said, "problem", "") or problem
+        return answered(problem=problem)
 
     async def _look(self, command: LookAtHost) -> Event:
         try:

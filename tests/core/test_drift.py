@@ -1,0 +1,107 @@
+"""What was done to a process by hand is put right, shown while it cannot be, and judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.core.diff import Language
+from reconciler.core.judge import judge
+from reconciler.core.planner import plan
+from reconciler.manifest.fields import describe, effect_of
+from reconciler.model.change import Verb
+from reconciler.model.observed import Exit, State
+from reconciler.model.plan import HoldCode, Plan, Repair, Situation
+from reconciler.model.record import Drift, Pending, SlotRecord
+from reconciler.model.units import RunId, Serial
+from reconciler.runtime import previews
+from tests.core.building import name, service, slot
+from tests.core.situations import EARLIER, LATER, converged, process_in
+
+WEB = service("web", nice=5)
+PROCESS = process_in(WEB, 0)
+RENICED = Drift(run=PROCESS.run, is_halted=False, nice=19)
+HALTED = Drift(run=PROCESS.run, is_halted=True, nice=None)
+LANGUAGE = Language(describe=describe, effect_of=effect_of)
+ACTION = Repair(slot=slot("web"), target=PROCESS.id, because="for a test")
+
+
+def with_drift(drift: Drift | None, **fields: Any) -> Situation:
+    situation = converged(WEB)
+    record: SlotRecord = situation.slots[name("web")][0]
+    changed = replace(record, drift=drift, **fields)
+    return replace(situation, slots={name("web"): {0: changed}})
+
+
+@pytest.mark.parametrize(
+    ("drift", "because"),
+    [
+        (HALTED, "it was stopped by hand (SIGSTOP)"),
+        (RENICED, "its nice is 19, not 5"),
+        (
+            replace(RENICED, is_halted=True),
+            "it was stopped by hand (SIGSTOP) and its nice is 19, not 5",
+        ),
+    ],
+)
+def test_what_was_done_is_put_right_and_shown_as_drift(drift: Drift, because: str) -> None:
+    situation = with_drift(drift)
+    (action,) = plan(situation).actions
+    assert action == Repair(slot=slot("web"), target=PROCESS.id, because=because)
+    assert judge(plan(situation), situation) == ()
+    shown = previews.live(situation, LANGUAGE)
+    assert [(one.service, one.verbs, one.reason) for one in shown.drift] == [
+        ("web", (Verb.UPDATE,), because)
+    ]
+
+
+def test_what_cannot_be_put_right_is_shown_with_its_reason_until_it_is_tried_again() -> None:
+    vain = replace(RENICED, until=LATER, problem="renice to 5: permission denied")
+    situation = with_drift(vain)
+    (hold,) = plan(situation).holds
+    because = "its nice is 19, not 5; cannot put that right: renice to 5: permission denied"
+    assert (hold.code, hold.because, hold.until) == (HoldCode.DRIFTED, because, LATER)
+    shown = previews.live(situation, LANGUAGE)
+    assert [(one.verbs, one.held_by) for one in shown.drift] == [((Verb.NONE,), because)]
+    assert plan(with_drift(replace(vain, until=EARLIER))).actions
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [
+        pytest.param(with_drift(replace(HALTED, run=RunId("another"))), id="of the last process"),
+        pytest.param(with_drift(replace(RENICED, nice=5)), id="as its manifest says"),
+        pytest.param(with_drift(None), id="nothing"),
+    ],
+)
+def test_nothing_is_done_about_what_is_as_it_should_be(situation: Situation) -> None:
+    assert plan(situation) == Plan()
+
+
+@pytest.mark.parametrize(
+    ("situation", "fault"),
+    [
+        pytest.param(with_drift(None), "nothing was done to it", id="nothing was done"),
+        pytest.param(
+            with_drift(replace(HALTED, run=RunId("another"))), "nothing was done", id="another run"
+        ),
+        pytest.param(with_drift(replace(HALTED, until=LATER)), "just tried", id="at once again"),
+        pytest.param(with_drift(replace(RENICED, nice=5)), "another nice", id="as it should be"),
+        pytest.param(with_drift(HALTED, state=State.STOPPING), "is stopping", id="it has to end"),
+        pytest.param(
+            with_drift(HALTED, pending=Pending(serial=Serial(1), overdue_at=LATER)),
+            "was not answered",
+            id="something is under way",
+        ),
+        pytest.param(
+            with_drift(HALTED, process=replace(PROCESS, exit=Exit(at=EARLIER, code=0))),
+            "it is running",
+            id="it has ended",
+        ),
+        pytest.param(with_drift(HALTED, process=None), "not what runs there", id="it is gone"),
+    ],
+)
+def test_a_repair_that_may_not_be_is_refused(situation: Situation, fault: str) -> None:
+    assert any(fault in one.text for one in judge(Plan(actions=(ACTION,)), situation))
