@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reconciler.adapters.accounts import account_of, own_variables, owners_of, wanted
 from reconciler.adapters.checks import Checks as HostChecker
-from reconciler.adapters.checks import Place, Probes
+from reconciler.adapters.checks import Names, Network, Place, Probes
 from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
 from reconciler.adapters.git.checkout import locate
@@ -133,6 +133,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     inquest = Inquest(lambda port: _owner(port, _us(host)), logbook.last_words)
     code = CodeWatch(paths.root, clock.now)
     counts = Counts()
+    listening: list[str] = []
+    network = Network(Names(), lambda: (f"unix:{paths.socket}", *listening))
 
     async def stranger(slot: Slot, run: RunId, port: int) -> str:
         _, record = daemon.slot(slot)
@@ -155,7 +157,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         World(
             clock=clock,
             host=host,
-            prober=Probes(prepare.place, stranger, output),
+            prober=Probes(prepare.place, stranger, output, network),
             store=store,
             manifests=worktree,
             timetable=WallTimetable(clock),
@@ -176,11 +178,10 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         revision=lambda: daemon.source.last.revision.commit if daemon.source.last else "",
     )
     gate, hooks = Gate(around, lambda: daemon.is_ending), HostHooks(around)
-    checker = HostChecker(prepare.place, clock.now)
+    checker = HostChecker(prepare.place, clock.now, network)
     checks = Checks(checker, clock, daemon.tell)
     repository = GitRepository(paths.root)
     troubles: list[Callable[[], str]] = [lambda: code.problem, hooks.trouble]
-    listening: list[str] = []
 
     async def tail(name: ServiceName) -> tuple[str, ...]:
         return await logbook.tail(name, daemon)

@@ -70,8 +70,6 @@ class CheckFault(StrEnum):
     """It is a target that is never asked: our own API, or an address of the link."""
     ERROR = "error"
     """It could not be made at all: the program is not there, an env file is missing."""
-    INTRUDER = "intruder"
-    """Somebody else answers on the port of the service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,6 +66,7 @@ class Checks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._network.close()
         await self._matcher.close()
 
     def _over(

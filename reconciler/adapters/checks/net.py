@@ -92,11 +92,14 @@ class Network:
             raise ProbeError(f"name not resolved by {to}", CheckFault.NAME) from why
         refusal: OSError | None = None
         for address in addresses:
-            self._refuse_forbidden(address, to)
+            _refuse_link_local(address, to)
             try:
-                return await _open(address, to)
+                sock = await _open(address, to)
             except OSError as why:
                 refusal = refusal or why
+                continue
+            self._refuse_own(sock, to)
+            return sock
         assert refusal is not None
         raise ProbeError(f"{_refusal(refusal)} by {to}", CheckFault.REFUSED) from refusal
 
@@ -120,15 +123,23 @@ class Network:
             sock.close()
             raise
 
-    def _refuse_forbidden(self, address: str, to: Endpoint) -> None:
-        found = ipaddress.ip_address(address)
-        if found.is_link_local:
-            why = "addresses of the link, which a cloud has its secrets on, are never asked"
-            raise ProbeError(f"cannot ask {to}: {why}", CheckFault.FORBIDDEN)
+    def _refuse_own(self, sock: socket.socket, to: Endpoint) -> None:
+        """Hang up where we ourselves would answer."""
         for own in self._own():
             host, _, port = own.rpartition(":")
-            if port == str(to.port) and (found.is_loopback or host.strip("[]") == address):
+            if port == str(to.port) and is_here(sock) and _is_bound_at(host, sock):
+                sock.close()
                 raise ProbeError(f"cannot ask {to}: it is Weaver's own API", CheckFault.FORBIDDEN)
+
+    def close(self) -> None:
+        """Wait for no name any more."""
+        self._names.close()
+
+
+def _refuse_link_local(address: str, to: Endpoint) -> None:
+    if ipaddress.ip_address(address).is_link_local:
+        why = "addresses of the link, which a cloud has its secrets on, are never asked"
+        raise ProbeError(f"cannot ask {to}: {why}", CheckFault.FORBIDDEN)
 
 
 async def _open(address: str, to: Endpoint) -> socket.socket:
@@ -161,6 +172,14 @@ def is_same_host(own: str, other: str) -> bool:
     (False, False)
     """
     return own == other or ipaddress.ip_address(other).is_loopback
+
+
+def _is_bound_at(host: str, sock: socket.socket) -> bool:
+    """Tell whether who listens at a host is asked by a connection to this one."""
+    peer, bare = sock.getpeername()[0], host.strip("[]")
+    if bare == "localhost":
+        return ipaddress.ip_address(peer).is_loopback
+    return not bare or bare == peer or ipaddress.ip_address(bare).is_unspecified
 
 
 class _Plain:
