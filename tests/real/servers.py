@@ -60,16 +60,21 @@ def missing_programs() -> list[str]:
 
 
 class Ports:
-    """Ports that nobody has, different ones.
+    """Ports that nobody has, different ones."""
+
+    def __init__(self) -> None:
+        self.redis, self.nginx, self.uvicorn = free_ports(3)
+
+
+def free_ports(count: int) -> list[int]:
+    """Give ports that nobody has, different ones.
 
     They are below those that the kernel gives to clients: a load's own connection, or that of
     another test, must not have taken one when its server starts again.
     """
-
-    def __init__(self) -> None:
-        luck = random.Random(os.getpid())
-        with ExitStack() as kept:
-            self.redis, self.nginx, self.uvicorn = (_free_port(kept, luck) for _ in range(3))
+    luck = random.Random(os.getpid())
+    with ExitStack() as kept:
+        return [_free_port(kept, luck) for _ in range(count)]
 
 
 def _free_port(kept: ExitStack, luck: random.Random) -> int:
