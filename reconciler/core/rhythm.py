@@ -9,10 +9,15 @@ from __future__ import annotations
 from reconciler.core.luck import fraction
 from reconciler.model.health import HealthCheck
 from reconciler.model.observed import Slot
-from reconciler.model.units import Nanos, seconds
+from reconciler.model.units import Nanos, milliseconds, seconds
 
 ADOPTED_WITHIN = seconds(10)
 """In which all slots that ran before the daemon did are checked for the first time."""
+
+TICK = milliseconds(100)
+"""Checks that are due in the same one begin together: waking up costs as much as a check does."""
+LEAST_PLACES = 10
+"""Into which even a short interval is divided."""
 
 
 def share(slot: Slot) -> float:
@@ -36,7 +41,7 @@ def first(part: float, health: HealthCheck, now: Nanos, *, is_adopted: bool) -> 
     True
     """
     most = ADOPTED_WITHIN if is_adopted else health.start_interval
-    return Nanos(now + round(min(most, health.interval) * part))
+    return Nanos(now + _phase(part, min(most, health.interval)))
 
 
 def following(part: float, every: Nanos, begun: Nanos) -> Nanos:
@@ -50,7 +55,17 @@ def following(part: float, every: Nanos, begun: Nanos) -> Nanos:
     True
     """
     earliest = begun + every // 2
-    return Nanos(earliest + (round(every * part) - earliest) % every)
+    return Nanos(earliest + (_phase(part, every) - earliest) % every)
+
+
+def _phase(part: float, every: Nanos) -> int:
+    """Give a slot's place in an interval, in whole ticks.
+
+    >>> _phase(0.678, seconds(10)) == seconds(6.7), _phase(0.678, seconds(0.1)) == seconds(0.06)
+    (True, True)
+    """
+    tick = max(1, min(TICK, every // LEAST_PLACES))
+    return int(every * part) // tick * tick
 
 
 def pace(health: HealthCheck, age: Nanos, *, has_passed: bool) -> Nanos:
