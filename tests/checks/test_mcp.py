@@ -16,7 +16,6 @@ import pytest
 
 from reconciler.model.health import CheckFault, CheckResult, CheckType, HealthCheck, McpCheck
 from reconciler.model.units import seconds
-from tests.checks import mcp_server
 from tests.checks.checking import ask, asked, checks, hear, serving
 from tests.waiting import until
 
@@ -27,6 +26,20 @@ INITIALIZED = {
     "capabilities": {},
     "serverInfo": {"name": "shop", "version": "1"},
 }
+SERVER = """
+import socket, sys, uvicorn
+from mcp.server import MCPServer
+
+server, kind = MCPServer("shop", version="1.2"), sys.argv[1]
+if kind == "stdio":
+    server.run("stdio")
+else:
+    app = server.streamable_http_app(json_response=kind == "json")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)
+        uvicorn.Server(uvicorn.Config(app)).run([listener])
+"""
+"""A real server, made with the SDK of the protocol."""
 SHOP = {"server": "shop", "serverVersion": "1.2", "protocolVersion": "2025-06-18"}
 
 
@@ -35,11 +48,11 @@ def check(timeout_s: float = 15.0, **target: Any) -> HealthCheck:
 
 
 def test_a_real_server_on_stdio_answers_and_is_ended() -> None:
-    words = (sys.executable, mcp_server.__file__)
+    words = (sys.executable, "-c", SERVER)
     result = ask(check(cmd=words, args=("stdio",)))
     assert (result.ok, result.detail) == (True, "shop 1.2 answers a ping"), result
     assert result.facts == SHOP
-    assert running(f"{mcp_server.__file__}\0stdio") == []
+    assert running(f"{SERVER}\0stdio") == []
 
 
 def test_a_real_server_over_http_answers_in_events_or_json_and_gets_its_session_back() -> None:
@@ -60,7 +73,7 @@ def test_a_real_server_over_http_answers_in_events_or_json_and_gets_its_session_
         servers = [
             ends.enter_context(
                 subprocess.Popen(
-                    [sys.executable, mcp_server.__file__, kind],
+                    [sys.executable, "-c", SERVER, kind],
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     text=True,
