@@ -10,7 +10,7 @@ from reconciler.core.remedies import due_at, is_spent
 from reconciler.model.event import HealthTold
 from reconciler.model.health import OnUnhealthy, Verdict
 from reconciler.model.observed import State
-from reconciler.model.record import Illness, Remedy, SlotRecord
+from reconciler.model.record import Illness, SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, in_seconds, minutes
 
@@ -82,7 +82,7 @@ def _fall_ill(ledger: Ledger, record: SlotRecord, spec: ServiceSpec) -> SlotReco
     because, remedy = record.check_said or "its check fails", record.memory.remedy
     since = remedy.well_since
     was_well = since is not None and ledger.now - since >= spec.backoff.reset_after
-    remedy = Remedy() if was_well else replace(remedy, gave_up=False, well_since=None)
+    remedy = replace(remedy, gave_up=False, well_since=None, times=0 if was_well else remedy.times)
     ill = Illness(run=record.process.run, since=ledger.now, because=because)
     ill_record = replace(record, memory=replace(record.memory, ill=ill, remedy=remedy))
     return ledger.move(ill_record, Signal.CHECK_FAILING, because, _data(record))

@@ -27,10 +27,9 @@ def due_at(spec: ServiceSpec, memory: SlotMemory) -> Nanos | None:
         return None
     if remedy.at is not None and remedy.at >= ill.since:
         return None
-    if not remedy.times or remedy.at is None:
-        return ill.since
-    at = Nanos(ill.since + delay(spec.backoff, remedy.times, NO_LUCK))
-    if spec.on_unhealthy is OnUnhealthy.RESTART:
+    wait = delay(spec.backoff, remedy.times, NO_LUCK) if remedy.times else 0
+    at = Nanos(ill.since + wait)
+    if spec.on_unhealthy is OnUnhealthy.RESTART or remedy.at is None:
         return at
     return max(at, Nanos(remedy.at + spec.health.threshold.time_window))
 

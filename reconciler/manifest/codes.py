@@ -73,3 +73,4 @@ class Code(StrEnum):
     TOO_MANY_FILES = "W309", "more files in services.d than are looked at"
     NO_RELOAD_FILE = "W310", "a file of reloadOn that is not there or cannot be read (warning)"
     SAME_ADDRESS = "W311", "services that listen on one address (warning where one is a `port`)"
+    NEVER_HEALTHY = "W312", "`healthy` of a service without `healthCheck`"

@@ -119,6 +119,8 @@ def _needs_faults(readings: Readings, known: set[ServiceName], results: list[Fil
             fault = _need_fault(name, reading, need, known, unread)
             if fault is None and need.condition is Condition.COMPLETED:
                 fault = _never_completes(reading, readings.get(need.service))
+            if fault is None and need.condition is Condition.HEALTHY:
+                fault = _never_healthy(reading, readings.get(need.service))
             if fault is not None:
                 faults.append((name, fault))
     return faults
@@ -151,6 +153,19 @@ def _never_completes(reading: Reading, need: Reading | None) -> Diagnostic | Non
     message = f"`{name}` is no oneshot, so it never completes"
     mend = f"write `condition: ready`, or `type: oneshot` in {need.definition.source.file}"
     return _fault(_place(reading, f"dependsOn.{name}"), Code.NEVER_COMPLETES, message, mend)
+
+
+def _never_healthy(reading: Reading, need: Reading | None) -> Diagnostic | None:
+    """Refuse to wait for the check of what is not checked."""
+    if need is None or need.definition.spec.health is not None:
+        return None
+    spec, file = need.definition.spec, need.definition.source.file
+    message = f"`{spec.name}` has no healthCheck, so it never counts as healthy"
+    mend = f"write `condition: ready`, or add `healthCheck:` in {file}"
+    if spec.is_oneshot:
+        message = f"`{spec.name}` is a oneshot, so it completes and is not healthy"
+        mend = "write `condition: completed`"
+    return _fault(_place(reading, f"dependsOn.{spec.name}"), Code.NEVER_HEALTHY, message, mend)
 
 
 _CYCLES_NAMED = 20

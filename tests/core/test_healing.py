@@ -26,8 +26,15 @@ def checked(text: str, *needs: str | Need, **fields: Any) -> ServiceSpec:
 
 
 def running(*specs: ServiceSpec) -> World:
-    world = World(*specs)
+    world = unchecked(*specs)
     world.settle()
+    return world
+
+
+def unchecked(*specs: ServiceSpec) -> World:
+    """Give a world whose daemons check nothing by themselves: verdicts are told by the test."""
+    world = World(*specs)
+    world.is_checking = False
     return world
 
 
@@ -100,7 +107,7 @@ def test_the_same_verdict_told_again_is_no_news() -> None:
 
 def test_one_that_fails_its_checks_before_it_is_ready_is_degraded_once_it_is() -> None:
     """Readiness is none of the check's business, nor the other way round."""
-    world = World(probed("web", health=CHECK))
+    world = unchecked(probed("web", health=CHECK))
     world.host.delays["Probe"] = seconds(5)
     world.until(lambda: bool(world.runs("web")))
     world.pass_time(0.1)
@@ -338,7 +345,7 @@ def test_single_failures_are_told_at_most_once_a_minute_and_change_no_state() ->
 
 
 def test_a_dependent_waits_until_its_need_was_healthy_once() -> None:
-    world = World(checked("db"), service("web", need("db", Condition.HEALTHY)))
+    world = unchecked(checked("db"), service("web", need("db", Condition.HEALTHY)))
     world.pass_time(5)
     assert world.states() == {"db": "running", "web": "stopped"}
     assert world.reason("web") == "waiting for db to be healthy (not checked yet)"
@@ -354,7 +361,7 @@ def test_a_dependent_waits_until_its_need_was_healthy_once() -> None:
 
 
 def test_it_was_healthy_for_the_next_daemon_as_well_but_not_for_the_next_process() -> None:
-    world = World(checked("db"), service("web", need("db", Condition.HEALTHY)))
+    world = unchecked(checked("db"), service("web", need("db", Condition.HEALTHY)))
     world.pass_time(5)
     tell(world, HEALTHY, "db")
     world.kill_daemon()
@@ -371,7 +378,7 @@ def test_it_was_healthy_for_the_next_daemon_as_well_but_not_for_the_next_process
 
 
 def test_a_dependent_is_told_when_its_need_is_healthy_again() -> None:
-    world = World(checked("db"), service("web", need("db", Condition.HEALTHY)))
+    world = unchecked(checked("db"), service("web", need("db", Condition.HEALTHY)))
     world.pass_time(5)
     tell(world, HEALTHY, "db")
     world.settle()
@@ -392,7 +399,7 @@ def test_a_need_that_is_not_required_is_waited_for_while_something_is_done_about
     on_unhealthy: OnUnhealthy, *, goes_on: bool
 ) -> None:
     wanted = Need(service=service("db").name, condition=Condition.HEALTHY, required=False)
-    world = World(checked("db", on_unhealthy=on_unhealthy), service("web", wanted))
+    world = unchecked(checked("db", on_unhealthy=on_unhealthy), service("web", wanted))
     world.pass_time(5)
     assert world.state("web") is State.STOPPED
     tell(world, DEGRADED, "db")
@@ -402,7 +409,7 @@ def test_a_need_that_is_not_required_is_waited_for_while_something_is_done_about
 
 def test_healthy_of_what_has_no_check_is_ready_and_of_a_oneshot_that_it_is_done() -> None:
     """The commands refuse it; a version of before may still come into force."""
-    world = World(
+    world = unchecked(
         service("db"),
         oneshot("prep"),
         service("web", need("db", Condition.HEALTHY), need("prep", Condition.HEALTHY)),

@@ -42,7 +42,6 @@ CHECKED: dict[str, dict[str, Any]] = {
 }
 """What has to be said for a check of each type."""
 CHECKED_WITH: dict[str, dict[str, Any]] = {
-    "timeWindow": {"failureRate": 50},
     "cmd": {},
     "args": {"cmd": "x"},
 }

@@ -48,6 +48,14 @@ class AilmentRules:
             self._alerts.clear()
             self._treated.clear()
 
+    def reboot(self) -> None:
+        """Begin anew: nothing that was known of slots outlives the host's boot."""
+        for known in (self._last, self._ill, self._well_since, self._called, self._calls):
+            known.clear()
+        self._treated.clear()
+        self._alerts.clear()
+        self._healed.clear()
+
     def forgive(self, names: Iterable[ServiceName]) -> None:
         """Begin to count anew: people asked for it, or there is another version."""
         gone = set(names)

@@ -61,6 +61,30 @@ FIELDS: dict[str, Sequence[Any]] = {
     "maxMemory": ("64M", "512M"),
     "memoryAction": ("alert", "restart"),
     "reload": ({"signal": "SIGHUP"}, {"signal": "SIGUSR1"}, {"command": "reread"}),
+    "healthCheck": (
+        {"type": "tcp", "tcp": {"port": 81}, "interval": "1s", "timeout": "500ms"},
+        {
+            "type": "tcp",
+            "tcp": {"port": 82},
+            "interval": "2s",
+            "timeout": "1s",
+            "startPeriod": "5s",
+            "successThreshold": 2,
+            "degradationThreshold": {"consecutiveFailures": 2, "timeWindow": "20s"},
+        },
+        {
+            "type": "tcp",
+            "tcp": {"port": 83},
+            "interval": "1s",
+            "timeout": "1s",
+            "degradationThreshold": {
+                "consecutiveFailures": 4,
+                "failureRate": 50,
+                "timeWindow": "10s",
+            },
+        },
+    ),
+    "onUnhealthy": ("none", "restart", "restart", "reload", "alert"),
     "hooks": (
         {},
         {"preStart": "prepare", "postStop": {"command": "clean", "timeout": "2s"}},
@@ -125,7 +149,9 @@ def _give_needs(made: dict[str, Any], luck: Luck, others: Sequence[str]) -> None
 def need(luck: Luck) -> dict[str, Any]:
     """Make up what one service asks of another."""
     return {
-        "condition": luck.of("condition").choice(("ready", "ready", "started", "completed")),
+        "condition": luck.of("condition").choice(
+            ("ready", "ready", "started", "completed", "healthy")
+        ),
         "onRestart": luck.of("onRestart").choice(("none", "none", "restart")),
         "required": luck.of("required").choice((True, True, False)),
     }
@@ -190,6 +216,15 @@ def _give_eyes(made: dict[str, Any], luck: Luck) -> None:
         made["watch"] = {"paths": ["app"], "action": "reload" if does_reload else "restart"}
 
 
+def _give_checks(made: dict[str, Any], luck: Luck) -> None:
+    """Let a service be checked, and something be done about it where it is ill."""
+    if made.get("type") == "oneshot" or luck.random() >= 0.5:
+        return
+    made["healthCheck"] = luck.choice(FIELDS["healthCheck"])
+    ways = FIELDS["onUnhealthy"] if "reload" in made else ("none", "restart", "restart", "alert")
+    made["onUnhealthy"] = luck.choice(ways)
+
+
 PARTS: Mapping[str, Callable[[dict[str, Any], Luck], None]] = {
     "oneshot": _give_oneshot,
     "ready": _give_ready,
@@ -197,6 +232,7 @@ PARTS: Mapping[str, Callable[[dict[str, Any], Luck], None]] = {
     "limits": _give_limits,
     "nice": _give_nice,
     "eyes": _give_eyes,
+    "checks": _give_checks,
 }
 """What may be given to a manifest, in this order, each with a luck of its own."""
 TRAITS = ("dependsOn", "hooks", "instances", *PARTS, "many")
@@ -209,6 +245,7 @@ def documents(luck: Luck, without: Sequence[str] = ()) -> list[dict[str, Any]]:
     names = sorted(luck.some(among, luck.of("how many").randint(2, len(among))))
     made = [document(luck.of(name), name, names[:at], without) for at, name in enumerate(names)]
     oneshots = {one["name"] for one in made if one.get("type") == "oneshot"}
+    checked = {one["name"] for one in made if "healthCheck" in one}
     scheduled = {one["name"] for one in made if "schedule" in one}
     for one in made:
         for other, wish in one.get("dependsOn", {}).items():
@@ -216,5 +253,7 @@ def documents(luck: Luck, without: Sequence[str] = ()) -> list[dict[str, Any]]:
                 # It would restart at every one of the other's times, and never come to rest.
                 wish["onRestart"] = "none"
             if other not in oneshots and wish["condition"] == "completed":
+                wish["condition"] = "ready"
+            if other not in checked and wish["condition"] == "healthy":
                 wish["condition"] = "ready"
     return [*made, {"name": BYSTANDER, "command": ["run", "1"]}]

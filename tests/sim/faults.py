@@ -12,7 +12,8 @@ from random import Random
 from typing import Any
 
 from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
-from reconciler.model.event import Measured, OperationKind
+from reconciler.model.event import HealthTold, Measured, OperationKind
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Role
 from reconciler.model.units import Digest, Nanos, ServiceName, seconds
 from tests.core.building import slot
@@ -192,6 +193,51 @@ def fall_silent(world: World, which: int) -> None:
     if run is not None and run.watchdog:
         run.is_silent = True
         count(world, "watchdog not fed")
+
+
+def sicken(world: World, which: int, is_slot: bool) -> None:
+    """Let a process fail its checks from now on, or every process of its slot."""
+    run = _pick(world, which)
+    if run is None or run.role is not Role.MAIN:
+        return
+    if is_slot:
+        world.host.machine.sick.add(run.slot)
+    run.is_sick = True
+    spec = world.rules.wanted.in_force(run.slot.service)
+    count(world, "check began to fail", spec is not None and spec.health is not None)
+
+
+def get_well(world: World, which: int) -> None:
+    """Let what fails its checks pass them again: one process, or all that run."""
+    run = _pick(world, which)
+    if which % 2 or run is None:
+        world.host.machine.recover()
+        return
+    run.is_sick = False
+    world.host.machine.sick.discard(run.slot)
+
+
+def judge_late(world: World, which: int, verdict: str, late: float) -> None:
+    """Let a verdict about what runs now be told only after it may have been replaced."""
+    run = _pick(world, which)
+    if run is None or run.role is not Role.MAIN:
+        return
+    told = HealthTold(slot=run.slot, run=run.id, verdict=Verdict(verdict), reason="it was slow")
+    world.tell_later(seconds(late), told)
+    count(world, "check was slow")
+
+
+def judge_the_dead(world: World, which: int, verdict: str) -> None:
+    """Tell a verdict about a process that a slot had before."""
+    live = _pick(world, which)
+    runs = world.host.machine.of(live.slot) if live is not None else []
+    if live is not None and live.role is Role.MAIN and len(runs) > 1:
+        old = runs[which % (len(runs) - 1)]
+        world.tell(HealthTold(slot=old.slot, run=old.id, verdict=Verdict(verdict), reason="old"))
+        count(world, "check of an older run")
+
+
+VERDICTS = ("degraded", "degraded", "healthy", "failing", "unknown")
 
 
 def run_short(world: World, span: float) -> None:
@@ -597,6 +643,14 @@ FAULTS: Mapping[str, Kind] = {
     "refuse": Kind(choose(*REFUSALS), refuse, 2),
     "fail-step": Kind(lambda luck: (a_name(luck), luck.choice(("", *FAILING_STEPS))), fail_step),
     "fail-signal": Kind(choose(1, 2, 5), fail_signal),
+    "sicken": Kind(_which(True, False), sicken, 4),
+    "get-well": Kind(lambda luck: (luck.randrange(100),), get_well, 3),
+    "judge-late": Kind(
+        lambda luck: (luck.randrange(100), luck.choice(VERDICTS), luck.choice((0.0, 2.0, 9.0))),
+        judge_late,
+        2,
+    ),
+    "judge-the-dead": Kind(_which("degraded", "healthy"), judge_the_dead),
     "run-short": Kind(choose(0.5, 20.0), run_short),
     "lose-holder": Kind(choose(0.1, 3.0, 20.0), lose_holder, 2),
     "kill-holder": Kind(choose(0.0, 0.1, 3.0, 20.0), kill_holder, 2),

@@ -202,6 +202,7 @@ class Heard:
         self.timetables.reboot()
         self._scheduled_at.clear()
         self.hooks.reboot()
+        self.ailments.reboot()
 
     # --- before a step ---------------------------------------------------------------------
 

@@ -91,6 +91,8 @@ class Run:
     """Whether it says so no more."""
     well_at: Nanos = Nanos(0)
     """When it last said so; in the beginning, when it was started."""
+    is_sick: bool = False
+    """Whether its checks fail."""
     has_said: set[str] = field(default_factory=set)
     """What it has said at least once: `READY`, `STOPPING`, `trigger`."""
     extended: Nanos = Nanos(0)
@@ -174,6 +176,8 @@ class Machine:
     """What a hook of the host says against every start and every stop."""
     failing: dict[ServiceName, str] = field(default_factory=dict)
     """At which step between fork and exec the starts of a service fail; empty: at none."""
+    sick: set[Slot] = field(default_factory=set)
+    """Slots in which every process fails its checks."""
     undelivered: int = 0
     """How many of the next signals reach nobody, though their target lives."""
     boot: str = BOOT
@@ -397,6 +401,12 @@ class Machine:
                 self._end_later(run, program.oneshot_takes)
             if run.is_killed:
                 self.end(run, signal="SIGKILL", leaves_child=False)
+
+    def recover(self) -> None:
+        """Let every process pass its checks again."""
+        self.sick.clear()
+        for run in self.all_live():
+            run.is_sick = False
 
     def _end_later(self, run: Run, span: Nanos) -> None:
         run.is_endless = False

@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.manifest import sizes
-from reconciler.model.event import Measured, OperationKind
+from reconciler.model.event import HealthTold, Measured, OperationKind
+from reconciler.model.health import Verdict
 from reconciler.model.units import Nanos, in_seconds
 from tests.sim.files import Files
 from tests.sim.host import Program, Run
@@ -245,6 +246,30 @@ class Player:
     @_says("signals arrive again")
     def _deliver_signals(self) -> None:
         self.world.host.machine.undelivered = 0
+
+    @_says("SLOT fails its checks")
+    def _fail_checks(self, service: str, index: str = "0") -> None:
+        """Let a process fail its checks from now on; another one in its place is well."""
+        self._run(service, index).is_sick = True
+
+    @_says("every SLOT fails its checks")
+    def _always_fail_checks(self, service: str, index: str = "0") -> None:
+        """Let every process of a slot fail its checks, whatever is done about it."""
+        self.world.host.machine.sick.add(self._run(service, index).slot)
+
+    @_says("SLOT passes its checks")
+    def _pass_checks(self, service: str, index: str = "0") -> None:
+        run = self._run(service, index)
+        run.is_sick = False
+        self.world.host.machine.sick.discard(run.slot)
+
+    @_says("a late answer says that SLOT is STATE")
+    def _judge_late(self, service: str, state: str, index: str = "0") -> None:
+        """Tell a verdict about the process that a slot had before this one."""
+        slot = self._run(service, index).slot
+        old = self.world.host.machine.of(slot)[-2]
+        told = HealthTold(slot=slot, run=old.id, verdict=Verdict(state), reason="it was slow")
+        self.world.tell(told)
 
     @_says("the kernel kills SLOT for its memory")
     def _starve(self, service: str, index: str = "0") -> None:

@@ -47,6 +47,7 @@ from reconciler.model.units import (
     seconds,
 )
 from tests.core.building import manifests, name, slot
+from tests.sim.checkups import Checkups
 from tests.sim.host import PROMPT, Host, Program, Run
 from tests.sim.observed import ObservedEngine
 from tests.sim.promises import Promises
@@ -116,6 +117,7 @@ class World:
         """What each daemon began with, and every step of it."""
         self.rules = Rules(self.host)
         self.promises = Promises(self.host, self.rules)
+        self.checkups = Checkups(self.host.machine, self._later, self.tell)
         self.repository = Repository()
         self.up_again_after: float | None = None
         """Seconds after which a daemon that was shut down is started again; None: never."""
@@ -130,6 +132,8 @@ class World:
         """Processes that were found stopped or reniced when somebody last went round."""
         self._to_acknowledge = False
         self.finished = False
+        self.is_checking = True
+        """Whether the daemons of this world check their services by themselves."""
         self.host.machine.contents = self.repository.contents
         self.host.machine.changes_code = self.change_code
         self.become(**programs)
@@ -291,6 +295,7 @@ class World:
         """Let nothing go wrong any more: every answer arrives, and programs behave."""
         self.mend()
         self.host.machine.behave(WELL_BEHAVED)
+        self.host.machine.recover()
         self.pass_time(CALMING)
 
     def mend(self) -> None:
@@ -337,6 +342,8 @@ class World:
         except AssertionError as breach:
             breach.add_note(self.told())
             raise
+        if self.is_checking:
+            self.checkups.follow(self.engine.situation(self.now))
         return decision
 
     def _carry_out(self, events: Iterable[Event], decision: Decision) -> None:
@@ -606,6 +613,7 @@ class World:
         self.host.reconnect()
         self.rules.begin(memory)
         self.promises.begin()
+        self.checkups.begin()
         self._wake_at, self._to_acknowledge = self.now, False
         self._odd.clear()
         if any(run.is_halted or run.nice is not None for run in self.host.machine.all_live()):
