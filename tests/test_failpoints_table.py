@@ -71,6 +71,8 @@ WITHOUT_A_POINT = {
     "adapters/git/saved.py:take_back": BACK,
     "adapters/logs/archives.py:remove": TIDY,
     "adapters/host_hooks.py:_kill_bearers": "it ends what a hook left; hook.kill.after comes first",
+    "adapters/host_hooks.py:add": "a note on a hook; hook.start.before follows",
+    "adapters/host_hooks.py:forget": TIDY,
     "adapters/logs/grep.py:__init__": CHILD,
     "adapters/logs/grep.py:_send": CHILD,
     "adapters/logs/grep.py:close": CHILD,

@@ -1,19 +1,21 @@
 """Run the host's hooks: programs in process groups of their own, with a document to read.
 
 Nothing of a hook outlives it or its time limit, and none of them is waited for by the loop. Its
-group is killed as it ends; who left that, a moment later, is known by a mark as services are.
+group is killed as it ends; who left that, a moment later, is known by a mark as services are. The
+mark is noted down for as long, so that the next daemon ends what one that was killed has left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from reconciler.failpoints import failpoint
 from reconciler.holder import tree
 from reconciler.model.spec import Hook
 from reconciler.model.units import in_seconds
+
+log = logging.getLogger(__name__)
 
 OUTPUT_LIMIT = 1 << 20
 """Bytes of a hook's output that are kept, the last ones."""
@@ -33,6 +37,8 @@ IDLE_SHARE = 19
 """How much longer than a search for what is left of hooks the pause after it is."""
 SETTLE_S = 0.02
 """Before a search, in which further hooks may end."""
+_ROUNDS = 100
+"""How often those are looked for whom a daemon left that was killed: they may fork all the time."""
 _CHUNK = 65536
 _READ_EVERY_S = 0.01
 """Between readings, so that one who floods its output takes little of our time."""
@@ -41,24 +47,46 @@ _READ_EVERY_S = 0.01
 class HookPrograms:
     """Runs hooks in one directory and one environment. Implements `HookRunner`."""
 
-    def __init__(self, root: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, root: Path, env: Mapping[str, str], notes: Path) -> None:
+        """Run hooks in this directory and environment, with notes on them in a folder."""
         self._root = root
         self._env = env
-        self._remains = _Remains()
+        self._notes = _Notes(notes)
+        self._remains = _Remains(self._notes)
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def sweep(self) -> None:
+        """End what is left of the hooks of a daemon that was killed; once, before any other."""
+        if self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._sweep(), name="hook-sweep")
+        await asyncio.shield(self._sweeping)
+
+    async def _sweep(self) -> None:
+        since = left = self._notes.left()
+        for _ in range(_ROUNDS):
+            if not left:
+                break
+            left = await asyncio.to_thread(_kill_bearers, left)
+            if left:
+                log.info("ended what hooks of a daemon that was killed had left")
+        self._notes.forget(since.keys() - left.keys())
 
     async def run(self, kind: str, hook: Hook, document: bytes) -> str:
         """Run a hook to its end; give what was wrong, with its last words, or nothing."""
+        await self.sweep()
         said = bytearray()
         mark, began = secrets.token_hex(8), tree.now()
+        self._notes.add(mark, began)
         try:
             child, output = self._start(kind, hook, document, mark)
         except OSError as why:
+            self._notes.forget({mark})
             reason = os.strerror(why.errno).lower() if why.errno else str(why)
             return f"cannot run {_argv(hook)[0]}: {reason}"
         try:
             ends = await _ended(child, output, said, in_seconds(hook.timeout))
         except asyncio.CancelledError:
-            _kill_bearers({mark: began})
+            self._notes.forget({mark} - _kill_bearers({mark: began}).keys())
             raise
         self._remains.add(mark, began)
         words = _last_words(said)
@@ -106,10 +134,43 @@ class HookPrograms:
         return child, output
 
 
+class _Notes:
+    """The marks of hooks that run, or may have left somebody: one small file each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._boot = tree.boot_id()
+
+    def add(self, mark: str, began: int) -> None:
+        """Note a hook; where that cannot be, it runs all the same."""
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            (self._folder / mark).write_text(f"{self._boot} {began}")
+
+    def forget(self, marks: Iterable[str]) -> None:
+        """Take the notes of hooks away of which nothing is left."""
+        for mark in marks:
+            with suppress(OSError):
+                (self._folder / mark).unlink()
+
+    def left(self) -> dict[str, int]:
+        """Give the marks that a former daemon of this boot left, and since when each is there."""
+        found = {}
+        with suppress(OSError):
+            for path in sorted(self._folder.iterdir()):
+                boot, _, began = path.read_text("utf-8", "replace").partition(" ")
+                if boot == self._boot and began.isdecimal():
+                    found[path.name] = int(began)
+                else:
+                    self.forget({path.name})
+        return found
+
+
 class _Remains:
     """Searches for what is left of hooks that ended, for many of them at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: _Notes) -> None:
+        self._notes = notes
         self._since: dict[str, int] = {}
         """When each hook began whose processes are to be searched for, by its mark."""
         self._searching: asyncio.Task[None] | None = None
@@ -126,12 +187,15 @@ class _Remains:
                 await asyncio.sleep(SETTLE_S)
                 since, self._since = self._since, {}
                 began = time.monotonic()
+                found = await asyncio.to_thread(_kill_bearers, since)
+                self._notes.forget(since.keys() - found.keys())
                 # Whoever was found may have forked just before.
-                self._since |= await asyncio.to_thread(_kill_bearers, since)
+                self._since |= found
                 await asyncio.sleep(IDLE_SHARE * (time.monotonic() - began))
         finally:
             if self._since:
-                _kill_bearers(self._since)
+                found = _kill_bearers(self._since)
+                self._notes.forget(self._since.keys() - found.keys())
 
 
 def _kill_bearers(since: Mapping[str, int]) -> dict[str, int]:

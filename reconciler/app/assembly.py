@@ -169,7 +169,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         ),
     )
     inquest.lookup, inquest.tenant = daemon.slot, daemon.tenant
-    programs = HookPrograms(paths.root, prepare.base_env)
+    programs = HookPrograms(paths.root, prepare.base_env, paths.hooks)
     around = HookSurroundings(
         runner=programs,
         settings=lambda: worktree.config.hooks,

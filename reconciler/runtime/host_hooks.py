@@ -67,6 +67,10 @@ _OCCASIONS = {
 class HookRunner(Protocol):
     """Runs programs of the host."""
 
+    async def sweep(self) -> None:
+        """End what is left of the hooks of a daemon that was killed. Never raises."""
+        ...
+
     async def run(self, kind: str, hook: Hook, document: bytes) -> str:
         """Run a hook to its end; give what was wrong, or nothing. Never raises."""
         ...
@@ -112,6 +116,7 @@ class HostHooks:
     async def run(self, listen: Callable[[], Listener]) -> None:
         """Hear of events until told to end; whoever runs is ended then, too."""
         try:
+            await self._around.runner.sweep()
             while True:
                 with listen() as listener:
                     async for event in listener:

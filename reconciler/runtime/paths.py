@@ -69,6 +69,11 @@ class StatePaths:
         return self.state / "cache"
 
     @property
+    def hooks(self) -> Path:
+        """Give the directory of notes on the host's hooks that run, for the next daemon."""
+        return self.state / "hooks"
+
+    @property
     def lock_file(self) -> Path:
         """Give the file that a daemon holds an flock on; it contains its pid."""
         return self.state / "daemon.lock"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.cli.shell import weaver
-from tests.real.station import Json, Station
+from tests.real.station import Json, Station, is_alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -28,6 +30,13 @@ hooks:
   post-service-stop: ./record
   post-git-commit: ./record
   notify: ./missing
+"""
+
+
+LINGER = """#!/bin/sh
+setsid sh -c 'echo $$ > "$PWD/away"; exec sleep 300' &
+echo $$ > "$PWD/own"
+exec sleep 300
 """
 
 
@@ -76,3 +85,25 @@ def test_hooks_of_the_host_are_told_and_two_of_them_may_refuse(here: Station) ->
     assert hooks["post-service-stop"]["instance"] == "web-0"
     events = weaver("events", cwd=here.root).stdout
     assert "cannot run ./missing: no such file or directory" in events
+
+
+def test_a_hook_that_runs_as_the_daemon_is_killed_is_ended_by_the_next_one(here: Station) -> None:
+    write(here.root / "linger", LINGER)
+    (here.root / "weaver.yaml").write_text("hooks:\n  post-service-start: ./linger\n")
+    here.define("web")
+    here.commit()
+    here.up()
+    notes = [here.root / "own", here.root / "away"]
+    until(lambda: all(note.exists() and note.read_text() for note in notes))
+    left = [int(note.read_text()) for note in notes]
+    assert all(map(is_alive, left))
+    web, former = here.pid("web"), here.daemon_pid
+    assert former is not None
+    os.kill(former, signal.SIGKILL)
+    until(lambda: not is_alive(former))
+    assert all(map(is_alive, left))
+    here.up()
+    until(lambda: not any(map(is_alive, left)))
+    until(lambda: here.is_running("web"), seconds=20)
+    assert here.pid("web") == web
+    until(lambda: not [*here.paths.hooks.iterdir()])

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +33,8 @@ def shell(text: str, limit: float = 10) -> Hook:
 
 
 def run(root: Path, hook: Hook) -> str:
-    return asyncio.run(HookPrograms(root, ENV).run("notify", hook, b'{"hook": "notify"}\n'))
+    programs = HookPrograms(root, ENV, root / "notes")
+    return asyncio.run(programs.run("notify", hook, b'{"hook": "notify"}\n'))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,7 @@ AWAY = "setsid sh -c 'echo $$ > away; setsid sleep 100 & echo $! > further; wait
 @pytest.mark.parametrize("rest", ["until test -s further; do :; done", "wait"])
 def test_who_left_a_hook_s_group_does_not_outlive_it_either(tmp_path: Path, rest: str) -> None:
     async def story() -> None:
-        programs = HookPrograms(tmp_path, ENV)
+        programs = HookPrograms(tmp_path, ENV, tmp_path / "notes")
         stranger = await asyncio.create_subprocess_exec("sleep", "100", start_new_session=True)
         await programs.run("notify", shell(f"{AWAY} {rest}", 1.0), b"")
         for name in ("away", "further"):
@@ -77,7 +81,7 @@ def test_who_left_a_hook_s_group_does_not_outlive_it_either(tmp_path: Path, rest
 
 def test_it_does_not_outlive_a_daemon_that_ends_meanwhile_either(tmp_path: Path) -> None:
     async def story() -> None:
-        programs = HookPrograms(tmp_path, ENV)
+        programs = HookPrograms(tmp_path, ENV, tmp_path / "notes")
         hook = shell(f"echo $$ > own; {AWAY} wait", 60)
         running = asyncio.create_task(programs.run("notify", hook, b""))
         further = tmp_path / "further"
@@ -88,6 +92,48 @@ def test_it_does_not_outlive_a_daemon_that_ends_meanwhile_either(tmp_path: Path)
 
     asyncio.run(story())
     until(lambda: is_gone(tmp_path / "away") and is_gone(tmp_path / "further"))
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from reconciler.adapters.host_hooks import HookPrograms
+from tests.runtime.test_host_hooks import AWAY, ENV, shell
+from tests.waiting import until
+
+here = Path(sys.argv[1])
+
+async def run():
+    programs = HookPrograms(here, ENV, here / "notes")
+    hook = shell(f"echo $$ > own; {AWAY} wait", 60)
+    running = asyncio.create_task(programs.run("notify", hook, b""))
+    further = here / "further"
+    await asyncio.to_thread(until, lambda: further.exists() and further.read_text())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(run())
+"""
+
+
+@pytest.mark.real
+def test_v22_what_a_hook_leaves_to_the_next_daemon_is_ended_by_that(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], cwd=Path(__file__).parents[2], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    notes = tmp_path / "notes"
+    assert len([*notes.iterdir()]) == 1
+    assert not any(is_gone(tmp_path / name) for name in ("own", "away", "further"))
+    (notes / "0123456789abcdef").write_text("another-boot 17")
+    (notes / "torn").touch()
+
+    async def next_daemon() -> None:
+        programs = HookPrograms(tmp_path, ENV, notes)
+        await programs.run("notify", shell("true"), b"")
+        assert all(is_gone(tmp_path / name) for name in ("own", "away", "further"))
+        await asyncio.to_thread(until, lambda: not [*notes.iterdir()])
+
+    asyncio.run(next_daemon())
 
 
 def is_gone(note: Path) -> bool:
@@ -110,7 +156,8 @@ def test_a_hook_that_floods_its_output_is_ended_in_its_time(tmp_path: Path) -> N
 
         ticking = asyncio.create_task(tick())
         try:
-            return await HookPrograms(tmp_path, ENV).run("notify", shell("yes", 0.5), b"")
+            programs = HookPrograms(tmp_path, ENV, tmp_path / "notes")
+            return await programs.run("notify", shell("yes", 0.5), b"")
         finally:
             ticking.cancel()
 
@@ -137,7 +184,7 @@ def test_doctor_knows_which_program_could_not_be_run(
     tmp_path: Path, hook: Hook, fault: str
 ) -> None:
     (tmp_path / "here").touch(mode=0o644)
-    assert HookPrograms(tmp_path, ENV).fault(hook) == fault
+    assert HookPrograms(tmp_path, ENV, tmp_path / "notes").fault(hook) == fault
 
 
 # --- the queues ------------------------------------------------------------------------------
@@ -180,9 +227,13 @@ class Programs:
 
     def __init__(self, problem: str = "") -> None:
         self.problem = problem
+        self.sweeps = 0
         self.ran: list[tuple[str, dict[str, object]]] = []
         self.go = asyncio.Event()
         self.go.set()
+
+    async def sweep(self) -> None:
+        self.sweeps += 1
 
     async def run(self, kind: str, hook: Hook, document: bytes) -> str:
         assert hook.command
