@@ -15,6 +15,7 @@ from reconciler.adapters.checks import Checks as HostChecker
 from reconciler.adapters.checks import Names, Network, Place, Probes
 from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
+from reconciler.adapters.free_port import is_free
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.repository import GitRepository
 from reconciler.adapters.host_hooks import HookPrograms
@@ -41,10 +42,12 @@ from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe, effect_of
 from reconciler.model.event import Errand, Event, Probe, Signal, Spawn
 from reconciler.model.observed import Slot
+from reconciler.model.plan import Situation
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
 from reconciler.ports import ManifestError
 from reconciler.runtime import detach
+from reconciler.runtime.allotting import Allotting
 from reconciler.runtime.changes import Tools
 from reconciler.runtime.checks import Checking, Checks
 from reconciler.runtime.checkup import Vitals, examine
@@ -91,6 +94,7 @@ class Assembly:
     checking: Checking
     checker: HostChecker
     patrol: Patrol
+    allotting: Allotting
     hooks: HostHooks
     gate: Gate
 
@@ -152,6 +156,12 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     async def allowed(command: Spawn | Signal) -> Event | None:
         return await gate.may(command)
 
+    follow = follower(code, logbook.files, str(paths.state))
+
+    def after_reading(situation: Situation) -> None:
+        follow(situation)
+        allotting.look()
+
     daemon = Daemon(
         CountingDecider(Engine(memory, seed=secrets.randbits(63)), counts),
         World(
@@ -163,7 +173,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             timetable=WallTimetable(clock),
             may=allowed,
             before_start=logbook.mark_start,
-            after_reading=follower(code, logbook.files, str(paths.state)),
+            after_reading=after_reading,
             through=inquest.through,
             is_holding=lambda: inquest.is_holding,
         ),
@@ -224,6 +234,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         charts=checks.charts,
     )
     control = LiveControl(daemon, parts)
+    allotting = Allotting(lambda: daemon.source.last, control.change, is_free)
+    troubles.append(lambda: allotting.problem)
     return Assembly(
         daemon=daemon,
         control=control,
@@ -232,6 +244,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         gate=gate,
         checking=Checking(checks, clock),
         checker=checker,
+        allotting=allotting,
         patrol=Patrol(daemon.situation, conditions, daemon.tell),
         measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.servers import free_ports
-from tests.real.station import Station, is_alive
+from tests.real.station import Station, environment_of, is_alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -163,3 +163,27 @@ def test_an_address_that_somebody_has_holds_the_start_and_is_named(here: Station
         assert [log.read_text() for log in logs] == ["2 web:admin 0\n"] * 2
         here.file("web").write_text("name: web\ncommand: sleep 1000\nstate: stopped\n")
         until(lambda: not path.exists(), message="the file to be removed")
+
+
+def test_a_port_that_is_left_to_us_is_picked_once_written_down_and_committed(
+    here: Station,
+) -> None:
+    here.file("web").write_text(
+        "name: web  # the front\ncommand: sleep 1000\n# any will do\nport: auto   # please\n"
+    )
+    here.commit()
+    here.up()
+    until(lambda: here.is_running("web"), message="it to run")
+    text = here.file("web").read_text()
+    port = int(environment_of(here.pid("web") or 0)["PORT"])
+    assert text == (
+        f"name: web  # the front\ncommand: sleep 1000\n# any will do\nport: {port}   # please\n"
+    )
+    told = here.git("log", "-1", "--format=%an %s", "--", "services.d")
+    assert f"Weaver web: set port={port}" in told.splitlines()
+    assert here.git("status", "--porcelain") in ("", "?? .weaver/\n")
+    pid = here.pid("web")
+    here.file("web").write_text(text.replace(str(port), "auto"))
+    here.commit()
+    until(lambda: f"port: {port}" in here.file("web").read_text(), message="the same port")
+    assert here.pid("web") == pid, "nothing was stopped to be without a port"

@@ -1,0 +1,111 @@
+"""Pick a port for each service that leaves that to us, and write it into its manifest.
+
+It is picked once: from then on it stands in the manifest like one that a person wrote, and is
+committed as a person's change would be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
+
+from reconciler.model.desired import ManifestSet
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import ServiceName
+from reconciler.ports import Author, HostError, WeaverError
+from reconciler.runtime.messages import Message
+from reconciler.runtime.requests import Assignment, Change, SetValues, Terms
+
+log = logging.getLogger(__name__)
+
+PORTS = range(20_000, 32_768)
+"""Below those that Linux gives to clients, so that none of them takes one between two starts."""
+AGAIN_S = 10.0
+"""After a port could not be written."""
+
+MakeChange = Callable[[Change, Terms], AsyncIterator[Message]]
+
+
+class Allotting:
+    """Waits for services without a port, and gives them one."""
+
+    def __init__(
+        self,
+        manifests: Callable[[], ManifestSet | None],
+        change: MakeChange,
+        is_free: Callable[[int], bool],
+    ) -> None:
+        self._manifests = manifests
+        self._change = change
+        self._is_free = is_free
+        self._something_came = asyncio.Event()
+        self.problem = ""
+        """Why a port could not be written; empty while none waits for that."""
+
+    def look(self) -> None:
+        """Look again: the manifests were read."""
+        self._something_came.set()
+
+    async def run(self) -> None:
+        """Go on for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S if self.problem else None):
+                    await self._something_came.wait()
+            self._something_came.clear()
+            await self.once()
+
+    async def once(self) -> None:
+        """Give a port to each service that waits for one now."""
+        found = self._manifests()
+        specs = [] if found is None else [one.spec for one in found.definitions.values()]
+        waiting = [spec for spec in specs if spec.awaits_port and spec.wants_to_run]
+        taken = {port for spec in specs for port in ports_of(spec)}
+        problems = []
+        for spec in waiting:
+            port = await asyncio.to_thread(self._pick, spec.name, taken)
+            taken.add(port)
+            try:
+                await self._write(spec.name, port)
+            except WeaverError as why:
+                problems.append(f"cannot write a port for {spec.name}: {why}")
+                log.warning("%s", problems[-1])
+        self.problem = "; ".join(problems)
+
+    def _pick(self, name: ServiceName, taken: set[int]) -> int:
+        """Give a port that nobody has or is to have; 0 where there is none."""
+        free = (port for port in candidates(name) if port not in taken and self._is_free(port))
+        return next(free, 0)
+
+    async def _write(self, name: ServiceName, port: int) -> None:
+        if not port:
+            raise HostError(f"none from {PORTS[0]} to {PORTS[-1]} is free")
+        request = SetValues(service=name, assignments=(Assignment(path="port", value=str(port)),))
+        author = Author(name="Weaver", email="weaver@localhost", uid=os.getuid())
+        reason = "`port: auto` leaves it to the daemon to pick one"
+        terms = Terms(author=author, reason=reason, source="daemon", wait=False)
+        async for _ in self._change(request, terms):
+            pass
+        log.info("%s has port %s from now on", name, port)
+
+
+def candidates(name: ServiceName) -> Iterator[int]:
+    """Yield all ports that may be picked, beginning at one that goes with the name."""
+    first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    for step in range(len(PORTS)):
+        yield PORTS[(first + step) % len(PORTS)]
+
+
+def ports_of(spec: ServiceSpec) -> Iterable[int]:
+    """Give the ports that a manifest names as its service's."""
+    if spec.port:
+        yield spec.port
+    if spec.ready is not None and spec.ready.tcp is not None:
+        yield spec.ready.tcp.port
+    for one in spec.sockets:
+        if one.listen.startswith("tcp:"):
+            yield int(one.listen.rpartition(":")[2])
