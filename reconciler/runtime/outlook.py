@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.model.health import Verdict
 from reconciler.model.observed import State
 from reconciler.model.plan import HoldCode, Situation
 from reconciler.model.spec import DesiredState
@@ -185,13 +186,20 @@ def has_reached(status: ServiceStatus, goal: Goal) -> bool:
         case Goal.READY:
             return is_done or (is_up and all(slot.ready for slot in status.slots))
         case Goal.HEALTHY:
-            return status.health is Health.HEALTHY and status.sync is Sync.SYNCED
+            is_well = status.health is Health.HEALTHY and status.sync is Sync.SYNCED
+            return is_well and (is_done or _has_passed(status))
         case Goal.COMPLETED:
             return is_done and all(slot.last_exit is not None for slot in status.slots)
         case Goal.STOPPED:
             return status.state is State.STOPPED and not is_moving(status)
         case Goal.SYNCED:
             return status.sync is Sync.SYNCED and not is_moving(status)
+
+
+def _has_passed(status: ServiceStatus) -> bool:
+    """Tell whether the checks of all slots pass, where there are any."""
+    is_checked = status.spec is not None and status.spec.health is not None
+    return not is_checked or all(slot.verdict is Verdict.HEALTHY for slot in status.slots)
 
 
 def concerns(status: ServiceStatus, goal: Goal) -> bool:

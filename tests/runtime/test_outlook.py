@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.model.health import CheckType, HealthCheck, Verdict
 from reconciler.model.observed import State
 from reconciler.model.spec import Condition
 from reconciler.model.status import Health, Picture, ServiceStatus, Sync
@@ -152,6 +153,27 @@ def test_nobody_is_stuck_while_the_view_is_blocked(blind: Picture, because: str)
 def test_all_means_those_that_the_goal_is_for(goal: Goal, meant: set[str]) -> None:
     cases = {"running": running("web"), "stopped": stopped("web"), "completed": completed("web")}
     assert {name for name, status in cases.items() if concerns(status, goal)} == meant
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reached"),
+    [
+        (Verdict.UNKNOWN, False),
+        (Verdict.FAILING, False),
+        (Verdict.HEALTHY, True),
+    ],
+)
+def test_what_is_checked_is_healthy_once_its_check_has_passed(
+    verdict: Verdict, reached: bool
+) -> None:
+    status = running("web")
+    assert status.spec is not None
+    checked = replace(
+        status,
+        spec=replace(status.spec, health=HealthCheck(type=CheckType.TCP)),
+        slots=(replace(status.slots[0], verdict=verdict),),
+    )
+    assert has_reached(checked, Goal.HEALTHY) is reached
 
 
 @pytest.mark.parametrize(
