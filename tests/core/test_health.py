@@ -123,7 +123,7 @@ def test_checks_come_to(how: HealthCheck, answers: str, verdict: str) -> None:
     assert verdicts(live(answers, how)) == verdict
 
 
-def test_one_that_comes_and_goes_stays_degraded() -> None:
+def test_h5_one_that_comes_and_goes_stays_degraded() -> None:
     """Each relapse within the window doubles what has to pass, up to eight times as many."""
     wave = "---" + "+" * 4
     states = live(wave * 12, CHECK)

@@ -281,7 +281,7 @@ def test_a_host_out_of_sight_for_a_moment_is_no_new_beginning() -> None:
     assert len(stage.checks.charts().slots[slot("web")].history) == 1
 
 
-def test_a_new_run_begins_anew() -> None:
+def test_h14_a_new_run_begins_anew() -> None:
     stage = Stage()
     stage.survey([up()])
     stage.go(seconds(2))
