@@ -49,7 +49,8 @@ from reconciler.ports import ManifestError
 from reconciler.runtime import detach
 from reconciler.runtime.allotting import Allotting
 from reconciler.runtime.changes import Tools
-from reconciler.runtime.checks import Checking, Checks
+from reconciler.runtime.checking import Checking
+from reconciler.runtime.checks import Checks
 from reconciler.runtime.checkup import Vitals, examine
 from reconciler.runtime.code import follower
 from reconciler.runtime.control import Setting
@@ -190,8 +191,13 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     gate, hooks = Gate(around, lambda: daemon.is_ending), HostHooks(around)
     checker = HostChecker(prepare.place, clock.now, network)
     checks = Checks(checker, clock, daemon.tell)
+    checking = Checking(checks, clock)
     repository = GitRepository(paths.root)
-    troubles: list[Callable[[], str]] = [lambda: code.problem, hooks.trouble]
+    troubles: list[Callable[[], str]] = [
+        lambda: code.problem,
+        lambda: checking.problem,
+        hooks.trouble,
+    ]
 
     async def tail(name: ServiceName) -> tuple[str, ...]:
         return await logbook.tail(name, daemon)
@@ -242,7 +248,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         exposition=Exposition(control, counts),
         hooks=hooks,
         gate=gate,
-        checking=Checking(checks, clock),
+        checking=checking,
         checker=checker,
         allotting=allotting,
         patrol=Patrol(daemon.situation, conditions, daemon.tell),

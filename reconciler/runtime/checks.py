@@ -1,16 +1,15 @@
 """Have slots checked while they run, each at times of its own, and tell when a verdict changes.
 
 A check costs no step of the engine: what it comes to is folded here, and only another verdict is
-an event. `Checks` never waits; `Checking` waits for the next that is due, and for the loop to turn.
+an event. Nothing here waits: see `Checking`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,7 +21,7 @@ from reconciler.model.observed import Slot, State
 from reconciler.model.plan import Situation
 from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Nanos, in_seconds, seconds
+from reconciler.model.units import Nanos, seconds
 from reconciler.ports import Check, Checker, Clock
 from reconciler.runtime.checked import HISTORY_LIMIT, Charts, Checked, SlotHealth
 from reconciler.runtime.lanes import Lane
@@ -36,8 +35,6 @@ SLOW = seconds(0.25)
 SLEPT = seconds(5)
 """So long after the time that we meant to wake up at, the host was asleep, or we were stopped."""
 TOLD_AGAIN_AFTER = seconds(5)
-CALM_S = 0.05
-"""Between two looks at what runs: what comes in a burst is seen at once."""
 
 _UP = (State.RUNNING, State.DEGRADED)
 _KEPT = (*_UP, State.UNKNOWN)
@@ -265,51 +262,6 @@ class Checks:
         is_new = self._clock.now() - subject.told_at >= TOLD_AGAIN_AFTER
         if subject.state.last is not None and is_new:
             self._tell_verdict(subject)
-
-
-class Checking:
-    """Waits for the checks that are due, and for what the loop does."""
-
-    def __init__(self, checks: Checks, clock: Clock) -> None:
-        self._checks = checks
-        self._clock = clock
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = Nanos(0)
-
-    async def run(
-        self, turn: Callable[[], Awaitable[None]], situation: Callable[[], Situation]
-    ) -> None:
-        """Go on for ever; `turn` returns whenever the situation may be another."""
-        self._checks.sooner = self._set
-        try:
-            while True:
-                self._checks.survey(situation())
-                self._set()
-                await turn()
-                await asyncio.sleep(CALM_S)
-        finally:
-            self._checks.sooner = lambda: None
-            if self._timer is not None:
-                self._timer.cancel()
-            self._checks.close()
-
-    def _set(self) -> None:
-        """Have the alarm ring when the next check is due."""
-        due = self._checks.due
-        if due is None or (self._timer is not None and self._rings_at <= due):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        left_s = max(0.0, in_seconds(Nanos(due - self._clock.now())))
-        self._rings_at = due
-        self._timer = asyncio.get_running_loop().call_later(left_s, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        try:
-            self._checks.begin_due()
-        finally:
-            self._set()
 
 
 def _checked(situation: Situation) -> Iterator[tuple[SlotRecord, ServiceSpec]]:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reconciler.adapters.checks import Checks as HostChecker
+from reconciler.adapters.checks import Place
+from reconciler.adapters.clock import HostClock
+from reconciler.model.health import CheckType, HealthCheck, HttpCheck, TcpCheck, Verdict
+from reconciler.model.observed import Slot
+from reconciler.model.units import milliseconds, seconds
+from reconciler.runtime.checked import SlotHealth
+from reconciler.runtime.checking import Checking
+from reconciler.runtime.checks import Checks
+from tests.cli.shell import weaver
 from tests.real.station import Json, Station, python
-from tests.waiting import until
+from tests.runtime.test_checks import situation, slot, up
+from tests.waiting import until, until_async
 
 pytestmark = pytest.mark.real
 
@@ -73,6 +87,9 @@ def test_what_fails_its_check_is_degraded_restarted_and_recovers(here: Station) 
     until(lambda: here.service("b").get("state") == "degraded")
     assert here.service("c")["state"] == "stopped"
     assert "its http check failed 2 times in a row: status 500" in here.service("b")["reason"]
+    said = weaver("health", "b", "--check", cwd=here.root)
+    assert (said.returncode, "b-0  degraded" in said.stdout) == (7, True)
+    assert weaver("health", "x", cwd=here.root).returncode == 6
     before = here.pids()
 
     here.kill_daemon()
@@ -103,21 +120,44 @@ def test_what_fails_its_check_is_degraded_restarted_and_recovers(here: Station) 
     }
 
 
-def test_one_that_hangs_keeps_fifty_others_waiting_for_less_than_a_second(here: Station) -> None:
+def test_one_that_hangs_keeps_fifty_others_waiting_for_less_than_a_second() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
-        port = silent.getsockname()[1]
-        ask = "type: http, interval: 250ms, timeout: 250ms"
-        url = f'http: {{url: "http://127.0.0.1:{port}/"}}'
-        here.define("silent", more=f"healthCheck: {{{ask}, {url}}}\n")
-        for number in range(50):
-            check = f"type: tcp, interval: 250ms, timeout: 250ms, tcp: {{port: {port}}}"
-            here.define(f"s{number}", more=f"healthCheck: {{{check}}}\n")
-        here.up()
-        until(lambda: health(here, "silent")["consecutiveFailures"] >= 3)
-        checks = here.ask("/v1/health")["checks"]
-    made = [checked for one in checks for checked in one["history"]]
+        charts = asyncio.run(checked_until_it_has_failed(silent.getsockname()[1]))
+    made = [checked for chart in charts.values() for checked in chart.history]
     assert len(made) > 50
-    assert max(checked["late"] for checked in made) < 1
-    assert {one["error"] for one in checks if one["service"] == "silent"} == {
-        "no answer within 0.25 s"
-    }
+    assert all(chart.history for chart in charts.values())
+    assert max(checked.late for checked in made) < seconds(1)
+    assert charts[slot("silent")].verdict is Verdict.DEGRADED
+    assert charts[slot("s1")].verdict is Verdict.HEALTHY
+
+
+async def checked_until_it_has_failed(port: int) -> Mapping[Slot, SlotHealth]:
+    """Check one service that is never answered and fifty that are; give what came of it."""
+    clock = HostClock()
+    often = HealthCheck(
+        type=CheckType.TCP,
+        tcp=TcpCheck(port=port),
+        interval=milliseconds(200),
+        timeout=milliseconds(200),
+        start_interval=milliseconds(200),
+    )
+    http = HttpCheck(url=f"http://127.0.0.1:{port}/")
+    asked = replace(often, type=CheckType.HTTP, tcp=None, http=http)
+    running = [up("silent", asked), *(up(f"s{number}", often) for number in range(50))]
+    checker = HostChecker(no_place, clock.now)
+    checks = Checks(checker, clock, lambda _: None)
+    nothing_turns = asyncio.Event()
+    work = Checking(checks, clock).run(nothing_turns.wait, lambda: situation(running))
+    task = asyncio.create_task(work)
+    try:
+        await until_async(lambda: checks.charts().slots)
+        await until_async(lambda: checks.charts().slots[slot("silent")].failures >= 3)
+        return checks.charts().slots
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await checker.close()
+
+
+def no_place(*_: object) -> Place:
+    raise AssertionError("nothing is run to ask over the network")

@@ -40,11 +40,13 @@ from reconciler.model.units import (
 from reconciler.ports import Check
 from reconciler.runtime import checks as module
 from reconciler.runtime.checked import HISTORY_LIMIT
-from reconciler.runtime.checks import Checking, Checks
+from reconciler.runtime.checking import Checking
+from reconciler.runtime.checks import Checks
 from tests.waiting import until_async
 
 TCP = HealthCheck(type=CheckType.TCP, tcp=TcpCheck(port=80))
 QUICK = milliseconds(2)
+QUICKLY = replace(TCP, interval=milliseconds(20), start_interval=milliseconds(10))
 
 
 @dataclass
@@ -447,8 +449,7 @@ def test_the_loop_checks_what_is_due_and_looks_again_whenever_something_turns() 
 async def _turning() -> None:
     clock, stage = _LoopClock(), Stage()
     stage.checks = Checks(stage, clock, stage.take)
-    quick = replace(TCP, interval=milliseconds(20), start_interval=milliseconds(10))
-    records = [up("web", quick, started=clock.now())]
+    records = [up("web", QUICKLY, started=clock.now())]
     turned = asyncio.Event()
 
     async def turn() -> None:
@@ -461,13 +462,44 @@ async def _turning() -> None:
         await until_async(lambda: stage.asked)
         stage.answer(0)
         await until_async(lambda: len(stage.asked) == 2)
-        records.append(up("db", quick, started=clock.now()))
+        records.append(up("db", QUICKLY, started=clock.now()))
         turned.set()
         await until_async(lambda: stage.times("db"))
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert not stage.open
+
+
+def test_a_defect_of_ours_ends_no_check_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(_failing())
+    assert len(caplog.records) == 1
+
+
+async def _failing() -> None:
+    clock, stage = _LoopClock(), Stage()
+    stage.checks = Checks(stage, clock, stage.take)
+    situations = [lambda: situation([up("web", QUICKLY, started=clock.now())])]
+    checking = Checking(stage.checks, clock)
+
+    async def turn() -> None:
+        await asyncio.sleep(0)
+
+    def present() -> Situation:
+        return situations[0]()
+
+    running = asyncio.create_task(checking.run(turn, present))
+    try:
+        await until_async(lambda: stage.asked)
+        situations[0] = lambda: situation([1])  # type: ignore[list-item]
+        await until_async(lambda: checking.problem)
+        stage.answer(0)
+        await until_async(lambda: len(stage.asked) == 2)
+        situations[0] = lambda: situation([])
+        await until_async(lambda: not checking.problem)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 class _LoopClock:
