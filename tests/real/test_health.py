@@ -121,7 +121,7 @@ def test_what_fails_its_check_is_degraded_restarted_and_recovers(here: Station) 
 
 
 def test_one_that_hangs_keeps_fifty_others_waiting_for_less_than_a_second() -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as silent:
         charts = asyncio.run(checked_until_it_has_failed(silent.getsockname()[1]))
     made = [checked for chart in charts.values() for checked in chart.history]
     assert len(made) > 50

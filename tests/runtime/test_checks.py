@@ -479,23 +479,21 @@ def test_a_defect_of_ours_ends_no_check_and_is_told(caplog: pytest.LogCaptureFix
 async def _failing() -> None:
     clock, stage = _LoopClock(), Stage()
     stage.checks = Checks(stage, clock, stage.take)
-    situations = [lambda: situation([up("web", QUICKLY, started=clock.now())])]
+    present = situation([up("web", QUICKLY, started=clock.now())])
+    seen: list[Situation] = [present]
     checking = Checking(stage.checks, clock)
 
     async def turn() -> None:
         await asyncio.sleep(0)
 
-    def present() -> Situation:
-        return situations[0]()
-
-    running = asyncio.create_task(checking.run(turn, present))
+    running = asyncio.create_task(checking.run(turn, lambda: seen[0]))
     try:
         await until_async(lambda: stage.asked)
-        situations[0] = lambda: situation([1])  # type: ignore[list-item]
+        seen.clear()
         await until_async(lambda: checking.problem)
         stage.answer(0)
         await until_async(lambda: len(stage.asked) == 2)
-        situations[0] = lambda: situation([])
+        seen.append(present)
         await until_async(lambda: not checking.problem)
     finally:
         running.cancel()
