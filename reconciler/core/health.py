@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from reconciler.model.health import CheckResult, HealthCheck, Verdict
+from reconciler.model.health import CheckFault, CheckResult, HealthCheck, Verdict
 from reconciler.model.units import Nanos, RunId, in_seconds
 
 PARTS = 30
@@ -65,6 +65,8 @@ def heed(state: HealthState, result: CheckResult, check: HealthCheck) -> HealthS
     """Give the state after one more check; one of another run, or out of turn, changes nothing."""
     if result.run != state.run or (state.last is not None and result.at < state.last.at):
         return state
+    if result.fault is CheckFault.HOST:
+        return replace(state, last=result)
     if not result.ok and is_excused(state, result.at, check):
         return replace(state, last=result)
     counted = _counted(state, result, check)

@@ -68,6 +68,8 @@ class CheckFault(StrEnum):
     """A checker used more memory than it may have."""
     FORBIDDEN = "forbidden"
     """It is a target that is never asked: our own API, or an address of the link."""
+    HOST = "host"
+    """This host had no process, memory or descriptor to make it with: it says nothing."""
     ERROR = "error"
     """It could not be made at all: the program is not there, an env file is missing."""
 

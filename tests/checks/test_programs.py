@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 import time
 from dataclasses import replace
@@ -21,6 +22,7 @@ from reconciler.model.health import (
     CommandCheck,
     CustomCheck,
     HealthCheck,
+    TcpCheck,
 )
 from reconciler.model.observed import Slot
 from reconciler.model.units import ServiceName, seconds
@@ -43,6 +45,9 @@ def python(code: str, **more: Any) -> HealthCheck:
 def custom(module: str, timeout_s: float = 10.0, **options: Any) -> HealthCheck:
     check = CustomCheck(module=module, options=options)
     return HealthCheck(type=CheckType.CUSTOM, custom=check, timeout=seconds(timeout_s))
+
+
+NOBODY = HealthCheck(type=CheckType.TCP, tcp=TcpCheck(port=1))
 
 
 def is_running(pid: int) -> bool:
@@ -231,6 +236,23 @@ def test_a_checker_gets_its_options_and_gives_facts(root: Path) -> None:
     result = ask(custom("shop.checker:options", limit=2, name="web-${instance}"), root)
     assert result.ok, result.detail
     assert result.facts == {"sum": 3, "name": "web-1", "color": "blue"}
+
+
+@pytest.mark.parametrize("health", [command("true"), NOBODY], ids=["program", "connection"])
+def test_r11_a_host_without_descriptors_is_no_fault_of_the_service(health: HealthCheck) -> None:
+    async def exchange() -> CheckResult:
+        these = checks()
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            return await asked(these, health)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            await these.close()
+
+    result = asyncio.run(exchange())
+    assert (result.ok, result.fault) == (False, CheckFault.HOST), result
+    assert "too many open files" in result.detail
 
 
 def test_a_program_that_hangs_keeps_no_program_of_another_service_waiting() -> None:

@@ -19,7 +19,14 @@ from reconciler.core.health import (
     heed,
     needed,
 )
-from reconciler.model.health import CheckResult, CheckType, HealthCheck, Threshold, Verdict
+from reconciler.model.health import (
+    CheckFault,
+    CheckResult,
+    CheckType,
+    HealthCheck,
+    Threshold,
+    Verdict,
+)
 from reconciler.model.units import Nanos, RunId, minutes, seconds
 from tests.core.building import slot
 
@@ -161,6 +168,12 @@ def test_answers_about_another_run_and_answers_out_of_turn_change_nothing() -> N
     state = live("+-", CHECK)[-1]
     assert heed(state, result(seconds(90), ok=True, run=RunId("old")), CHECK) == state
     assert heed(state, result(seconds(15), ok=True), CHECK) == state
+
+
+def test_r10_what_this_host_was_too_poor_to_check_is_no_failure_of_the_service() -> None:
+    state = live("+--", CHECK)[-1]
+    poor = replace(result(seconds(90), ok=False), fault=CheckFault.HOST)
+    assert heed(state, poor, CHECK) == replace(state, last=poor)
 
 
 def test_what_was_degraded_for_an_earlier_daemon_has_to_prove_itself() -> None:

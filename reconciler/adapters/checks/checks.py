@@ -8,6 +8,7 @@ nor another's time, whatever it meets.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar, assert_never
@@ -23,6 +24,7 @@ from reconciler.adapters.checks.net import Network
 from reconciler.adapters.checks.place import Place, ProbeError, Seen
 from reconciler.adapters.checks.probes import Locate
 from reconciler.adapters.checks.web import check_http, check_tcp
+from reconciler.core.answers import SCARCE
 from reconciler.core.launch import expand
 from reconciler.model.health import CheckFault, CheckResult, CheckType, McpCheck
 from reconciler.model.units import Nanos, ServiceName, in_seconds
@@ -109,9 +111,9 @@ class Checks:
         except TimeoutError:
             return ProbeError(f"no answer within {limit_s:g} s", CheckFault.TIMEOUT)
         except ProbeError as why:
-            return why
+            return _of_host(why.__cause__) or why
         except (OSError, ValueError, WeaverError) as why:
-            return ProbeError(str(why))
+            return _of_host(why) or ProbeError(str(why))
 
     async def _asked(self, check: Check) -> Seen:
         """Ask over the network."""
@@ -170,6 +172,14 @@ class Checks:
             tries=tries,
             facts=found.facts,
         )
+
+
+def _of_host(why: BaseException | None) -> ProbeError | None:
+    """Say it where it failed for what this host has not, rather than for what was asked."""
+    if not isinstance(why, OSError) or why.errno not in SCARCE:
+        return None
+    text = f"this host is short of means: {os.strerror(why.errno).lower()}"
+    return ProbeError(text, CheckFault.HOST)
 
 
 def _give_up(task: asyncio.Task[CheckResult]) -> None:

@@ -36,16 +36,18 @@ class Child:
         inherits: tuple[int, ...] = (),
     ) -> None:
         self.output, its_output = _pipe()
-        self.errors, its_errors = _pipe() if has_own_errors else (-1, its_output)
+        self.errors, its_errors = -1, its_output
         try:
+            if has_own_errors:
+                self.errors, its_errors = _pipe()
             self._process = _start(argv, place, stdin, (its_output, its_errors), inherits)
+            self._pidfd = _pinned(self._process)
         except BaseException:
             self._close()
             raise
         finally:
             for fd in {its_output, its_errors}:
                 os.close(fd)
-        self._pidfd = os.pidfd_open(self._process.pid)
         self._reaped = asyncio.Event()
         self.code: int | None = None
         """Its exit code, negative for a signal; None while it runs."""
@@ -191,6 +193,16 @@ def _start(
         )
     except OSError as why:
         raise ProbeError(f"cannot run {argv[0]!r}: {_why_not(why)}") from why
+
+
+def _pinned(process: subprocess.Popen[bytes]) -> int:
+    """Pin a process; without a descriptor to do that by, nobody would see its end."""
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        kill_group(process)
+        process.wait()
+        raise
 
 
 def _descendants(pid: int) -> Iterator[int]:

@@ -7,11 +7,13 @@ a thread of its own, once at a time for all who want it, and never in the thread
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 
 from reconciler.adapters.checks.place import ProbeError
 from reconciler.model.health import CheckFault
@@ -53,9 +55,12 @@ class Names:
         async with self._turns:
             loop = asyncio.get_running_loop()
             answer: asyncio.Future[Addresses] = loop.create_future()
-            threading.Thread(
-                target=self._look_up, args=(host, loop, answer), name="name", daemon=True
-            ).start()
+            try:
+                threading.Thread(
+                    target=self._look_up, args=(host, loop, answer), name="name", daemon=True
+                ).start()
+            except RuntimeError as why:
+                raise BlockingIOError(errno.EAGAIN, "no thread to be had") from why
             found = await answer
         if not found:
             raise ProbeError(f"name not resolved by {host}", CheckFault.NAME)
@@ -70,6 +75,7 @@ class Names:
             loop.call_soon_threadsafe(_give, answer, found)
 
 
+@lru_cache(maxsize=4096)
 def is_address(host: str) -> bool:
     """Tell whether a host is an address already.
 
