@@ -144,9 +144,9 @@ class Ledger:
     """Those that change these files themselves, each in a sentence."""
     proved: dict[ServiceName, None] = field(default_factory=dict)
     """Services of which a check has passed for the first time in this step."""
-    sockets: dict[ServiceName, set[str]] = field(default_factory=dict)
+    sockets: dict[ServiceName, dict[str, bool]] = field(default_factory=dict)
     sockets_touched: Serial = Serial(0)
-    """The addresses that the host listens on for services; a look before that says nothing."""
+    """Where the host listens for services; False: at most a process does. Older looks tell not."""
     to_reload: set[ServiceName] = field(default_factory=set)
     """Services with a reload that somebody asked for."""
 

@@ -8,6 +8,7 @@ until no process of an older version is left.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from reconciler.core.ledger import Ledger
 from reconciler.core.wishes import is_live
@@ -17,12 +18,18 @@ from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Serial, ServiceName
 
+LOST = (
+    "{} is held by its processes alone, and the kernel does not let it be taken back out of them; "
+    "it is bound again once none of them is left"
+)
+"""Where daemon and holder died, and a security module as Yama keeps us out."""
+
 
 def sockets_asked_for(ledger: Ledger, spec: ServiceSpec, serial: Serial) -> None:
     """Know of the sockets that come with a start."""
     if spec.sockets:
-        known = ledger.sockets.setdefault(spec.name, set())
-        known.update(one.listen for one in spec.sockets)
+        known = ledger.sockets.setdefault(spec.name, {})
+        known.update({one.listen: True for one in spec.sockets})
         ledger.sockets_touched = serial
 
 
@@ -30,9 +37,13 @@ def sockets_seen(ledger: Ledger, look: Look) -> None:
     """Know of the sockets that a look has shown, unless it is too old for that."""
     if look.serial <= ledger.sockets_touched:
         return
-    ledger.sockets = {}
+    before, ledger.sockets = ledger.sockets, {}
+    live = {one.slot.service for one in look.processes if one.exit is None}
     for one in look.sockets:
-        ledger.sockets.setdefault(one.service, set()).add(one.address)
+        known = before.get(one.service, {}).get(one.address, True)
+        if known and not one.is_held and one.service in live:
+            ledger.tell("service.socket-lost", service=one.service, reason=LOST.format(one.address))
+        ledger.sockets.setdefault(one.service, {})[one.address] = one.is_held
 
 
 def sockets_closed(ledger: Ledger, event: SocketsClosed) -> None:
@@ -47,17 +58,17 @@ def close_sockets(ledger: Ledger) -> None:
         return
     for name in sorted(ledger.sockets):
         known = ledger.sockets[name]
-        over = sorted(known - _wanted(ledger, name, known))
+        over = sorted(known.keys() - _wanted(ledger, name, known.keys()))
         if over:
             serial = ledger.next_serial()
             ledger.sockets_touched = serial
             ledger.commands.append(CloseSockets(serial=serial, service=name, addresses=tuple(over)))
-            known.difference_update(over)
-        if not known:
+            ledger.sockets[name] = {one: held for one, held in known.items() if one not in over}
+        if not ledger.sockets[name]:
             del ledger.sockets[name]
 
 
-def _wanted(ledger: Ledger, name: ServiceName, known: set[str]) -> set[str]:
+def _wanted(ledger: Ledger, name: ServiceName, known: AbstractSet[str]) -> AbstractSet[str]:
     """Give the addresses that are to stay."""
     memory, wanted = ledger.services.get(name), ledger.desired.services.get(name)
     in_force = memory.spec if memory is not None else None

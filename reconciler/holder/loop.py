@@ -33,6 +33,8 @@ MEND_S = 3.0
 """How often to try again what failed for a full disk or for want of descriptors."""
 CAN = ("comeback", "doors", "identity", "notify", "reexec", "sockets")
 """What this holder can do that one of an earlier version could not."""
+HEARD = ("notify", "sockets")
+"""Of these, news is for daemons only that know of them."""
 FREE = ("hello", "goodbye")
 """What any peer may ask: a daemon that leaves may have lost its connection."""
 IGNORED_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGUSR1", "SIGUSR2")
@@ -48,8 +50,9 @@ class Loop:
         self._poller = Poller()
         self._group = group
         self._cgroups = Cgroups(group)
-        self._notify = Notify(journal, self._poller, log, self._tell_of_notices)
-        self._sockets = Sockets(journal, log, self._tell_of_sockets)
+        notices, listeners = (functools.partial(self._tell_beside, what) for what in HEARD)
+        self._notify = Notify(journal, self._poller, log, notices)
+        self._sockets = Sockets(journal, log, listeners)
         equip = functools.partial(equipped, self._sockets, self._notify)
         self._processes = Processes(
             journal, self._poller, self._tell, self._cgroups, self._notify, equip
@@ -57,12 +60,10 @@ class Loop:
         self._revival = Revival(journal, log, self._processes.standing, self._processes.apart)
         self._peers: set[wire.Channel] = set()
         self._controller: wire.Channel | None = None
-        self._hears_notices = False
-        """Whether the controller knows what a notice is."""
+        self._hears: list[str] = []
+        """What news beside the ends of runs the controller knows how to take."""
         self._untold: list[Message] = []
         """Events of the step that is under way."""
-        self._hears_sockets = False
-        """Whether it keeps duplicates of the sockets that services listen on."""
         self._told_trouble = ""
         self._mend_at = 0.0
         self._accepts = False
@@ -106,8 +107,7 @@ class Loop:
             self._controller = self._met(socket.socket(fileno=fd))
         daemon = self._controller.peer_pid if self._controller is not None else 0
         self._revival.resume(belongings["processes"]["apart"], daemon)
-        self._hears_notices = belongings.get("hears_notices", False)
-        self._hears_sockets = belongings.get("hears_sockets", False)
+        self._hears = belongings.get("hears", ["notify"] * belongings.get("hears_notices", 0))
         used += self._sockets.resume(belongings.get("sockets", {}))
         used += self._notify.resume(belongings.get("notify", []))
         used += self._processes.resume(belongings["processes"])
@@ -244,17 +244,11 @@ class Loop:
                 self._post(self._controller, event)
             failpoint("holder.event.told")
 
-    def _tell_of_notices(self, event: Message, fds: list[int]) -> None:
-        if self._controller is not None and self._hears_notices:
+    def _tell_beside(self, what: str, event: Message, fds: list[int]) -> None:
+        if self._controller is not None and what in self._hears:
             failpoint("holder.notice.before")
             self._post(self._controller, event, fds)
             failpoint("holder.notice.told")
-
-    def _tell_of_sockets(self, event: Message, fds: list[int]) -> None:
-        if self._controller is not None and self._hears_sockets:
-            failpoint("holder.socket.untold")
-            self._post(self._controller, event, fds)
-            failpoint("holder.socket.told")
 
     def _drop(self, channel: wire.Channel) -> None:
         if channel is self._controller:
@@ -286,8 +280,7 @@ class Loop:
         if self._controller is not None and self._controller is not channel:
             self._drop(self._controller)
         self._controller = channel
-        self._hears_notices = "notify" in order.get("can", ())
-        self._hears_sockets = "sockets" in order.get("can", ())
+        self._hears = [what for what in HEARD if what in order.get("can", ())]
         self._notify.show_all()
         self._sockets.show_all()
         news = self._revival.met(channel.peer_pid, order.get("comeback"))
@@ -343,9 +336,9 @@ class Loop:
             "ledger": [*self._journal.ledger.entries()],
             "processes": processes,
             "notify": doors,
-            "hears_notices": self._hears_notices,
+            "hears": self._hears,
+            "hears_notices": "notify" in self._hears,  # what a former version reads
             "sockets": sockets,
-            "hears_sockets": self._hears_sockets,
         }
         fds += [self._listener.fileno(), channel.fileno(), *kept, *listening]
         words = reexec.command(order)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from reconciler.ports import WeaverError
-from tests.real.proving import FILLS, ROTATED
+from tests.real.proving import FILLS, LISTENING, ROTATED, define
 from tests.real.station import Station, is_alive
 from tests.waiting import until
 
@@ -58,6 +58,9 @@ class Deeds:
         author = {"name": "Grace", "email": "grace@example.org"}
         for kind in ("start", "stop", "start"):
             self.here.tell("/v1/changes", kind=kind, services=["s2"], author=author)
+
+    def _do_listen(self) -> None:
+        define(self.here, LISTENING)  # on another port, and the former one is closed
 
     def _do_edit(self) -> None:
         self._edits += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import socket
 import sqlite3
 import time
 from collections import Counter
@@ -21,7 +22,14 @@ from reconciler.holder import wire
 from tests.logs.test_rotation import all_of
 from tests.real.deeds import NOT_SERVED, Deeds, Doing, runs
 from tests.real.points import Blow, Point
-from tests.real.proving import PROGRAM, ROTATED, SAYS_READY, SERVICES, define
+from tests.real.proving import (
+    PROGRAM,
+    ROTATED,
+    SAYS_READY,
+    SERVICES,
+    define,
+    listening_at,
+)
 from tests.real.station import Station, is_alive, state_of, station
 from tests.waiting import until
 
@@ -34,6 +42,7 @@ CONCERNS = {
     "kill": "s4",
     "notify": "s2",
     "store": "s2",
+    "listen": "s8",
     "edit": "s5",
     "worker": "s5",
 }
@@ -224,6 +233,9 @@ class Ordeal(Deeds):
             until(functools.partial(self._begins, "s2", begun["s2"]))
             given = [line.split()[4] for line in self.said("s2")[begun["s2"] :] if "begin" in line]
             assert {*given} <= {"1"}, (point, given)
+        # Somebody listens there, be it that nobody serves.
+        port = listening_at(self.here)
+        until(lambda: is_listened_on(port), 10, f"port {port} after {point.name}")
         self._pids = found
 
     def check_all(self) -> None:
@@ -254,6 +266,12 @@ class Ordeal(Deeds):
         fresh = self._armed.with_suffix(".new")
         fresh.write_text(text)
         fresh.replace(self._armed)
+
+
+def is_listened_on(port: int) -> bool:
+    """Tell whether a connection to a port of this host is taken."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

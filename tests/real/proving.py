@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.real.servers import free_ports
 from tests.real.station import Station
 
 SERVICES = 20
@@ -47,6 +48,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
 os.execvp("sh", ["sh", "service.sh", sys.argv[1], given])
 """
 ROTATED = 7
+LISTENING = 8
 FILLS = 1000
 """Lines that are more than a log may have."""
 COMMON = "backoff: {initial: 10ms, max: 20ms, jitter: 0ms}\nmaxRestarts: 100\nrestart: always\n"
@@ -65,8 +67,15 @@ def define(here: Station, number: int) -> None:
     elif number == 4:
         command += " deaf astray"
         more += "ready: {type: delay, delay: 10ms}\nstopTimeout: 100ms\n"
+    elif number == LISTENING:
+        more += f"{PLAIN}sockets: [{{listen: 'tcp://127.0.0.1:{free_ports(1)[0]}'}}]\n"
     elif number == ROTATED:
         more += f"{PLAIN}logRotation: {{maxSize: 64K, maxFiles: 2}}\n"
     else:
         more += PLAIN
     here.define(name, command, more, quick=False)
+
+
+def listening_at(here: Station) -> int:
+    """Give the port of the service that listens."""
+    return int(here.file(f"s{LISTENING}").read_text().partition("127.0.0.1:")[2].partition("'")[0])

@@ -72,7 +72,7 @@ def free_ports(count: int) -> list[int]:
     They are below those that the kernel gives to clients: a load's own connection, or that of
     another test, must not have taken one when its server starts again.
     """
-    luck = random.Random(os.getpid())
+    luck = random.Random()
     with ExitStack() as kept:
         return [_free_port(kept, luck) for _ in range(count)]
 

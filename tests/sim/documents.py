@@ -225,6 +225,29 @@ def _give_checks(made: dict[str, Any], luck: Luck) -> None:
     made["onUnhealthy"] = luck.choice(ways)
 
 
+def addresses(name: str) -> tuple[str, ...]:
+    """Give where a service may listen: two ports of its own, and one that others want too."""
+    first = 8000 + 10 * NAMES.index(name)
+    return tuple(f"tcp://127.0.0.1:{port}" for port in (first, first + 1, 8999))
+
+
+def sockets(name: str, which: Sequence[int]) -> list[dict[str, Any]]:
+    """Give some of the sockets that a service may have."""
+    return [{"listen": addresses(name)[one]} for one in which]
+
+
+SOME_SOCKETS = ((0,), (0, 1), (1,), (2,), ())
+"""Which of its addresses a service may have."""
+
+
+def _give_sockets(made: dict[str, Any], luck: Luck) -> None:
+    """Let a service listen, mostly where nobody else does."""
+    if "type" in made and made["type"] == "oneshot":
+        return
+    if luck.random() < 0.4:
+        made["sockets"] = sockets(made["name"], luck.choice(SOME_SOCKETS))
+
+
 PARTS: Mapping[str, Callable[[dict[str, Any], Luck], None]] = {
     "oneshot": _give_oneshot,
     "ready": _give_ready,
@@ -232,6 +255,7 @@ PARTS: Mapping[str, Callable[[dict[str, Any], Luck], None]] = {
     "limits": _give_limits,
     "nice": _give_nice,
     "eyes": _give_eyes,
+    "sockets": _give_sockets,
     "checks": _give_checks,
 }
 """What may be given to a manifest, in this order, each with a luck of its own."""

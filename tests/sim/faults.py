@@ -463,6 +463,29 @@ def draw_edit(luck: Random) -> tuple[Any, ...]:
     return (a_name(luck), field, luck.choice(made_up.FIELDS[field]))
 
 
+def edit_sockets(world: World, name: str, which: Sequence[int]) -> None:
+    """Let a service listen elsewhere, by an editor."""
+    world.repository.set_line(name, "sockets", made_up.sockets(name, which))
+    world.look_at_repository()
+    count(world, "sockets changed")
+
+
+def take_port(world: World, name: str, which: int, is_taken: bool) -> None:
+    """Let a stranger listen where a service may want to, unless one of ours does; or leave."""
+    address, strangers = made_up.addresses(name)[which], world.host.machine.strangers
+    if not is_taken:
+        strangers.pop(address, None)
+    elif not world.host.is_open(address):
+        strangers[address] = "a stranger (pid 7)"
+        count(world, "port taken")
+
+
+def deny(world: World, is_denied: bool) -> None:
+    """Let the kernel keep sockets that holders would take back out of processes."""
+    world.host.machine.traces = not is_denied
+    count(world, "sockets not given back", is_denied)
+
+
 def add(world: World, seed: int, without: Sequence[str] = ()) -> None:
     """Save one service that may need others, be there others or not."""
     luck = Luck(seed)
@@ -683,6 +706,13 @@ FAULTS: Mapping[str, Kind] = {
     "change-code": Kind(named, change_code, 3),
     "save-all": Kind(_seeded, save_all, 2),
     "edit": Kind(draw_edit, edit, 6),
+    "edit-sockets": Kind(
+        lambda luck: (a_name(luck), luck.choice(made_up.SOME_SOCKETS)), edit_sockets, 3
+    ),
+    "take-port": Kind(
+        lambda luck: (a_name(luck), luck.randrange(3), luck.choice((True, False))), take_port, 2
+    ),
+    "deny": Kind(choose(True, False), deny),
     "add": Kind(_seeded, add, 2),
     "add-need": Kind(_two_names, add_need, 2),
     "drop-needs": Kind(named, drop_needs),

@@ -250,7 +250,12 @@ class Heard:
             case Spawned(process=process) if process.role is Role.MAIN:
                 self._see(process, now)
             case SpawnFailed(
-                serial=serial, is_busy=False, is_short=False, is_refused=False, errno=number
+                serial=serial,
+                is_busy=False,
+                is_short=False,
+                is_refused=False,
+                is_taken=False,
+                errno=number,
             ) if number != EAGAIN:
                 self._note_failed_start(serial)
             case ProbeAnswered(run=run, passed=True):

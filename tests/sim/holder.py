@@ -158,6 +158,7 @@ class Holder:
     def hold(self, address: str, service: str) -> None:
         """Hold a socket, bound just now or handed to us."""
         self.held.add(address)
+        self._machine.denied.discard(address)
         if self.ledger.sockets.get(address, {}).get("service") != service:
             entry = {"address": address, "service": service, "file": None}
             self._record({"is": "listening"} | entry)
@@ -192,8 +193,8 @@ class Holder:
 
     def _regain(self, address: str) -> bool:
         """Take a socket back out of a living process, where the kernel lets us."""
-        if self._machine.traces and self._machine.has_socket(address):
-            self.held.add(address)
+        if self._machine.has_socket(address):
+            (self.held if self._machine.traces else self._machine.denied).add(address)
         return address in self.held
 
     def take(self, run: Run) -> None:

@@ -170,6 +170,8 @@ class Machine:
     """Whether it has no process to give."""
     traces: bool = True
     """Whether the kernel lets a holder take sockets back out of processes."""
+    denied: set[str] = field(default_factory=set)
+    """The addresses that a holder could not take back, since it did not let it."""
     strangers: dict[str, str] = field(default_factory=dict)
     """Who listens at addresses that is none of ours."""
     refuses: str = ""

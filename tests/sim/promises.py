@@ -124,7 +124,12 @@ class Promises:
                 case SignalAnswered(serial=serial, problem=""):
                     self._note_delivered(serial)
                 case SpawnFailed(
-                    slot=slot, is_busy=False, is_short=False, is_refused=False, errno=number
+                    slot=slot,
+                    is_busy=False,
+                    is_short=False,
+                    is_refused=False,
+                    is_taken=False,
+                    errno=number,
                 ) if number != EAGAIN:
                     self._may_fail[slot] += 1
                 case Exited(slot=slot):

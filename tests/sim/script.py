@@ -285,6 +285,18 @@ class Player:
     def _run_short(self, size: str) -> None:
         self.world.host.machine.available = sizes.read(size)
 
+    @_says("somebody listens at ADDRESS")
+    def _take_port(self, address: str) -> None:
+        self.world.host.machine.strangers[address] = "nginx (pid 12)"
+
+    @_says("nobody else listens at ADDRESS")
+    def _free_port(self, address: str) -> None:
+        del self.world.host.machine.strangers[address]
+
+    @_says("the kernel gives no sockets back")
+    def _deny(self) -> None:
+        self.world.host.machine.traces = False
+
     @_says("the host has memory again")
     def _recover(self) -> None:
         self.world.host.machine.available = None

@@ -15,6 +15,7 @@ _WORDS = {
     "NAMES": r"(?P<names>[a-z][a-z0-9.-]*(?: [a-z][a-z0-9.-]*)*)",
     "SLOT": r"(?P<service>[a-z][a-z0-9.-]*?)(?:-(?P<index>[0-9]+))?",
     "SIZE": r"(?P<size>[0-9]\S*)",
+    "ADDRESS": r"(?P<address>\S+)",
     "SPAN": r"(?P<span>[0-9]\S*)",
     "CODE": r"(?P<code>[0-9]+)",
     "FILE": r"(?P<file>[a-z][a-z0-9-]*)",

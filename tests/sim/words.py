@@ -83,8 +83,9 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"host lost: {why}"
         case Spawned(process=process):
             return f"spawned {_process(process)}"
-        case SpawnFailed(slot=slot, because=why, is_busy=busy, is_short=short):
-            return f"{'busy' if busy else 'no room for' if short else 'cannot start'} {slot}: {why}"
+        case SpawnFailed(slot=slot, because=why, is_busy=busy, is_short=short, is_taken=taken):
+            what = "no room for" if short else "no address for" if taken else "cannot start"
+            return f"{'busy' if busy else what} {slot}: {why}"
         case Exited(run=run, slot=slot, exit=end, role=role):
             return f"{place(slot, role)} ({run}) {end}"
         case TreeEmptied(run=run, slot=slot, role=role):

@@ -305,6 +305,8 @@ class World:
         host.machine.failing.clear()
         host.is_lost = False
         host.machine.available = None
+        host.machine.traces = True
+        host.machine.strangers.clear()
         host.weather, host.dies_in_spawn = None, ""
         host.begin_holder()
         host.machine.is_short = False
