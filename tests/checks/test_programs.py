@@ -104,15 +104,8 @@ def test_an_environment_that_cannot_be_had_is_a_failed_check() -> None:
 
 def test_h6_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
     note = tmp_path / "pids"
-    code = (
-        "import os, subprocess, sys, time\n"
-        "sleep = [sys.executable, '-c', 'import time; time.sleep(600)']\n"
-        "near = subprocess.Popen(sleep)\n"
-        "far = subprocess.Popen(sleep, start_new_session=True)\n"
-        f"open({str(note)!r}, 'w').write(f'{{os.getpid()}} {{near.pid}} {{far.pid}}')\n"
-        "time.sleep(600)"
-    )
-    result = ask(python(code, timeout_s=0.8))
+    script = f"sleep 600 & near=$!; setsid sleep 600 & echo $$$$ $near $! > {note}; wait"
+    result = ask(command("sh", "-c", script, timeout_s=0.8))
     assert (result.ok, result.fault) == (False, CheckFault.TIMEOUT)
     pids = [int(word) for word in note.read_text().split()]
     assert len(pids) == 3
@@ -223,10 +216,10 @@ def test_h15_whatever_a_checker_does_is_a_check_that_passed_or_failed(
 
 def test_h15_a_checker_that_never_returns_is_killed_in_its_time(root: Path) -> None:
     began = time.monotonic()
-    result = ask(custom("checks/queue.py:hangs", timeout_s=0.8), root)
-    assert time.monotonic() - began < 1.8
+    result = ask(custom("checks/queue.py:hangs", timeout_s=1.0), root)
+    assert time.monotonic() - began < 2.0
     assert (result.ok, result.fault) == (False, CheckFault.TIMEOUT)
-    assert result.detail == "no answer within 0.8 s"
+    assert result.detail == "no answer within 1 s"
     until(lambda: not is_running(int((root / "pid").read_text())))
 
 

@@ -196,6 +196,22 @@ def test_the_status_decides(
     assert (answer.passed, answer.detail) == (passed, detail)
 
 
+def test_a_unix_socket_is_asked_by_its_path(tmp_path: Path) -> None:
+    async def exchange() -> ProbeAnswered:
+        path = tmp_path / "web.sock"
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await answering(b"HTTP/1.1 204 Well\r\n\r\n")(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_unix_server(handle, path):
+            return await ask(http(f"unix:{path}:/up"))
+
+    answer = asyncio.run(exchange())
+    assert (answer.passed, answer.detail) == (True, "status 204")
+
+
 def test_the_path_the_query_and_the_instance_are_asked_for() -> None:
     asked: list[bytes] = []
 
