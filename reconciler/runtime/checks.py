@@ -56,11 +56,15 @@ class _Subject:
     begun: Nanos = Nanos(0)
     """When its last check began."""
     late: Nanos = Nanos(0)
+    attempt: int = 0
+    """The number of the check under way; an answer to another one is void."""
     give_up: Callable[[], None] | None = None
     """Gives up the check under way; None: there is none."""
     told: Verdict = Verdict.UNKNOWN
     """What the engine was told last."""
     told_at: Nanos = Nanos(0)
+    known: Verdict = Verdict.UNKNOWN
+    """What the engine has, as far as we know."""
 
     @property
     def may_be_slow(self) -> bool:
@@ -147,8 +151,8 @@ class Checks:
             return
         if subject.check.spec is not spec:
             self._renew(subject, spec)
-        if record.verdict is not subject.state.verdict:
-            self._tell_again(subject)
+        subject.known = record.verdict
+        self._tell_again(subject)
 
     def _take_up(self, record: SlotRecord, spec: ServiceSpec) -> None:
         process, health = record.process, spec.health
@@ -195,6 +199,7 @@ class Checks:
         if subject.give_up is not None:
             subject.give_up()
             subject.give_up = None
+            subject.attempt += 1
         self._make_room(subject)
 
     # --- when ------------------------------------------------------------------------------
@@ -228,11 +233,13 @@ class Checks:
         subject.begun = self._clock.now()
         subject.late = Nanos(subject.begun - subject.shown.due)
         self._tallies.begun(subject.late)
-        subject.give_up = self._checker.begin(subject.check, partial(self._heard, subject))
+        subject.attempt += 1
+        heard = partial(self._heard, subject, subject.attempt)
+        subject.give_up = self._checker.begin(subject.check, heard)
 
-    def _heard(self, subject: _Subject, result: CheckResult) -> None:
-        if self._subjects.get(result.slot) is not subject:
-            return
+    def _heard(self, subject: _Subject, attempt: int, result: CheckResult) -> None:
+        if self._subjects.get(result.slot) is not subject or subject.attempt != attempt:
+            return  # its answer was on its way when it was given up
         subject.give_up = None
         self._make_room(subject)
         self._tallies.made(result)
@@ -241,6 +248,8 @@ class Checks:
         self._line_up(subject, self._following(subject))
         if subject.state.verdict is not subject.told:
             self._tell_verdict(subject)
+        else:
+            self._tell_again(subject)
 
     def _make_room(self, subject: _Subject) -> None:
         for slot in self._lane(subject).leave(subject.check.slot):
@@ -250,7 +259,8 @@ class Checks:
 
     def _tell_verdict(self, subject: _Subject) -> None:
         state = subject.state
-        subject.told, subject.told_at = state.verdict, self._clock.now()
+        subject.told = subject.known = state.verdict
+        subject.told_at = self._clock.now()
         self._tell(
             HealthTold(
                 slot=subject.check.slot, run=state.run, verdict=state.verdict, reason=state.reason
@@ -259,8 +269,8 @@ class Checks:
 
     def _tell_again(self, subject: _Subject) -> None:
         """Tell what the engine has otherwise, but not what is on its way."""
-        is_new = self._clock.now() - subject.told_at >= TOLD_AGAIN_AFTER
-        if subject.state.last is not None and is_new:
+        is_otherwise = subject.state.last is not None and subject.known is not subject.state.verdict
+        if is_otherwise and self._clock.now() - subject.told_at >= TOLD_AGAIN_AFTER:
             self._tell_verdict(subject)
 
 

@@ -329,6 +329,26 @@ def test_what_the_engine_has_otherwise_is_told_again_but_not_all_the_time() -> N
     assert len(stage.told) == 2
 
 
+def test_what_the_engine_forgot_is_told_with_the_next_check() -> None:
+    stage = Stage()
+    stage.survey([up()])
+    stage.go(seconds(2))
+    stage.survey([up()])
+    stage.go(seconds(16))
+    assert stage.verdicts() == [Verdict.HEALTHY] * 2
+
+
+def test_an_answer_to_a_check_that_was_given_up_counts_for_nothing() -> None:
+    stage = Stage(took={"web": seconds(2)}, failing={"web": CheckFault.REFUSED})
+    stage.survey([up()])
+    stage.go(seconds(1))
+    late = dict(stage.open)
+    stage.survey([up(health=replace(TCP, tcp=TcpCheck(port=81)))])
+    stage.open.update(late)
+    stage.go(seconds(4))
+    assert stage.checks.charts().slots[slot("web")].failures == 1
+
+
 def test_a_slot_that_a_former_daemon_knew_as_degraded_has_to_pass_as_one_that_is() -> None:
     stage = Stage(failing={"web": CheckFault.REFUSED})
     record, spec = up(health=replace(TCP, success_threshold=2), started=Nanos(900 * SECOND))
