@@ -175,6 +175,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             may=allowed,
             before_start=logbook.mark_start,
             after_reading=after_reading,
+            close_doors=host.close_doors,
             through=inquest.through,
             is_holding=lambda: inquest.is_holding,
         ),

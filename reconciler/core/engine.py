@@ -13,6 +13,7 @@ from typing import assert_never
 
 from reconciler.core.answers import probe_answered, signal_answered, spawn_failed, spawned
 from reconciler.core.breaches import Fault, without_faults
+from reconciler.core.doors import doors_to_close
 from reconciler.core.drift import process_seen
 from reconciler.core.ends import exited, tree_emptied
 from reconciler.core.errands import run_errands
@@ -63,7 +64,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.listening import SocketsClosed
-from reconciler.model.observed import Role
+from reconciler.model.observed import Role, Slot
 from reconciler.model.plan import Forget, Hold, HoldCode, Plan, Situation, Update
 from reconciler.model.put_right import ProcessSeen
 from reconciler.model.record import Memory
@@ -80,6 +81,9 @@ class Engine:
         self._plan = Plan()
         self._faults: tuple[Fault, ...] = ()
         self._layout: Layout | None = None
+        self._kept: set[Slot] = set()
+        """Slots for which looks have shown something kept, until that was decided on."""
+        self._closes: tuple[Slot, ...] = ()
 
     def step(self, events: Iterable[Event], now: Nanos) -> Decision:
         """Take in events, in order, and give all that follows from them at this moment."""
@@ -158,6 +162,7 @@ class Engine:
                 manifests_held(ledger, event)
             case HostLooked():
                 host_looked(ledger, event)
+                self._kept.update(event.look.kept)
             case HostLost():
                 host_lost(ledger, event)
             case Spawned():
@@ -221,6 +226,9 @@ class Engine:
             run_errands(ledger)
             close_sockets(ledger)
         self._settle_removals()
+        if ledger.host_seen:
+            self._closes = doors_to_close(ledger, self._kept)
+            self._kept.clear()
         if ledger.transitions or updates or ledger.proved:
             situation = self._present(ledger.now)
             board = arrange(situation, self._laid_out(situation))
@@ -266,6 +274,8 @@ class Engine:
             wake_at=ledger.wake_at,
             may_acknowledge=has_heard_all(ledger),
             finished=is_over,
+            closes=self._closes,
         )
+        self._closes = ()
         ledger.commands, ledger.happenings, ledger.transitions = [], [], []
         return decision

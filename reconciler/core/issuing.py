@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from reconciler.core.answers import await_ready, run_limit
+from reconciler.core.doors import wants
 from reconciler.core.drift import begin_repair
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
@@ -324,19 +325,11 @@ def _command(
             signal=name,
             scope=scope,
             because=because,
-            releases=not _has_successor(ledger, process),
+            releases=not wants(ledger, process.slot),
             begins_stop=begins_stop,
         )
     )
     return serial
-
-
-def _has_successor(ledger: Ledger, process: Process) -> bool:
-    """Tell whether another process shall come into a slot after this one."""
-    wanted = ledger.desired.services.get(process.slot.service)
-    spec = wanted.spec if wanted is not None else ledger.spec(process.slot.service)
-    is_wanted = spec is not None and spec.wants_to_run and process.slot.index < spec.instances
-    return is_wanted and not ledger.shutting_down
 
 
 def _follow_limits(

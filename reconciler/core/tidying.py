@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.core.doors import wants
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
 from reconciler.core.occasions import give_up_start
@@ -46,20 +47,14 @@ def _leave_cut_off(ledger: Ledger, record: SlotRecord) -> SlotRecord:
     """Clear up after a start that the end of a daemon cut off, where it is wanted no more."""
     is_idle = record.pending is None and record.state in (State.STOPPED, State.CRASHED)
     spec = ledger.spec(record.memory.slot.service)
-    is_wanted = _wants(ledger, record) and spec is not None and record.memory.tried == spec.digest
+    is_wanted = (
+        wants(ledger, record.memory.slot)
+        and spec is not None
+        and record.memory.tried == spec.digest
+    )
     if not is_idle or is_wanted:
         return record
     return ledger.put(give_up_start(ledger, record))
-
-
-def _wants(ledger: Ledger, record: SlotRecord) -> bool:
-    """Tell whether a process is wanted in a slot; what nobody has let go yet is wanted still."""
-    name = record.memory.slot.service
-    wanted, memory = ledger.desired.services.get(name), ledger.services.get(name)
-    spec = wanted.spec if wanted else memory.spec if memory and not memory.leaving else None
-    if spec is None or ledger.shutting_down:
-        return False
-    return spec.wants_to_run and record.memory.slot.index < spec.instances
 
 
 def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_PEERS = 16
 MEND_S = 3.0
 """How often to try again what failed for a full disk or for want of descriptors."""
-CAN = ("comeback", "doors", "identity", "notify", "reexec", "sockets")
+CAN = ("comeback", "doors", "identity", "notify", "reexec", "release", "sockets")
 """What this holder can do that one of an earlier version could not."""
 HEARD = ("notify", "sockets")
 """Of these, news is for daemons only that know of them."""
@@ -77,6 +77,7 @@ class Loop:
             "listen": lambda _, order: self._sockets.listen(order),
             "unlisten": lambda _, order: self._sockets.unlisten(order),
             "list": self._list,
+            "release": self._release,
             "ack": self._ack,
             "goodbye": self._goodbye,
             "reexec": self._reexec,
@@ -313,6 +314,11 @@ class Loop:
         runs = [run.shown() for run in ledger.runs.values()]
         known = {"seq": ledger.seq, "trouble": self._journal.trouble, "runs": runs}
         return known | {"sockets": self._sockets.shown()}
+
+    def _release(self, _channel: wire.Channel, order: Message) -> Message:
+        """Close the door of a slot that nobody wants any more."""
+        self._notify.release(order["slot"])
+        return {}
 
     def _ack(self, _channel: wire.Channel, order: Message) -> Message:
         """Forget the events up to a number: the daemon has recorded them."""

@@ -105,8 +105,11 @@ class Notify:
         return order | gift, {"notice": known}
 
     def release(self, slot: str) -> None:
-        """Close a slot's door, and what was stored there, once nothing of its run is left."""
-        self._leaving.add(slot)
+        """Close a slot's door, and what was stored there, as soon as nothing of its run is left."""
+        if self._journal.ledger.holding(slot) is None:
+            self._close_door(slot)
+        else:
+            self._leaving.add(slot)
 
     def ended(self, run: Run) -> None:
         """Forget a run of which nothing is left."""

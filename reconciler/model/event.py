@@ -389,3 +389,5 @@ class Decision:
     """Whether every end told so far is on record; the host may forget those that are."""
     finished: bool = False
     """A shutdown is complete: nothing runs any more."""
+    closes: tuple[Slot, ...] = ()
+    """For these the host need keep nothing any more."""

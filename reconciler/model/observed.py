@@ -172,3 +172,5 @@ class Look:
     boot: str
     processes: tuple[Process, ...] = ()
     sockets: tuple[HeldSocket, ...] = ()
+    kept: tuple[Slot, ...] = ()
+    """For which of them it keeps something that outlives a process: notify sockets, descriptors."""

@@ -61,6 +61,7 @@ class Daemon:
         self._host = world.host
         self._is_holding = world.is_holding
         self._after_reading = world.after_reading
+        self._close_doors = world.close_doors
         self._inbox: list[Event] = []
         self._answers: list[tuple[int, str]] = []
         self._something_came = asyncio.Event()
@@ -214,6 +215,8 @@ class Daemon:
                 self._after_reading(self.situation())
             spent_s = in_seconds(Nanos(self._clock.now() - began))
             is_written = await self._settle_accounts(decision)
+            if decision.closes:
+                self._close_doors(decision.closes)
             for command in decision.commands:
                 self.performer.start(command)
             self._acknowledge(events, may=is_written and decision.may_acknowledge)

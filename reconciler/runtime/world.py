@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.model.event import Decision, Event, Signal, Spawn
+from reconciler.model.observed import Slot
 from reconciler.model.plan import Situation
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos
@@ -55,6 +56,10 @@ def never() -> bool:
     return False
 
 
+def keep(_: tuple[Slot, ...]) -> None:
+    """Let the host keep what it has."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What the loop stands between."""
@@ -73,5 +78,7 @@ class World:
     """Told how things stand each time that the manifests were read and decided on."""
     through: Callable[[Tell], Tell] = identity
     """What the host tells goes through this on its way to the engine."""
+    close_doors: Callable[[tuple[Slot, ...]], None] = keep
+    """Told of slots for which the host need keep nothing any more."""
     is_holding: Callable[[], bool] = never
     """Tells whether something that the host told is still on that way."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from reconciler.model.event import OperationKind
-from reconciler.model.observed import State
-from reconciler.model.spec import ServiceSpec
+from dataclasses import replace
+
+from reconciler.model.event import HostLooked, OperationKind
+from reconciler.model.observed import Look, Slot, State
+from reconciler.model.spec import DesiredState, ServiceSpec
 from reconciler.model.status import Sync
-from reconciler.model.units import seconds
+from reconciler.model.units import Serial, seconds
 from tests.core.building import name, service
-from tests.sim.host import Program
+from tests.sim.host import BOOT, Program
 from tests.sim.world import World
 
 SLOW = Program(ends_in=seconds(5))
@@ -22,6 +24,11 @@ def prune_id(world: World) -> str:
     prune = world.picture.prune
     assert prune is not None
     return prune.id
+
+
+def closed(world: World) -> list[str]:
+    """Give the slots for which the host was told to keep nothing any more."""
+    return [str(slot) for decision in world.decisions for slot in decision.closes]
 
 
 def test_a_service_that_is_removed_is_stopped_and_forgotten() -> None:
@@ -294,3 +301,25 @@ def test_a_yes_to_the_removal_of_what_is_gone_already_is_none_to_its_successor()
     world.save()
     world.settle()
     assert "web" in world.states()
+
+
+def test_nothing_is_kept_for_a_slot_removed_scaled_away_or_stopped_in_its_back_off() -> None:
+    quick = Program(lives_for=seconds(1), code=1)
+    wanted = [service("gone"), service("kept")]
+    less, off = service("less", instances=2), service("off")
+    world = World(*wanted, less, off, gone=quick, kept=quick, less=quick, off=quick)
+    world.pass_time(8)
+    assert closed(world) == []
+    world.save(wanted[1], replace(less, instances=1), replace(off, state=DesiredState.STOPPED))
+    world.pass_time(8)
+    assert sorted(set(closed(world))) == ["gone-0", "less-1", "off-0"]
+
+
+def test_what_the_host_keeps_for_slots_that_nobody_wants_is_found_by_a_look() -> None:
+    world = World(service("web"))
+    world.settle()
+    wanted, strange = (Slot(service=name(one), index=0) for one in ("web", "gone"))
+    shown = (world.run_of("web").shown(),)
+    look = Look(serial=Serial(10**6), boot=BOOT, processes=shown, kept=(wanted, strange))
+    assert world.engine.step([HostLooked(look=look)], world.now).closes == (strange,)
+    assert world.engine.step([], world.now).closes == ()

@@ -207,6 +207,27 @@ def test_a_slot_that_nobody_wants_any_more_keeps_nothing(rig: Rig) -> None:
     until(lambda: fds_of(rig.holder_pid) <= before - 2, message="both to be closed")
 
 
+def test_what_is_kept_for_a_slot_without_a_process_is_let_go_at_once(rig: Rig) -> None:
+    """One whose process lives keeps it until that ends."""
+    web = speak(rig, "web-0", "store main", "barrier 4", "say READY=1")
+    rig.says(web, ready=True)
+    rig.signal(web, signal.SIGKILL, "tree")
+    rig.wait_for("empty", web)
+    before = fds_of(rig.holder_pid)
+    rig.ask("release", slot="web-0")
+    rig.wait_until(lambda event: event["event"] == "unkept" and event["number"] == 0)
+    assert fds_of(rig.holder_pid) <= before - 2
+    again = speak(rig, "web-0", "show LISTEN_FDS", "say READY=1")
+    heard(again, "LISTEN_FDS=None")
+    rig.says(again, ready=True)
+    rig.ask("release", slot="web-0")
+    held = fds_of(rig.holder_pid)
+    rig.signal(again, signal.SIGKILL, "tree")
+    rig.wait_for("empty", again)
+    until(lambda: fds_of(rig.holder_pid) < held)
+    rig.ask("release", slot="nobody-0")
+
+
 def test_sockets_and_stored_descriptors_survive_the_holder(rig: Rig) -> None:
     """Whoever keeps duplicates gives them to the next holder; what was said meanwhile waits."""
     go = rig.root / "go"

@@ -75,3 +75,31 @@ def test_what_a_service_says_reaches_the_daemon_after_the_holder_was_killed(here
     until(lambda: here.instance("web")["statusText"] == "still heard")
     assert here.pid("web") == before
     assert is_alive(before)
+
+
+def doors() -> set[str]:
+    """Give the slots for which some holder of this host keeps a notify socket."""
+    return set(re.findall(r"@weaver-notify/([^/]+)/", Path("/proc/net/unix").read_text()))
+
+
+def test_what_is_kept_for_a_service_in_back_off_goes_with_its_manifest(here: Station) -> None:
+    """Also where nobody is there to see it removed; what is wanted keeps it."""
+    (here.root / "web.py").write_text(example() + 'notify("READY=1")\nraise SystemExit(3)\n')
+    names = [f"web{os.getpid()}-{one}" for one in "abcd"]  # other tests have doors, too
+    for name in names:
+        more = "type: notify\nbackoff: {initial: 1m}\n"
+        here.define(name, "python3 web.py", more, quick=False)
+    here.up()
+    until(lambda: {here.service(name).get("reasonCode") for name in names} == {"BackingOff"})
+    gone, stopped, unseen, kept = names
+    own = {f"{name}-0" for name in names}
+    assert own <= doors()
+    here.file(gone).unlink()
+    text = here.file(stopped).read_text()
+    here.file(stopped).write_text(f"{text}state: stopped\n")
+    until(lambda: own & doors() == {f"{unseen}-0", f"{kept}-0"})
+    here.kill_daemon()
+    here.file(unseen).unlink()
+    here.up()
+    until(lambda: own & doors() == {f"{kept}-0"})
+    assert here.service(kept)["reasonCode"] == "BackingOff"

@@ -27,7 +27,7 @@ from reconciler.model.put_right import PutRight
 from reconciler.model.units import Nanos, RunId, ServiceName
 from tests.sim.heard import READY_AFTER, is_taken_on_trust, to_end
 from tests.sim.record_rules import RecordRules
-from tests.sim.socket_rules import may_close
+from tests.sim.socket_rules import may_close, may_let_go
 from tests.sim.start_rules import StartRules
 from tests.sim.stop_rules import StopRules
 
@@ -61,6 +61,8 @@ class Rules(StartRules, StopRules, RecordRules):
         self.reloads.told(decision)
         refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
+        for slot in decision.closes:
+            may_let_go(slot, self.wanted)
         for command in decision.commands:
             self._may_do(command, now)
         self.hooks.after(decision)

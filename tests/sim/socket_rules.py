@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from reconciler.model.listening import CloseSockets
+from reconciler.model.observed import Slot
 from reconciler.model.spec import ServiceSpec
 from tests.sim.wanted import Wanted
 
@@ -25,6 +26,12 @@ def may_close(command: CloseSockets, host: Host, wanted: Wanted) -> None:
         runs = host.machine.of_service(command.service)
         has_it = [run.id for run in runs if address in run.sockets and not run.is_empty]
         assert not has_it, f"{address} is closed while {has_it[0]} listens there"
+
+
+def may_let_go(slot: Slot, wanted: Wanted) -> None:
+    """See that what a slot has stored with the host is kept for its next process."""
+    width = wanted.width(slot.service)
+    assert slot.index >= width, f"what {slot} has stored is dropped, of {width} that are wanted"
 
 
 def at_rest(host: Host, specs: Iterable[ServiceSpec]) -> None:

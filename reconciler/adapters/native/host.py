@@ -24,6 +24,7 @@ from reconciler.adapters.native.translate import (
     process_of,
     refusal_of,
     signal_number,
+    slot_of,
     sockets_of,
     tag_of,
 )
@@ -131,6 +132,19 @@ class NativeHost:
         To be called when no event waits to be recorded: what was told since would be lost.
         """
         self._session.acknowledge()
+
+    def close_doors(self, slots: tuple[Slot, ...]) -> None:
+        """Have the holder close notify sockets and what is stored behind them, where it has some.
+
+        Nobody waits for that: where it is lost with the connection, a look shows what is there.
+        """
+        kept = self._session.keeping.slots
+        if "release" not in self._session.can:
+            return
+        with suppress(LinkLost):
+            for slot in slots:
+                if holder_slot(slot) in kept:
+                    self._session.ask("release", slot=holder_slot(slot))
 
     async def revived(self) -> str:
         """Say, once there is a holder, how the daemon ended that it brought back; else nothing."""
@@ -289,6 +303,7 @@ class NativeHost:
                 boot=self._session.boot,
                 processes=processes,
                 sockets=sockets_of(said),
+                kept=tuple(map(slot_of, sorted(self._session.keeping.slots))),
             )
         )
 

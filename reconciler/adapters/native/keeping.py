@@ -40,6 +40,12 @@ class Keeping:
         failpoint("daemon.keep.after")
         wire.close_all(fds)
 
+    @property
+    def slots(self) -> frozenset[str]:
+        """Give the slots that have a notify socket, as the holder names them."""
+        told = (one for one, _ in self._kept.values())
+        return frozenset(one["slot"] for one in told if one["what"] == "socket")
+
     async def hand_over(self, link: Link, holder: int, *, whole: bool) -> None:
         """Give everything to a holder, if it is another one than gave it to us, and let go.
 

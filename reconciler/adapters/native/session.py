@@ -82,7 +82,7 @@ class Session:
         self._told_seq: int | None = None
         """The last event told; None until a look on this connection showed those before it."""
         self._acked_seq = 0
-        self._keeping = Keeping()
+        self.keeping = Keeping()
 
     async def open(self, tell: Tell) -> None:
         """Connect, and tell from now on what happens. Raises HostError when there is no way."""
@@ -146,7 +146,7 @@ class Session:
         if self._reconnecting is not None:
             self._reconnecting.cancel()
         self._stop_watching()
-        self._keeping.close()
+        self.keeping.close()
         link, self._link = self._link, None
         if link is None:
             await asyncio.to_thread(say_goodbye, self._directory)
@@ -181,7 +181,7 @@ class Session:
 
     def _told(self, event: Message, fds: list[int]) -> None:
         if event["event"] in NEWS:
-            self._keeping.hear(event, fds)
+            self.keeping.hear(event, fds)
             return
         wire.close_all(fds)
         if event["event"] == "trouble":
@@ -260,16 +260,16 @@ class Session:
         self._linked.set()
 
     async def _greet(self, link: Link) -> None:
-        former, self._keeping = self._keeping, Keeping()
+        former, self.keeping = self.keeping, Keeping()
         try:
             holder = await self._introduce(link)
             await former.hand_over(link, holder, whole="doors" in self.can)
         except BaseException:
             # The next one may need what this one could not be given.
-            self._keeping.close()
-            self._keeping = former
+            self.keeping.close()
+            self.keeping = former
             raise
-        self._keeping.holder = holder
+        self.keeping.holder = holder
 
     async def _introduce(self, link: Link) -> int:
         hello = await link.ask(

@@ -40,6 +40,16 @@ def holder_slot(slot: Slot, role: Role = Role.MAIN) -> str:
     return str(slot) if role is Role.MAIN else f"{slot}/{role}"
 
 
+def slot_of(name: str) -> Slot:
+    """Give the slot whose main process has a place with the holder.
+
+    >>> str(slot_of("web-api-12"))
+    'web-api-12'
+    """
+    service, _, index = name.rpartition("-")
+    return Slot(service=ServiceName(service), index=int(index))
+
+
 def process_of(run: Message, boot: str) -> Process:
     """Give the process of a run as the holder lists it."""
     tag = run["tag"]

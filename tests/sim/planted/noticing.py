@@ -37,4 +37,21 @@ NOTICES = (
         story="A database that replays its journal asks for more time and is stopped in the middle"
         " of it; after each restart it begins anew.",
     ),
+    Mutant(
+        name="stored-descriptors-dropped-in-back-off",
+        module="reconciler/core/doors.py",
+        before="    return not (has_no_version or is_stray or wants(ledger, slot))",
+        after="    return not (has_no_version or is_stray)",
+        story="A server that stores its connections with the host crashes, and before it is started"
+        " again they are closed: all of its clients lose theirs.",
+    ),
+    Mutant(
+        name="stored-descriptors-dropped-before-a-yes",
+        module="reconciler/core/doors.py",
+        before="    spec = wanted.spec if wanted else memory.spec if memory and not memory.leaving"
+        " else None",
+        after="    spec = wanted.spec if wanted else None",
+        story="Somebody deletes half of the manifests by mistake. Nothing stops, as it waits for a"
+        " yes, but what crashes meanwhile comes back without its connections.",
+    ),
 )
