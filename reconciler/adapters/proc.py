@@ -61,7 +61,8 @@ def _owner_of(inodes: Iterable[str], proc: Path, but: Collection[int | None]) ->
     for pid in sorted(pids.difference(but)):
         if _holds(proc / str(pid), sockets):
             return _described(proc / str(pid))
-    return PortOwner(pid=None, command="")
+    is_ours = any(pid is not None and _holds(proc / str(pid), sockets) for pid in but)
+    return None if is_ours else PortOwner(pid=None, command="")
 
 
 def intruder(
@@ -126,10 +127,18 @@ def _holds(entry: Path, sockets: set[str]) -> bool:
 def _held(entry: Path, sockets: set[str]) -> list[str]:
     """Give those of the sockets that a process has open."""
     try:
-        return sorted(sockets & {str(fd.readlink()) for fd in (entry / "fd").iterdir()})
+        return sorted(sockets.intersection(map(_target, (entry / "fd").iterdir())))
     except OSError:
         # It ended meanwhile, or it is another user's.
         return []
+
+
+def _target(fd: Path) -> str:
+    """Give what a descriptor is of; nothing where it was closed meanwhile."""
+    try:
+        return str(fd.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 def _described(entry: Path) -> PortOwner:

@@ -7,6 +7,7 @@ holder died, a living process still has them (see regain.py). The journal says w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 
@@ -48,7 +49,9 @@ class Sockets:
             text = f"cannot listen on {address}: it is still held for {known['service']}"
             raise Refused("socket", errno.EADDRINUSE, text)
         try:
-            sock = self._reachable(address) or self._regained(address)
+            sock = self._reachable(address)
+            with contextlib.suppress(PermissionError):  # binding it fails then, and says so
+                sock = sock or self._regained(address)
             if sock is None:
                 self._bind(order)
             else:

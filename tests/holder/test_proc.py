@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.adapters.proc import PortOwner, intruder, owner_of_port
+from reconciler.adapters.proc import PortOwner, intruder, owner_of_address, owner_of_port
 from reconciler.holder.tree import find
 from reconciler.model.observed import Process, ProcessId, Slot
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName
@@ -162,3 +162,22 @@ def test_a_port_nobody_listens_on_has_no_intruder() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         assert intruder(bound.getsockname()[1], process(os.getpid(), "ours")) is None
+
+
+def test_who_only_keeps_a_socket_for_others_is_not_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as kept:
+        address = f"tcp://127.0.0.1:{kept.getsockname()[1]}"
+        owner = owner_of_address(address)
+        assert owner is not None
+        assert owner.pid == os.getpid()
+        assert owner_of_address(address, but=(os.getpid(), None)) is None
+
+
+def test_who_listens_at_a_path_is_named(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "a"))
+        assert owner_of_address(f"unix:{tmp_path}/a") is None, "it only has the name"
+        listening.listen()
+        owner = owner_of_address(f"unix:{tmp_path}/a")
+    assert owner is not None
+    assert owner.pid == os.getpid()

@@ -14,6 +14,10 @@ from typing import Any
 import pytest
 
 from reconciler.holder import binding, wire
+from reconciler.holder.journal import Journal
+from reconciler.holder.log import Log
+from reconciler.holder.sockets import Sockets
+from reconciler.holder.spawn import Refused
 from tests.holder import speaker
 from tests.holder.installation import installation
 from tests.holder.rig import Message, Rig, Started
@@ -192,6 +196,30 @@ def test_ports_of_the_newer_kind_are_bound_too(rig: Rig, host: str) -> None:
     else:
         with pytest.raises(ConnectionRefusedError):
             greeted_by(f"tcp://127.0.0.1:{port}")
+
+
+def test_one_that_the_kernel_does_not_give_back_is_in_use_until_its_process_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "process 12 keeps it")
+
+    journal = Journal(str(tmp_path / "state"))
+    with socket.create_server(("127.0.0.1", 0)) as kept:
+        address = f"tcp://127.0.0.1:{kept.getsockname()[1]}"
+        known = {"slot": "web-0", "tag": {"service": "web"}, "at": 1, "sockets": [(address, "web")]}
+        journal.record({"is": "spawning", "run": "r1"} | known)
+        monkeypatch.setattr("reconciler.holder.sockets.regain", refuse)
+        sockets = Sockets(journal, Log(str(tmp_path / "state")), lambda *_: None)
+        sockets.recover(journal.ledger.unfinished())
+        shown = {"address": address, "service": "web", "held": False}
+        assert sockets.shown() == [shown]
+        with pytest.raises(Refused) as refused:
+            sockets.listen({"address": address, "service": "web"})
+        assert refused.value.number == errno.EADDRINUSE
+    sockets.listen({"address": address, "service": "web"})
+    assert sockets.shown() == [shown | {"held": True}]
+    sockets.close()
 
 
 def test_a_socket_of_another_address_is_not_taken_for_ours() -> None:
