@@ -7,6 +7,7 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,11 @@ def health(here: Station, name: str) -> Json:
     return dict(found)
 
 
+def wait_for_check_s(here: Station, name: str) -> float:
+    due = datetime.fromisoformat(health(here, name)["nextCheck"])
+    return (due - datetime.now(UTC)).total_seconds()
+
+
 def kinds(here: Station, name: str) -> list[str]:
     wanted = ("service.degraded", "service.recovered")
     return [event["kind"] for event in here.events(name) if event["kind"] in wanted]
@@ -100,6 +106,10 @@ def test_what_fails_its_check_is_degraded_restarted_and_recovers(here: Station) 
     until(lambda: here.is_running("a", "b", "c"))
     assert (here.pid("a"), here.pid("b")) == (before["a-0"], before["b-0"])
     assert kinds(here, "b") == ["service.degraded", "service.recovered"]
+    manifest = here.file("b").read_text()
+    here.file("b").write_text(manifest.replace("interval: 200ms", "interval: 1h"))
+    until(lambda: wait_for_check_s(here, "b") > 1000)
+    assert here.pid("b") == before["b-0"]
 
     ills["a"].touch()
     until(lambda: here.pid("a") not in {None, before["a-0"]})
