@@ -12,7 +12,7 @@ from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.occasions import UP, due, give_up_start, without_occasion
 from reconciler.core.reloads import at_start, begin_reload
-from reconciler.core.remedies import why_replaced
+from reconciler.core.remedies import forgiven, why_replaced
 from reconciler.core.sockets import sockets_asked_for
 from reconciler.core.storms import recent
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
@@ -35,7 +35,6 @@ from reconciler.model.plan import (
 from reconciler.model.record import (
     Remedy,
     ServiceMemory,
-    SlotMemory,
     SlotRecord,
     Trouble,
 )
@@ -380,10 +379,6 @@ def _update(ledger: Ledger, action: Update) -> None:
         )
     if not _MENDS_NOTHING.issuperset(action.fields):
         for record in list(ledger.slots.get(action.service, {}).values()):
-            ledger.put(replace(record, memory=_forgiven(record.memory)))
-
-
-def _forgiven(memory: SlotMemory) -> SlotMemory:
-    """Let what went wrong under an older version of the manifest count no more."""
-    well_since = memory.remedy.well_since
-    return replace(memory, trouble=Trouble(), remedy=Remedy(well_since=well_since))
+            remedy = forgiven(wanted.spec, record.memory.remedy)
+            memory_of_slot = replace(record.memory, trouble=Trouble(), remedy=remedy)
+            ledger.put(replace(record, memory=memory_of_slot))

@@ -9,10 +9,12 @@ because a service that half works is worth more than none.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.core.backoff import delay
 from reconciler.model.health import OnUnhealthy
 from reconciler.model.observed import State
-from reconciler.model.record import SlotMemory, SlotRecord
+from reconciler.model.record import Remedy, SlotMemory, SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos
 
@@ -32,6 +34,13 @@ def due_at(spec: ServiceSpec, memory: SlotMemory) -> Nanos | None:
     if spec.on_unhealthy is OnUnhealthy.RESTART or remedy.at is None:
         return at
     return max(at, Nanos(remedy.at + spec.health.threshold.time_window))
+
+
+def forgiven(spec: ServiceSpec | None, remedy: Remedy) -> Remedy:
+    """Begin to count anew. A restart is decided upon once more; who was told is not told again."""
+    if spec is None or spec.on_unhealthy is OnUnhealthy.RESTART:
+        return Remedy(well_since=remedy.well_since)
+    return replace(remedy, times=0, gave_up=False)
 
 
 def is_spent(spec: ServiceSpec, memory: SlotMemory) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reconciler.core.remedies import due_at, in_words
 from reconciler.core.whys import why_given_up
 from reconciler.core.wishes import Board, Wish, has_given_up
+from reconciler.model.health import Verdict
 from reconciler.model.observed import State
 from reconciler.model.plan import Hold, HoldCode, NextRun
 from reconciler.model.record import ServiceMemory, SlotRecord
@@ -22,6 +25,19 @@ def unwell(wish: Wish, record: SlotRecord) -> Hold | None:
         because=in_words(wish.spec, record),
         until=due_at(wish.spec, record.memory),
     )
+
+
+def who_is_unwell(records: Sequence[SlotRecord], hold: Hold) -> str:
+    """Say why a service is degraded, and of several slots how many are, and which is meant."""
+    if len(records) == 1:
+        return hold.because
+    count = sum(record.state is State.DEGRADED for record in records)
+    return f"{count} of {len(records)} degraded; {hold.slot}: {hold.because}"
+
+
+def verdict_of(record: SlotRecord) -> Verdict:
+    """Give what is held of a process: a degraded one is so until something else is told of it."""
+    return Verdict.DEGRADED if record.state is State.DEGRADED else record.verdict
 
 
 def between_runs(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> Hold:

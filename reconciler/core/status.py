@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.conditions import describe, hopeless, lacking, may_come
 from reconciler.core.missing import runs_without
 from reconciler.core.reloading import in_words
+from reconciler.core.resting import verdict_of, who_is_unwell
 from reconciler.core.sight import Sight
 from reconciler.core.wishes import (
     Board,
@@ -316,6 +317,8 @@ def _reason(
     board: Board, wish: Wish, records: list[SlotRecord], hold: Hold | None, action: Action | None
 ) -> str:
     """Say in one sentence why a service is as it is; empty when all is as wanted."""
+    if hold is not None and hold.code is HoldCode.UNHEALTHY:
+        return who_is_unwell(records, hold)
     if hold is not None and hold.code is not HoldCode.STOPPING:
         return _counted(records, hold.because, hold.slot)
     if isinstance(action, SlotAction) and action.after:
@@ -371,11 +374,6 @@ def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:
     return f"{up} of {len(records)} running" + (f"; {who}{because}" if because else "")
 
 
-def _verdict(record: SlotRecord) -> Verdict:
-    """Give what is held of a process: a degraded one is so until something else is told of it."""
-    return Verdict.DEGRADED if record.state is State.DEGRADED else record.verdict
-
-
 def _slot(record: SlotRecord) -> SlotStatus:
     process = record.process
     is_alive = process is not None and process.exit is None
@@ -391,7 +389,7 @@ def _slot(record: SlotRecord) -> SlotStatus:
         reason=errand_in_words(record) or record.probe_said or record.reason,
         reloaded_at=record.memory.reloaded_at,
         reload_failed=record.memory.reload_failed,
-        verdict=_verdict(record) if is_alive else Verdict.UNKNOWN,
+        verdict=verdict_of(record) if is_alive else Verdict.UNKNOWN,
         notice=process.notice if is_alive and process is not None else NOTHING_SAID,
         errands=tuple(
             side.process for side in record.sides if side.process and not side.process.exit

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from reconciler.core.ledger import Ledger
 from reconciler.core.prune import guard
+from reconciler.core.remedies import forgiven
 from reconciler.core.settle import settle
 from reconciler.core.tidying import RUN_ASKED_FOR
 from reconciler.core.watching import trust_again
 from reconciler.core.wishes import is_live
 from reconciler.model.diagnostic import Source
 from reconciler.model.event import Asked, ManifestsHeld, ManifestsRead, Operation, OperationKind
-from reconciler.model.record import Remedy, ServiceMemory, Timing, Trouble
+from reconciler.model.record import ServiceMemory, Timing, Trouble
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 
@@ -149,8 +150,8 @@ def _clear_trouble(ledger: Ledger, name: ServiceName, *, also_done: bool) -> Non
     records = [*ledger.slots.get(name, {}).values(), *map(ledger.record, remembered)]
     spec = ledger.spec(name)
     for record in records:
-        well_since = record.memory.remedy.well_since
-        memory = replace(record.memory, trouble=Trouble(), remedy=Remedy(well_since=well_since))
+        remedy = forgiven(spec, record.memory.remedy)
+        memory = replace(record.memory, trouble=Trouble(), remedy=remedy)
         cause = record.cause
         if also_done:
             memory = replace(memory, done=None, done_at=None)

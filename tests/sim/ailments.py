@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable
 
 from reconciler.model.event import Event, Happening, HealthTold
 from reconciler.model.health import OnUnhealthy, Verdict
-from reconciler.model.observed import Slot
+from reconciler.model.observed import Slot, State
+from reconciler.model.plan import Situation
 from reconciler.model.spec import Backoff, ServiceSpec
-from reconciler.model.units import Nanos, RunId, ServiceName
+from reconciler.model.units import Nanos, RunId, ServiceName, seconds
 from tests.sim.machine import Run
 
+PATIENCE = seconds(60)
+"""For what a slot may have to wait for besides its back-off."""
 InForce = Callable[[ServiceName], ServiceSpec | None]
 
 
@@ -21,6 +24,8 @@ class AilmentRules:
     """What is known of the checks of each run."""
 
     def __init__(self) -> None:
+        self._ill_here: dict[RunId, Nanos] = {}
+        """Since when a run is ill, as the present daemon was told."""
         self._last: dict[RunId, Verdict] = {}
         """What the present daemon was told last."""
         self._ill: dict[RunId, Nanos] = {}
@@ -37,12 +42,16 @@ class AilmentRules:
         self._treated: dict[Slot, list[RunId]] = {}
         """The runs that were ended for their checks, in a row."""
         self._alerts: dict[Slot, Nanos] = {}
+        self._alerts_now: dict[Slot, Nanos] = {}
+        """... in a step that is not on record yet."""
 
     def begin(self, *, is_lost: bool) -> None:
         """Begin a daemon's life: what was not written down is told again."""
         self._last.clear()
+        self._ill_here.clear()
         self._healed.clear()
         self._calls.clear()
+        self._alerts_now.clear()
         if is_lost:
             self._called.clear()
             self._alerts.clear()
@@ -61,8 +70,9 @@ class AilmentRules:
         gone = set(names)
         for slot in [slot for slot in self._treated if slot.service in gone]:
             del self._treated[slot]
-        for slot in [slot for slot in self._alerts if slot.service in gone]:
-            del self._alerts[slot]
+        for alerts in (self._alerts, self._alerts_now):
+            for slot in [slot for slot in alerts if slot.service in gone]:
+                del alerts[slot]
 
     def before(
         self, events: Iterable[Event], runs: dict[RunId, Run], in_force: InForce, now: Nanos
@@ -75,6 +85,10 @@ class AilmentRules:
 
     def _hear(self, event: HealthTold, run: Run, spec: ServiceSpec | None, now: Nanos) -> None:
         self._last[run.id] = event.verdict
+        if event.verdict is Verdict.HEALTHY:
+            self._ill_here.pop(run.id, None)
+        elif event.verdict is Verdict.DEGRADED:
+            self._ill_here.setdefault(run.id, now)
         if event.verdict is Verdict.HEALTHY:
             self._well.add(run.id)
             self._well_since.setdefault(run.slot, now)
@@ -95,6 +109,8 @@ class AilmentRules:
         self._healed.clear()
         self._called.update(self._calls)
         self._calls.clear()
+        self._alerts.update(self._alerts_now)
+        self._alerts_now.clear()
 
     def is_well(self, runs: Iterable[RunId]) -> bool:
         """Tell whether one of these has passed a check."""
@@ -113,6 +129,10 @@ class AilmentRules:
         """Tell whether a process may be reloaded because its checks fail."""
         is_said = spec.health is not None and spec.on_unhealthy is OnUnhealthy.RELOAD
         return is_said and run.id in self._ill
+
+    def was_treated(self, run: Run) -> bool:
+        """Tell whether a process was ended for its checks, in the present row."""
+        return run.id in self._treated.get(run.slot, [])
 
     def ends(self, run: Run, spec: ServiceSpec, now: Nanos) -> None:
         """See that a process which ends for its checks alone had its time, and that it helps."""
@@ -141,6 +161,9 @@ class AilmentRules:
                 is_right = not is_checked or self._last.get(run) is Verdict.HEALTHY
                 assert is_right, f"{told.slot} is called well, and is not"
                 self._calls[run] = "recovered"
+                if not is_checked:
+                    # What was told of it before is about a check that is none any more.
+                    self._last.pop(run, None)
             elif told.kind == "health.alert" and told.slot is not None:
                 self._may_alert(told.slot, run, spec, now)
 
@@ -148,9 +171,42 @@ class AilmentRules:
         assert run in self._ill, f"{slot} is alerted about, and was not told to be ill"
         if spec is None or spec.health is None:
             return
-        last, window = self._alerts.get(slot), spec.health.threshold.time_window
+        last = {**self._alerts, **self._alerts_now}.get(slot)
+        window = spec.health.threshold.time_window
         assert last is None or now - last >= window, f"{slot} is alerted about too often"
-        self._alerts[slot] = now
+        self._alerts_now[slot] = now
+
+    def shown(
+        self, situation: Situation, runs: dict[RunId, Run], in_force: InForce, now: Nanos
+    ) -> None:
+        """See that every slot is shown as its checks say, and that what is due is done."""
+        for records in situation.slots.values():
+            for record in records.values():
+                run = runs.get(record.process.run) if record.process is not None else None
+                spec = in_force(record.memory.slot.service)
+                if run is None or spec is None or spec.health is None or run.exit is not None:
+                    continue
+                if "STOPPING=1" in run.has_said or run.is_by_hand or record.pending is not None:
+                    continue
+                last = self._last.get(run.id)
+                is_missed = record.state is State.RUNNING and last is Verdict.DEGRADED
+                assert not is_missed, f"{run.slot} is ill, and shown as if it were not"
+                is_called = record.state is State.DEGRADED and last is Verdict.HEALTHY
+                assert not is_called, f"{run.slot} is well again, and shown as ill"
+                if record.state is State.DEGRADED and not situation.shutting_down:
+                    self._is_treated_in_time(run, spec, now)
+
+    def _is_treated_in_time(self, run: Run, spec: ServiceSpec, now: Nanos) -> None:
+        row = self._treated.get(run.slot, [])
+        is_alone = spec.instances == 1 and not spec.needs and spec.wants_to_run
+        is_over = spec.max_restarts is not None and len(row) >= spec.max_restarts
+        if not is_alone or is_over or run.id in row or run.asked_at is not None:
+            return
+        since = self._ill_here.get(run.id)
+        if spec.on_unhealthy is not OnUnhealthy.RESTART or since is None:
+            return
+        is_late = now - since > spec.backoff.max + PATIENCE
+        assert not is_late, f"{run.slot} is ill, and nothing is done about it"
 
 
 def _least(backoff: Backoff, times: int) -> Nanos:

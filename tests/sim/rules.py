@@ -74,7 +74,13 @@ class Rules(StartRules, StopRules, RecordRules):
             self._done.clear()
         if self._steps % LOOKS_EVERY == 0:
             self._is_judged_well(engine, now)
+            self._shows_who_is_ill(engine, now)
             self._tells_the_truth(engine, now)
+
+    def _shows_who_is_ill(self, engine: Engine, now: Nanos) -> None:
+        if self.sees_host and not self.is_lenient:
+            situation, known = engine.situation(now), self._host.runs
+            self.ailments.shown(situation, known, self.wanted.in_force, now)
 
     def _spared(self, name: ServiceName, now: Nanos) -> Iterator[RunId]:
         """Give the processes that were ready by their age alone, as the manifest was till now."""

@@ -9,6 +9,7 @@ from reconciler.model.event import (
     Signal,
     Spawn,
 )
+from reconciler.model.observed import Slot
 from reconciler.model.spec import (
     Need,
     OnRestart,
@@ -51,10 +52,26 @@ class StopRules(Heard):
             self._patience[run.id] = min(self._patience.get(run.id, may_take), may_take)
         reasons = list(self._reasons_to_end(run, spec, now))
         if reasons == ["its checks fail"] and spec is not None:
+            slots = (Slot(service=spec.name, index=at) for at in range(spec.instances))
+            others = [one for one in slots if one != run.slot and self._is_coming(one, spec, now)]
+            assert others == [], f"{run.slot} is restarted for its checks together with {others}"
             self.ailments.ends(run, spec, now)
         assert reasons or self.is_lenient, f"{run.slot} is stopped without a reason"
         if reasons == ["unwanted"] and not self.wanted.width(run.slot.service):
             self._ends_in_order(run.slot.service)
+
+    def _is_coming(self, slot: Slot, spec: ServiceSpec, now: Nanos) -> bool:
+        """Tell whether a slot is down for its checks, or not up again yet."""
+        runs = self._host.machine.of(slot)
+        if not runs or slot in self._failures:
+            return False
+        last, before = runs[-1], runs[-2:-1]
+        if last.is_killed or last.is_by_hand:
+            return False
+        if self.ailments.was_treated(last):
+            return True
+        is_new = any(map(self.ailments.was_treated, before))
+        return is_new and last.exit is None and not self._is_up(last, spec, now)
 
     def _may_reload_by_command(self, order: Spawn, now: Nanos) -> None:
         live = [run for run in self._host.live(order.slot) if run.exit is None]

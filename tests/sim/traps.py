@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from reconciler.model.event import OperationKind
-from reconciler.model.units import seconds
+from reconciler.model.units import ServiceName, seconds
 from tests.core.building import slot
 from tests.sim import documents as made_up
 from tests.sim.faults import (
@@ -177,6 +177,41 @@ def agree_to_another(world: World, name: str) -> None:
         count(world, "yes to another removal")
 
 
+AILMENTS = ("restart", "restart", "alert")
+
+
+def ail(world: World, which: int, way: str, waves: int) -> None:
+    """Let what is checked be ill for long, in all its slots at once, be it that it comes and goes.
+
+    Where nothing that is checked has this done about it, one service gets it into its manifest.
+    """
+    machine, found = world.host.machine, world.repository.read().definitions
+    names = [
+        name
+        for name, one in found.items()
+        if one.spec.health is not None and one.spec.on_unhealthy.value == way
+    ]
+    names = [name for name in names if found[name].spec.instances > 1] or names
+    if not names:
+        names = [ServiceName(made_up.NAMES[which % made_up.FEW])]
+        check = made_up.FIELDS["healthCheck"][which % 3]
+        world.repository.set_line(names[0], "healthCheck", check)
+        world.repository.set_line(names[0], "onUnhealthy", way)
+        world.repository.set_line(names[0], "instances", 2)
+        world.look_at_repository()
+        world.pass_time(3)
+    name = names[which % len(names)]
+    runs = [run for run in machine.all_live() if run.slot.service == name]
+    for _ in range(waves):
+        machine.sick.update(run.slot for run in runs)
+        world.pass_time(12)
+        machine.sick.difference_update(run.slot for run in runs)
+        world.pass_time(4)
+    machine.sick.update(run.slot for run in runs)
+    count(world, "ill for long", runs)
+    world.pass_time(15)
+
+
 TRAPS: Mapping[str, Kind] = {
     "defy": Kind(named, defy),
     "stale-look": Kind(named, stale_look, 2),
@@ -190,5 +225,8 @@ TRAPS: Mapping[str, Kind] = {
     "describe": Kind(lambda luck: (a_name(luck), luck.randrange(100)), describe),
     "old-look": Kind(named, old_look),
     "agree-to-another": Kind(named, agree_to_another),
+    "ail": Kind(
+        lambda luck: (luck.randrange(100), luck.choice(AILMENTS), luck.choice((0, 0, 2))), ail, 3
+    ),
     "ambush": Kind(draw_ambush, ambush, 3),
 }
