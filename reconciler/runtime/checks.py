@@ -24,12 +24,13 @@ from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, seconds
 from reconciler.ports import Check, Checker, Clock
 from reconciler.runtime.checked import HISTORY_LIMIT, Charts, Checked, SlotHealth
-from reconciler.runtime.lanes import Lane
+from reconciler.runtime.lanes import Lane, Pace
 from reconciler.runtime.tallies import Tallies
 
-CONNECTIONS, SLOW_CONNECTIONS = 512, 384
-"""Checks over the network at a time; some room is for those that were quick the last time."""
-PROGRAMS, SLOW_PROGRAMS = 32, 24
+CONNECTIONS = 512
+"""Checks over the network at a time; half of the room is for those that were not slow."""
+PROGRAMS = 32
+"""Checks by a program at a time; the same holds of them."""
 SLOW = seconds(0.25)
 """A check that took so long may take so long again."""
 SLEPT = seconds(5)
@@ -67,9 +68,11 @@ class _Subject:
     """What the engine has, as far as we know."""
 
     @property
-    def may_be_slow(self) -> bool:
+    def pace(self) -> Pace:
         last = self.shown.last
-        return last is None or last.took >= SLOW
+        if last is None:
+            return Pace.NEW
+        return Pace.SLOW if last.took >= SLOW else Pace.QUICK
 
     @property
     def runs_program(self) -> bool:
@@ -88,8 +91,8 @@ class Checks:
         self._subjects: dict[Slot, _Subject] = {}
         self._line: list[tuple[Nanos, int, _Subject]] = []
         self._tickets = itertools.count(1)
-        self._connections = Lane(CONNECTIONS, SLOW_CONNECTIONS)
-        self._programs = Lane(PROGRAMS, SLOW_PROGRAMS)
+        self._connections = Lane(CONNECTIONS)
+        self._programs = Lane(PROGRAMS)
         self._tallies = Tallies()
         self.sooner: Callable[[], None] = lambda: None
         """Called when a check may be due before all others."""
@@ -126,7 +129,7 @@ class Checks:
             _, _, subject = heapq.heappop(self._line)
             subject.ticket = 0
             lane = self._lane(subject)
-            if lane.enter(subject.check.slot, is_slow=subject.may_be_slow):
+            if lane.enter(subject.check.slot, subject.pace):
                 self._begin(subject)
 
     def close(self) -> None:

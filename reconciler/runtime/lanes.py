@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from reconciler.model.observed import Slot
 
 
+class Pace(IntEnum):
+    """How long a check will take, as far as one can tell."""
+
+    QUICK = 0
+    NEW = 1
+    """Nobody knows: it was never made."""
+    SLOW = 2
+
+
 class Lane:
-    """Room for so many checks at a time, of which those that may be slow get only a part."""
+    """Room for so many checks at a time.
 
-    def __init__(self, room: int, for_slow: int) -> None:
-        self._room = room
-        self._for_slow = for_slow
-        self._inside: dict[Slot, bool] = {}
-        self._slow_inside = 0
-        self._waiting: dict[bool, dict[Slot, None]] = {False: {}, True: {}}
+    There is less of it for those that nobody knows, and still less for those that were slow.
+    """
 
-    def enter(self, slot: Slot, *, is_slow: bool) -> bool:
+    def __init__(self, room: int) -> None:
+        self._rooms = {
+            Pace.QUICK: room,
+            Pace.NEW: max(1, room * 3 // 4),
+            Pace.SLOW: max(1, room // 2),
+        }
+        self._inside: dict[Slot, Pace] = {}
+        self._numbers = dict.fromkeys(Pace, 0)
+        self._waiting: dict[Pace, dict[Slot, None]] = {pace: {} for pace in Pace}
+
+    def enter(self, slot: Slot, pace: Pace) -> bool:
         """Let a slot's check in, or have it wait for its turn; tell which."""
-        if self._has_room(is_slow=is_slow):
-            self._let_in(slot, is_slow=is_slow)
+        if self._has_room(pace):
+            self._let_in(slot, pace)
             return True
-        self._waiting[is_slow][slot] = None
+        self._waiting[pace][slot] = None
         return False
 
     def leave(self, slot: Slot) -> list[Slot]:
         """Let a check out, wherever it is, and give those that get in instead, in their order."""
         for queue in self._waiting.values():
             queue.pop(slot, None)
-        self._slow_inside -= self._inside.pop(slot, False)
+        left = self._inside.pop(slot, None)
+        if left is not None:
+            self._numbers[left] -= 1
         entering = []
-        for is_slow, queue in self._waiting.items():
-            while queue and self._has_room(is_slow=is_slow):
+        for pace, queue in self._waiting.items():
+            while queue and self._has_room(pace):
                 following = next(iter(queue))
                 del queue[following]
-                self._let_in(following, is_slow=is_slow)
+                self._let_in(following, pace)
                 entering.append(following)
         return entering
 
-    def _has_room(self, *, is_slow: bool) -> bool:
-        has_part = not is_slow or self._slow_inside < self._for_slow
-        return len(self._inside) < self._room and has_part
+    def _has_room(self, pace: Pace) -> bool:
+        """Tell whether a check gets in: for each pace up to its own, among all no quicker ones."""
+        return all(
+            sum(self._numbers[other] for other in Pace if other >= limit) < self._rooms[limit]
+            for limit in Pace
+            if limit <= pace
+        )
 
-    def _let_in(self, slot: Slot, *, is_slow: bool) -> None:
-        self._inside[slot] = is_slow
-        self._slow_inside += is_slow
+    def _let_in(self, slot: Slot, pace: Pace) -> None:
+        self._inside[slot] = pace
+        self._numbers[pace] += 1
