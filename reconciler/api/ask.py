@@ -64,7 +64,12 @@ class Ask:
     def page(self) -> Page:
         """Give the page that text is laid out for."""
         width = min(max(self.query.width, NARROWEST), WIDEST)
-        return Page(width=width, colour=self.query.color, zone=self.backend.zone)
+        return Page(
+            width=width,
+            colour=self.query.color,
+            zone=self.backend.zone,
+            folds=self.query.fold,
+        )
 
     @property
     def service(self) -> ServiceName:

@@ -6,11 +6,13 @@ from collections.abc import Collection
 from datetime import datetime
 
 from reconciler.api.human import commit, plain
-from reconciler.api.page import Page, Paint, paint
+from reconciler.api.page import Page, Paint, fold, paint
 from reconciler.ports import EventRecord
 
 SUBJECT_WIDTH = 12
 WORD_WIDTH = 10
+INDENT = 8 + 2 + SUBJECT_WIDTH + 1 + WORD_WIDTH + 2
+"""Of what does not fit on an event's line: where reasons begin, but for long names."""
 
 _PAINTS = {
     "ready": Paint.GOOD,
@@ -42,7 +44,8 @@ def event_line(record: EventRecord, page: Page, several: Collection[str] = ()) -
     when = datetime.fromtimestamp(record.time, page.zone).strftime("%H:%M:%S")
     coloured = paint(f"{word:<{WORD_WIDTH}}", _PAINTS.get(word, Paint.PLAIN), page)
     line = f"{paint(when, Paint.DIM, page)}  {subject:<{SUBJECT_WIDTH}} {coloured}"
-    return f"{line}  {_details(record)}".rstrip()
+    begun = len(f"{when}  {subject:<{SUBJECT_WIDTH}} {word:<{WORD_WIDTH}}  ")
+    return f"{line}  {fold(_details(record), page, begun=begun, indent=INDENT)}".rstrip()
 
 
 def events_text(records: Collection[EventRecord], page: Page, several: Collection[str] = ()) -> str:

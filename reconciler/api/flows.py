@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from reconciler.api.ask import Ask
 from reconciler.api.events_text import event_line, events_text
-from reconciler.api.log_text import log_csv, log_text
+from reconciler.api.log_text import daemon_log_text, log_csv, log_text
 from reconciler.api.replies import CSV, EVENTS, LINES, TEXT, StreamReply, reply_json, reply_text
 from reconciler.api.standing import several
 from reconciler.api.streams import BusyError
@@ -142,6 +142,8 @@ async def _printer(ask: Ask, asked: LogQuery) -> Callable[[Sequence[LogLine]], b
 
     def write(batch: Sequence[LogLine]) -> bytes:
         text = log_text(batch, ask.page, prefixed=not (one or asked.daemon), several=many)
+        if asked.daemon:
+            text = daemon_log_text(text, ask.page)
         return text.encode("utf-8", "replace")
 
     return write

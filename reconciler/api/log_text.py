@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Iterable
 
 from reconciler.api.human import plain, uncoloured
-from reconciler.api.page import Page
+from reconciler.api.page import Page, fold
 from reconciler.api.wire.base import timestamp
 from reconciler.model.log import LogLine
 
@@ -31,6 +31,11 @@ def log_text(
     return "".join(
         f"{_prefix(line, page, several) if prefixed else ''}{_text(line, page)}\n" for line in lines
     )
+
+
+def daemon_log_text(text: str, page: Page) -> str:
+    """Give lines of the daemon's own log, broken where the page folds."""
+    return "\n".join(fold(line, page) for line in text.split("\n"))
 
 
 def log_csv(lines: Iterable[LogLine], *, titles: bool) -> str:

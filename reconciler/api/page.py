@@ -22,6 +22,8 @@ class Page:
     width: int = DEFAULT_WIDTH
     colour: bool = False
     zone: tzinfo = UTC
+    folds: bool = False
+    """Whether lines that are lists of what happened are broken at the width, too."""
 
 
 class Paint(Enum):
@@ -152,3 +154,43 @@ def wrap(text: str, page: Page, indent: str = "") -> list[str]:
         else:
             lines.append(clip(word, room))
     return [indent + line for line in lines]
+
+
+_LEAST_ROOM = 8
+"""Columns that are worth beginning a text in."""
+
+
+def fold(text: str, page: Page, *, begun: int = 0, indent: int = 4) -> str:
+    r"""Break a line that begins in column `begun`, where the page folds; the rest is indented.
+
+    Nothing is left out: a word that is longer than a line is broken, too.
+
+    >>> fold("exited with 1: no route to host", Page(width=20, folds=True), begun=4, indent=2)
+    'exited with 1:\n  no route to host'
+    """
+    indent = indent if 2 * indent <= page.width else 2
+    if not page.folds or begun + cells(text) <= page.width:
+        return text
+    room = page.width - begun
+    lines: list[str] = []
+    if room < _LEAST_ROOM:
+        lines, room = [""], page.width - indent
+    while cells(text) > room:
+        end = _end_of_line(text, room)
+        lines.append(text[:end].rstrip())
+        text = text[end:].lstrip()
+        room = page.width - indent
+    return f"\n{' ' * indent}".join([*lines, text] if text else lines)
+
+
+def _end_of_line(text: str, room: int) -> int:
+    """Give where a line ends: behind the last space that it has room for, else where it is full."""
+    end = full = 0
+    for place, char in enumerate(text):
+        if char == " ":
+            end = place + 1
+        room -= cells(char)
+        if room < 0:
+            break
+        full = place + 1
+    return end if text[:end].strip() else max(full, 1)

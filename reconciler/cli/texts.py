@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,11 @@ def pour(session: Session, path: str, query: dict[str, Any]) -> None:
     with suppress(KeyboardInterrupt):
         for chunk in session.daemon().stream(path, {**query, **look(session)}):
             screen.out_bytes(chunk)
+
+
+def folded() -> dict[str, str]:
+    """Have long lines broken, where a person reads them and no program."""
+    return {"fold": "1"} if os.isatty(1) else {}
 
 
 def look(session: Session) -> dict[str, Any]:

@@ -330,6 +330,7 @@ EVERYTHING: dict[str, Callable[[], str]] = {
     "diff-none-dirty": lambda: diff_text(nothing("live", "services.d/web.yaml"), PAGE),
     "diff-none-offline": lambda: diff_text(nothing("offline"), PAGE),
     "events": lambda: events_text(some_events(), PAGE, {"db"}),
+    "events-folded": lambda: events_text(some_events(), Page(width=60, folds=True), {"db"}),
     "events-none": lambda: events_text([], PAGE),
     "events-foreground": lambda: "".join(
         f"{event_line(record, COLOURED)}\n" for record in some_events()

@@ -32,6 +32,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     width: Annotated[int, Meta(ge=1, description="Columns to lay text out for.")] = 80
     color: Annotated[bool, Meta(description="Colour the text.")] = False
+    fold: Annotated[
+        bool, Meta(description="Break the lines of events and of the daemon's log at the width.")
+    ] = False
 
 
 class StatusQuery(Query, frozen=True, kw_only=True):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli import exits, place, screen, texts
+from reconciler.api.log_text import daemon_log_text
+from reconciler.api.page import Page
+from reconciler.cli import exits, fast, place, screen, texts
 from reconciler.cli.client import Daemon
 from reconciler.cli.errors import CommandError
 from reconciler.cli.moments import Moment
@@ -50,7 +52,7 @@ def logs_command(
     if of_daemon and not daemon.answers():
         return _daemon_log(session, daemon, lines)
     query = {"name": names, "n": lines, "daemon": of_daemon, "format": output, **said}
-    texts.pour(session, "/v1/logs", query)
+    texts.pour(session, "/v1/logs", query | (texts.folded() if of_daemon else {}))
     return exits.OK
 
 
@@ -66,6 +68,7 @@ def _daemon_log(session: Session, daemon: Daemon, lines: int) -> int:
             mend="weaver up --detach",
             code=exits.NOT_FOUND,
         ) from error
+    page = Page(width=fast.width(), folds=bool(texts.folded()))
     for line in text.splitlines()[-lines:] if lines else ():
-        screen.out(line)
+        screen.out(daemon_log_text(line, page))
     return exits.OK

@@ -63,11 +63,11 @@ def events_command(session: Session, name: str | None, output: str, lines: int, 
         "since": ago,
     }
     if not said["follow"]:
-        return texts.show(session, "/v1/events", query)
+        return texts.show(session, "/v1/events", query | texts.folded())
     query["follow"] = True
     if output == "json":
         for event in session.daemon().events(query):
             screen.out_json_line(event)
     else:
-        texts.pour(session, "/v1/events", query)
+        texts.pour(session, "/v1/events", query | texts.folded())
     return exits.OK

@@ -10,7 +10,7 @@ import click
 
 from reconciler import __version__
 from reconciler.api.page import Page
-from reconciler.cli import exits, fast
+from reconciler.cli import exits, fast, texts
 from reconciler.cli.foreground import Voice
 from reconciler.cli.launch import await_end, bring_up, up_options
 from reconciler.cli.options import Duration, Patience, ServiceName, command
@@ -62,7 +62,7 @@ def _stay(session: Session, options: UpOptions) -> int:
     if os.getpid() == 1:
         first.lead()
     zone = datetime.now(UTC).astimezone().tzinfo or UTC
-    page = Page(width=fast.width(), colour=session.colour, zone=zone)
+    page = Page(width=fast.width(), colour=session.colour, zone=zone, folds=bool(texts.folded()))
     greeting = f"weaver {__version__} runs {options.root}; Ctrl-C stops everything"
     return app.run_foreground(options, Voice(page, greeting, quiet=session.quiet))
 
