@@ -109,6 +109,38 @@ def test_a_body_in_chunks_is_put_together_and_answers_before_the_answer_are_pass
     assert of(answering(early + chunks), expected_body="ready").ok
 
 
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (OK, "status 200"),
+        (b"HTTP/1.0 200 \r\ncontent-LENGTH:\t5 \r\n\r\nready", "status 200"),
+        (b"HTTP/1.1 200\r\nX-Empty:\r\nContent-Length: 5\r\n\r\nready", "status 200"),
+        (b"HTTP/1.1 204 None\r\nContent-Length: 0\r\n\r\n", "is empty"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 5\r\n\r\nready", "status 503, want 2xx"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 05\r\n\r\nready", "status 200"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nready", "`expectedBody`"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nready", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nready", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX Y: 1\r\nContent-Length: 5\r\n\r\nready", "not HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: \0\r\nContent-Length: 5\r\n\r\nready", "not HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nready\r\n0\r\n\r\n",
+            "status 200",
+        ),
+    ],
+)
+def test_an_answer_means_the_same_in_one_piece_and_in_many(text: bytes, seen: str) -> None:
+    def in_pieces(connection: socket.socket) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        hear(connection)
+        for at in range(len(text)):
+            connection.sendall(text[at : at + 1])
+
+    at_once, slowly = (of(one, expected_body="ready") for one in (answering(text), in_pieces))
+    assert seen in at_once.detail, at_once
+    assert (at_once.ok, at_once.detail, at_once.fault) == (slowly.ok, slowly.detail, slowly.fault)
+
+
 def test_h1_an_endpoint_that_never_answers_fails_within_its_timeout() -> None:
     def silent(connection: socket.socket) -> None:
         hear(connection)
@@ -260,7 +292,13 @@ def test_h2_a_redirect_never_leads_to_another_server(to: str) -> None:
     assert detail.startswith("redirected to ")
 
 
-def test_a_redirect_on_the_same_server_is_followed_where_allowed() -> None:
+def test_a_redirect_on_the_same_server_is_followed_to_the_address_asked_first() -> None:
+    asked_for: list[str] = []
+
+    def answer(host: str) -> tuple[str, ...]:
+        asked_for.append(host)
+        return ("127.0.0.1",)
+
     def handler(connection: socket.socket) -> None:
         is_first = hear(connection).startswith(b"GET / ")
         connection.sendall(
@@ -269,7 +307,10 @@ def test_a_redirect_on_the_same_server_is_followed_where_allowed() -> None:
             else OK
         )
 
-    assert of(handler, max_redirects=1).ok
+    with serving(handler) as port:
+        check = http(f"http://shop.example:{port}/", max_redirects=1)
+        assert ask(check, network=lambda: Network(Names(answer))).ok
+    assert asked_for == ["shop.example"]
 
 
 def test_h4_a_pattern_that_backtracks_fails_and_keeps_no_other_waiting() -> None:

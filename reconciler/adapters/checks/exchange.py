@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 import h11
 
-from reconciler.adapters.checks.net import Endpoint, Link, Network
+from reconciler.adapters.checks.net import Connected, Endpoint, Link, Network
 from reconciler.adapters.checks.place import ProbeError
 from reconciler.model.health import CheckFault
 
@@ -19,7 +20,17 @@ BODY_LIMIT = 65536
 HEAD_LIMIT = 16384
 INTERIM_LIMIT = 8
 """Answers before the answer: 100 Continue, 103 Early Hints."""
+_VERSION, _SHOWN = b"HTTP/", 40
+_SIMPLE_HEAD = re.compile(
+    rb"HTTP/1\.[01] ([2-5][0-9]{2})(?: [\t -~\x80-\xff]*)?\r\n"
+    rb"((?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t -~\x80-\xff]*\r\n)*)\r\n"
+)
+_LENGTHS = (b"content-length", b"transfer-encoding")
+_WITHOUT_BODY = (b"204", b"304")
 _UNQUOTED = "/%:@!$&'()*+,;=~-._?"
+
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +90,13 @@ class Question:
 class Answer:
     """What a server answers: its status and headers; its body is read piece by piece."""
 
-    def __init__(self, link: Link, exchange: h11.Connection, head: h11.Response) -> None:
-        self._link = link
-        self._exchange = exchange
-        self.status = head.status_code
-        self._headers = head.headers
+    def __init__(
+        self, status: int, headers: Headers, body: bytes = b"", rest: _Exchange | None = None
+    ) -> None:
+        self.status = status
+        self._headers = headers
+        self._body = body
+        self._rest = rest
 
     def header(self, name: bytes) -> str:
         """Give a header by its name in small letters; empty where there is none."""
@@ -92,8 +105,11 @@ class Answer:
 
     async def some(self) -> bytes:
         """Give the next piece of the body; nothing at its end."""
+        if self._rest is None:
+            piece, self._body = self._body, b""
+            return piece
         while True:
-            event = await _event(self._link, self._exchange)
+            event = await self._rest.event()
             if isinstance(event, h11.Data):
                 return bytes(event.data)
             if isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
@@ -113,26 +129,35 @@ class Answer:
 
 
 @asynccontextmanager
-async def asked(network: Network, question: Question) -> AsyncIterator[tuple[Answer, bool]]:
-    """Ask, and give the answer and whether it comes from this host; hang up at the end."""
-    async with network.connected(question.target.endpoint) as (link, is_here):
-        exchange = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
-        head = _steady_head(question) if question.is_steady else _head(question)
-        request = exchange.send(head) or b""
-        if question.body:
-            request += exchange.send(h11.Data(data=question.body)) or b""
-        request += exchange.send(h11.EndOfMessage()) or b""
-        await link.send(request)
-        yield Answer(link, exchange, await _answer_head(link, exchange)), is_here
+async def asked(network: Network, question: Question) -> AsyncIterator[tuple[Answer, Connected]]:
+    """Ask, and give the answer and who gave it; hang up at the end."""
+    async with network.connected(question.target.endpoint) as connected:
+        request, text = _steady_request(question) if question.is_steady else _request(question)
+        link = connected.link
+        await link.send(text)
+        heard = await link.receive()
+        answer = _simple_answer(heard) if question.method != "HEAD" else None
+        yield answer or await _answered(_Exchange(link, request, heard)), connected
+
+
+Request = tuple[h11.Event, ...]
 
 
 @lru_cache(maxsize=4096)
-def _steady_head(question: Question) -> h11.Request:
-    return _head(question)
+def _steady_request(question: Question) -> tuple[Request, bytes]:
+    return _request(question)
+
+
+def _request(question: Question) -> tuple[Request, bytes]:
+    """Give a request, and the bytes of it."""
+    request: Request = (_head(question), h11.EndOfMessage())
+    if question.body:
+        request = (request[0], h11.Data(data=question.body), request[1])
+    exchange = h11.Connection(h11.CLIENT)
+    return request, b"".join(exchange.send(event) or b"" for event in request)
 
 
 def _head(question: Question) -> h11.Request:
-    """Give the head of a request."""
     own: Mapping[str, str] = {
         "Host": question.target.host,
         "User-Agent": "weaver-check",
@@ -150,38 +175,74 @@ def _head(question: Question) -> h11.Request:
         raise ProbeError(f"cannot ask {question.target.url!r}: {why}") from why
 
 
-async def _answer_head(link: Link, exchange: h11.Connection) -> h11.Response:
+def _simple_answer(heard: bytes) -> Answer | None:
+    r"""Read an answer that came as a whole, with its length: nearly all are, and that is quick.
+
+    Whatever else it may be is for h11 to say, which takes ten times as long.
+
+    >>> _simple_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").status
+    200
+    >>> _simple_answer(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok") is None
+    True
+    """
+    found = _SIMPLE_HEAD.match(heard, 0, HEAD_LIMIT)
+    if found is None:
+        return None
+    headers = [
+        (name.lower(), value.strip(b" \t"))
+        for name, _, value in (line.partition(b":") for line in found[2].split(b"\r\n")[:-1])
+    ]
+    lengths = [value for name, value in headers if name in _LENGTHS]
+    is_whole = len(lengths) == 1 and lengths[0] == str(len(heard) - found.end()).encode()
+    if not is_whole or found[1] in _WITHOUT_BODY:
+        return None
+    return Answer(int(found[1]), headers, heard[found.end() :])
+
+
+class _Exchange:
+    """A request that was sent, and what is heard of its answer, as h11 understands it."""
+
+    def __init__(self, link: Link, request: Request, heard: bytes) -> None:
+        self._link = link
+        self._talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
+        for event in request:
+            self._talk.send(event)
+        self._begun = b""
+        self._has_ended = False
+        self._hear(heard)
+
+    async def event(self) -> object:
+        """Give the next thing that the server says."""
+        while True:
+            state = self._talk.their_state
+            try:
+                event = self._talk.next_event()
+                if event is not h11.NEED_DATA:
+                    return event
+                self._hear(await self._link.receive())
+            except h11.RemoteProtocolError as why:
+                raise _broken(why, state, has_ended=self._has_ended) from why
+
+    def _hear(self, heard: bytes) -> None:
+        if len(self._begun) < len(_VERSION):
+            # Who speaks something else may wait for us to go on.
+            self._begun += heard[: _SHOWN - len(self._begun)]
+            if not self._begun.startswith(_VERSION[: len(self._begun)]):
+                text = f"the answer is not HTTP: {self._begun!r}"
+                raise ProbeError(text, CheckFault.PROTOCOL)
+        self._has_ended = not heard
+        self._talk.receive_data(heard)
+
+
+async def _answered(exchange: _Exchange) -> Answer:
     for _ in range(INTERIM_LIMIT + 1):
-        event = await _event(link, exchange)
+        event = await exchange.event()
         if isinstance(event, h11.Response):
-            return event
+            return Answer(event.status_code, event.headers, rest=exchange)
         if not isinstance(event, h11.InformationalResponse):
             raise ProbeError("it hung up without an answer", CheckFault.CONNECTION)
     text = f"more than {INTERIM_LIMIT} interim answers, and no answer"
     raise ProbeError(text, CheckFault.PROTOCOL)
-
-
-async def _event(link: Link, exchange: h11.Connection) -> object:
-    """Give the next thing that the server says."""
-    heard = None
-    while True:
-        state = exchange.their_state
-        try:
-            event = exchange.next_event()
-            if event is not h11.NEED_DATA:
-                return event
-            heard = await link.receive()
-            if state is h11.SEND_RESPONSE:
-                _refuse_other_protocols(exchange.trailing_data[0] + heard)
-            exchange.receive_data(heard)
-        except h11.RemoteProtocolError as why:
-            raise _broken(why, state, has_ended=heard == b"") from why
-
-
-def _refuse_other_protocols(begun: bytes) -> None:
-    """See at once that a server speaks something else: it may wait for us to go on."""
-    if not begun.startswith(b"HTTP/"[: len(begun)]):
-        raise ProbeError(f"the answer is not HTTP: {begun[:40]!r}", CheckFault.PROTOCOL)
 
 
 def _broken(why: h11.RemoteProtocolError, state: object, *, has_ended: bool) -> ProbeError:
@@ -196,8 +257,11 @@ def _broken(why: h11.RemoteProtocolError, state: object, *, has_ended: bool) -> 
     return ProbeError(f"the answer is not HTTP: {why}", CheckFault.PROTOCOL)
 
 
-def redirected(question: Question, location: str) -> Question:
-    """Give the question that a redirect asks for. Raises ProbeError where it leads elsewhere."""
+def redirected(question: Question, location: str, peer: str) -> Question:
+    """Give the question that a redirect asks for, to the address that the first one went to.
+
+    Raises ProbeError where it leads to another server.
+    """
     target = question.target
     if target.endpoint.path:
         raise ProbeError(f"redirected to {location[:80]!r}", CheckFault.REDIRECT)
@@ -212,4 +276,5 @@ def redirected(question: Question, location: str) -> Question:
     if not (is_same or is_safer):
         text = f"redirected to {after}, which is another server than {before}"
         raise ProbeError(text, CheckFault.REDIRECT)
+    new = replace(new, endpoint=replace(after, address=peer))
     return replace(question, target=new, method="GET", body=b"")

@@ -36,6 +36,8 @@ class Endpoint:
 
     host: str = ""
     port: int = 0
+    address: str = ""
+    """Of the host, where that is known already."""
     path: str = ""
     """Of a unix socket, in the place of host and port."""
     secure: bool = False
@@ -60,6 +62,24 @@ class Link(Protocol):
         ...
 
 
+class Connected:
+    """A connection, and whom it leads to."""
+
+    def __init__(self, link: Link, sock: socket.socket) -> None:
+        self.link = link
+        self._sock = sock
+
+    @property
+    def is_here(self) -> bool:
+        """Tell whether the other end is a port of this host."""
+        return self._sock.family is not socket.AF_UNIX and is_here(self._sock)
+
+    @property
+    def peer(self) -> str:
+        """Give the address of the other end; empty where it is a path."""
+        return "" if self._sock.family is socket.AF_UNIX else str(self._sock.getpeername()[0])
+
+
 class Network:
     """How this host reaches others; `own` are the addresses that are never asked."""
 
@@ -68,14 +88,14 @@ class Network:
         self._own = own
 
     @asynccontextmanager
-    async def connected(self, to: Endpoint) -> AsyncIterator[tuple[Link, bool]]:
-        """Connect, and hang up at the end; tell also whether the other end is on this host."""
+    async def connected(self, to: Endpoint) -> AsyncIterator[Connected]:
+        """Connect, and hang up at the end."""
         sock = await (self._unix(to) if to.path else self._tcp(to))
         try:
             link: Link = _Plain(sock)
             if to.secure:
                 link = await _shaken(link, to)
-            yield link, not to.path and is_here(sock)
+            yield Connected(link, sock)
         except ssl.SSLError as why:
             raise ProbeError(_tls_refusal(why, to), CheckFault.TLS) from why
         except OSError as why:
@@ -87,7 +107,7 @@ class Network:
     async def _tcp(self, to: Endpoint) -> socket.socket:
         """Connect to the first address that lets us."""
         try:
-            addresses = await self._names.addresses(to.host)
+            addresses = await self._names.addresses(to.address or to.host)
         except ProbeError as why:
             raise ProbeError(f"name not resolved by {to}", CheckFault.NAME) from why
         refusal: OSError | None = None

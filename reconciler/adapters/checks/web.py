@@ -38,11 +38,11 @@ async def check_http(network: Network, matcher: Matcher, check: HttpCheck, expan
         check.body.encode(),
     )
     for left in range(check.max_redirects, -1, -1):
-        async with asked(network, question) as (answer, _):
+        async with asked(network, question) as (answer, connected):
             if not _leads_on(answer, check):
                 return await _judged(answer, check, matcher)
             if left:
-                question = redirected(question, answer.header(b"location"))
+                question = redirected(question, answer.header(b"location"), connected.peer)
     raise ProbeError(_too_often(check, answer), CheckFault.REDIRECT, {"status": answer.status})
 
 
@@ -77,8 +77,8 @@ async def _judged(answer: Answer, check: HttpCheck, matcher: Matcher) -> Seen:
 async def probe_tcp(network: Network, target: TcpTarget, expand: Expand) -> tuple[str, int | None]:
     """Connect and hang up; give what is to be said, and the port where this host answered."""
     to = Endpoint(host=expand(target.host), port=target.port)
-    async with network.connected(to) as (_, is_here):
-        return f"{to} accepts connections", to.port if is_here else None
+    async with network.connected(to) as connected:
+        return f"{to} accepts connections", to.port if connected.is_here else None
 
 
 async def probe_http(
@@ -86,7 +86,8 @@ async def probe_http(
 ) -> tuple[str, int | None]:
     """Ask once, follow no redirect, and judge the status alone."""
     question = Question(target_of(expand(target.url)))
-    async with asked(network, question) as (answer, is_here):
+    async with asked(network, question) as (answer, connected):
+        is_here = connected.is_here
         await _hear_out(answer)
     expected = tuple((one, one) for one in target.expected_status) or READY
     if not is_within(answer.status, expected):
