@@ -138,9 +138,16 @@ async def service(ask: Ask, query: TextQuery) -> Response:
 
 
 async def health(ask: Ask, query: HealthQuery) -> Response:
-    """Give what checks say of services, last and before."""
+    """Give what checks say of services; written on a thread, as it may be a lot."""
     scene = await ask.control.scene()
     chosen = choose(scene.picture, names=query.name)
+    return await asyncio.to_thread(_health, ask, query, scene, chosen)
+
+
+def _health(
+    ask: Ask, query: HealthQuery, scene: Scene, chosen: Sequence[ServiceStatus]
+) -> Response:
+    """Answer with what checks say."""
     code = 0 if not query.check or _are_healthy(scene, chosen) else NOT_AS_WANTED
     if query.format == "json":
         return reply_json(health_document(scene, chosen, code))
