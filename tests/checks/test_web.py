@@ -292,25 +292,28 @@ def test_h2_a_redirect_never_leads_to_another_server(to: str) -> None:
     assert detail.startswith("redirected to ")
 
 
-def test_a_redirect_on_the_same_server_is_followed_to_the_address_asked_first() -> None:
+@pytest.mark.parametrize(("status", "method"), [(302, "GET"), (307, "POST")])
+def test_a_redirect_on_the_same_server_is_followed_to_the_address_asked_first(
+    status: int, method: str
+) -> None:
     asked_for: list[str] = []
+    lines: list[bytes] = []
+    redirect = f"HTTP/1.1 {status} On\r\nLocation: /well\r\nContent-Length: 0\r\n\r\n"
 
     def answer(host: str) -> tuple[str, ...]:
         asked_for.append(host)
         return ("127.0.0.1",)
 
     def handler(connection: socket.socket) -> None:
-        is_first = hear(connection).startswith(b"GET / ")
-        connection.sendall(
-            b"HTTP/1.1 307 There\r\nLocation: /well\r\nContent-Length: 0\r\n\r\n"
-            if is_first
-            else OK
-        )
+        lines.append(hear(connection).split(b" HTTP")[0])
+        connection.sendall(OK if len(lines) == 2 else redirect.encode())
 
     with serving(handler) as port:
-        check = http(f"http://shop.example:{port}/", max_redirects=1)
+        url = f"http://shop.example:{port}/"
+        check = http(url, method="POST", body="x", max_redirects=1)
         assert ask(check, network=lambda: Network(Names(answer))).ok
     assert asked_for == ["shop.example"]
+    assert lines == [b"POST /", f"{method} /well".encode()]
 
 
 def test_h4_a_pattern_that_backtracks_fails_and_keeps_no_other_waiting() -> None:

@@ -27,6 +27,7 @@ _SIMPLE_HEAD = re.compile(
 )
 _LENGTHS = (b"content-length", b"transfer-encoding")
 _WITHOUT_BODY = (b"204", b"304")
+_SAME_METHOD = (307, 308)
 _UNQUOTED = "/%:@!$&'()*+,;=~-._?"
 
 
@@ -257,12 +258,12 @@ def _broken(why: h11.RemoteProtocolError, state: object, *, has_ended: bool) -> 
     return ProbeError(f"the answer is not HTTP: {why}", CheckFault.PROTOCOL)
 
 
-def redirected(question: Question, location: str, peer: str) -> Question:
+def redirected(question: Question, answer: Answer, peer: str) -> Question:
     """Give the question that a redirect asks for, to the address that the first one went to.
 
     Raises ProbeError where it leads to another server.
     """
-    target = question.target
+    target, location = question.target, answer.header(b"location")
     if target.endpoint.path:
         raise ProbeError(f"redirected to {location[:80]!r}", CheckFault.REDIRECT)
     try:
@@ -277,4 +278,6 @@ def redirected(question: Question, location: str, peer: str) -> Question:
         text = f"redirected to {after}, which is another server than {before}"
         raise ProbeError(text, CheckFault.REDIRECT)
     new = replace(new, endpoint=replace(after, address=peer))
+    if answer.status in _SAME_METHOD or question.method in ("GET", "HEAD"):
+        return replace(question, target=new)
     return replace(question, target=new, method="GET", body=b"")

@@ -42,7 +42,7 @@ async def check_http(network: Network, matcher: Matcher, check: HttpCheck, expan
             if not _leads_on(answer, check):
                 return await _judged(answer, check, matcher)
             if left:
-                question = redirected(question, answer.header(b"location"), connected.peer)
+                question = redirected(question, answer, connected.peer)
     raise ProbeError(_too_often(check, answer), CheckFault.REDIRECT, {"status": answer.status})
 
 
