@@ -18,8 +18,8 @@ from reconciler.model.spec import ServiceSpec, ServiceType
 from reconciler.model.units import Digest, ServiceName
 from tests.holder import speaker
 from tests.holder.installation import installation
+from tests.holder.native_desk import Desk, with_desk
 from tests.holder.rig import Rig, Started
-from tests.holder.test_native import Desk, with_desk
 from tests.waiting import until, until_async
 
 pytestmark = pytest.mark.real

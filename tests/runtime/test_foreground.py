@@ -17,8 +17,8 @@ from reconciler.runtime.foreground import BURST_S, HOPELESS_S, Interrupts, Onloo
 from reconciler.runtime.live import LiveControl
 from reconciler.runtime.messages import Converged, EventSeen, Message, Note, Problem
 from reconciler.runtime.paths import StatePaths
+from tests.runtime.control_desk import Desk, make_desk
 from tests.runtime.fakes import slot, spec_of
-from tests.runtime.test_control import Desk, make_desk
 from tests.waiting import until_async
 
 
