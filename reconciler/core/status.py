@@ -247,7 +247,7 @@ def _state(wish: Wish, records: list[SlotRecord]) -> State:
         return states.pop()
     if any(is_up(record) for record in records) and wish.runs:
         return State.DEGRADED
-    return next(state for state in _WORST if state in states)
+    return next((state for state in _WORST if state in states), State.DEGRADED)
 
 
 def _sync(wish: Wish, hold: Hold | None, action: Action | None, sight: Sight) -> Sync:

@@ -14,6 +14,7 @@ from reconciler.model.spec import Condition, Need, ReloadWay, ServiceSpec, Servi
 from reconciler.model.status import Health, Sync
 from reconciler.model.units import RunId, Serial, minutes, seconds
 from tests.core.building import STOPPED, need, oneshot, probed, service, slot
+from tests.sim.machine import Program
 from tests.sim.world import World
 
 CHECK = HealthCheck(type=CheckType.HTTP)
@@ -276,6 +277,17 @@ def test_it_is_not_restarted_while_what_it_needs_is_missing() -> None:
     world.pass_time(5)
     assert world.run_of("web").id == run
     assert "runs on as it was, waiting for db to be ready" in world.reason("web")
+
+
+def test_one_of_two_that_is_degraded_is_shown_while_both_are_to_stop() -> None:
+    world = unchecked(checked("web", instances=2), service("app", "web"))
+    world.become(app=Program(ends_in=seconds(5)))
+    world.settle()
+    tell(world, DEGRADED, "web", 1)
+    assert world.reason("web") == "1 of 2 degraded; web-1: refused"
+    world.ask(OperationKind.SHUTDOWN)
+    world.pass_time(2)
+    assert world.state("web") is State.DEGRADED
 
 
 def test_a_crash_while_degraded_is_a_crash_like_any_other() -> None:

@@ -41,6 +41,8 @@ class AilmentRules:
         """... in a step that is not on record yet."""
         self._treated: dict[Slot, list[RunId]] = {}
         """The runs that were ended for their checks, in a row."""
+        self._left: set[RunId] = set()
+        """Runs that were told to be left as they are."""
         self._alerts: dict[Slot, Nanos] = {}
         self._alerts_now: dict[Slot, Nanos] = {}
         """... in a step that is not on record yet."""
@@ -164,6 +166,11 @@ class AilmentRules:
                 if not is_checked:
                     # What was told of it before is about a check that is none any more.
                     self._last.pop(run, None)
+            elif told.kind == "health.gave-up":
+                assert run in self._ill, f"{told.slot} is left as it is, and was not ill"
+                is_limited = spec is None or spec.max_restarts is not None
+                assert is_limited, f"{told.slot} is left as it is, and may be restarted for ever"
+                self._left.add(run)
             elif told.kind == "health.alert" and told.slot is not None:
                 self._may_alert(told.slot, run, spec, now)
 
@@ -200,7 +207,9 @@ class AilmentRules:
         row = self._treated.get(run.slot, [])
         is_alone = spec.instances == 1 and not spec.needs and spec.wants_to_run
         is_over = spec.max_restarts is not None and len(row) >= spec.max_restarts
-        if not is_alone or is_over or run.id in row or run.asked_at is not None:
+        if not is_alone or is_over or run.asked_at is not None:
+            return
+        if run.id in self._left or run.id in row:
             return
         since = self._ill_here.get(run.id)
         if spec.on_unhealthy is not OnUnhealthy.RESTART or since is None:
