@@ -19,6 +19,7 @@ from benchmarks.cases import (
     lives,
     offline,
     planning,
+    rolling,
     saving,
     status,
     survival,
@@ -40,6 +41,7 @@ CASES: Mapping[str, Case] = {
     "save": saving.run,
     "flood": flood.run,
     "checks": checks.run,
+    "rolling": rolling.run,
     "cold": cold.run,
     "lives": lives.run,
 }
@@ -62,12 +64,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", action="append", choices=CASES, metavar="NAME", default=[])
     chosen = parser.parse_args().only or list(CASES)
-    if missing := [peer for peer in PEERS if not peer.is_installed()]:
-        print(
-            f"cannot compare: {', '.join(peer.name for peer in missing)} is not installed; "
-            f"{missing[0].mend}",
-            file=sys.stderr,
-        )
+    absent = [peer for peer in PEERS if not peer.is_installed()]
+    names = [peer.name for peer in absent] + (rolling.missing() if "rolling" in chosen else [])
+    if names:
+        mend = absent[0].mend if absent else "make bench installs it"
+        print(f"cannot compare: {', '.join(names)} is not installed; {mend}", file=sys.stderr)
         return 1
     facts = machine.facts()
     began = time.monotonic()

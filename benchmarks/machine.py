@@ -61,6 +61,7 @@ def _versions() -> dict[str, str]:
         "PM2": _node_version("pm2"),
         "runit": _package("runsvdir", "runit"),
         "s6": _package("s6-svscan", "s6"),
+        "wrk": _package("wrk", "wrk"),
     }
 
 

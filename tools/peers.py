@@ -17,7 +17,7 @@ from tools.bootstrap import ensure_programs, find_python, say
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = ROOT / "benchmarks" / "peers"
 PEERS = ROOT / ".peers"
-PACKAGES = {"nodejs": "node", "npm": "npm", "runit": "runsvdir", "s6": "s6-svscan"}
+PACKAGES = {"nodejs": "node", "npm": "npm", "runit": "runsvdir", "s6": "s6-svscan", "wrk": "wrk"}
 NPM = ("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent")
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as program
-from benchmarks import processes, report, sample, soak, supervisors
+from benchmarks import load, processes, report, sample, soak, supervisors
 from benchmarks.cases import planning
 from benchmarks.peers.pm2 import Pm2
 from benchmarks.report import HEAD, LIMITS, WIDTH, Beside, Row, as_markdown, as_text, time_text
@@ -37,7 +37,7 @@ ROWS = st.builds(
 
 
 @pytest.mark.parametrize(
-    "module", [report, sample, soak, supervisors], ids=lambda module: str(module.__name__)
+    "module", [load, report, sample, soak, supervisors], ids=lambda module: str(module.__name__)
 )
 def test_the_examples_in_the_code_hold(module: object) -> None:
     found = doctest.testmod(module)  # type: ignore[arg-type]  # any module will do
