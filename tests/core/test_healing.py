@@ -341,6 +341,14 @@ def test_an_alert_is_told_once_in_a_window_however_it_comes_and_goes() -> None:
     assert world.happened("health.alert") == ["refused", "refused"]
 
 
+def test_who_asks_for_a_restart_is_not_alerted_once_more() -> None:
+    world = running(checked("web", on_unhealthy=ALERT))
+    tell(world, DEGRADED)
+    world.ask(OperationKind.RESTART, "web")
+    world.settle()
+    assert len(world.happened("health.alert")) == 1
+
+
 def test_single_failures_are_told_at_most_once_a_minute_and_change_no_state() -> None:
     world = running(checked("web"))
     for _ in range(9):
