@@ -114,6 +114,7 @@ class Engine:
             services=dict(ledger.services),
             slots=slots,
             noisy=dict(ledger.noisy),
+            sockets={name: dict(known) for name, known in ledger.sockets.items()},
             condemned=tuple(ledger.condemned),
         )
 
@@ -142,6 +143,7 @@ class Engine:
             strays=ledger.strays,
             next_runs=next_runs(ledger),
             noisy=ledger.noisy,
+            sockets=ledger.sockets,
             crash_restarts=ledger.crash_restarts,
             condemned=ledger.condemned,
         )

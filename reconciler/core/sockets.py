@@ -63,6 +63,8 @@ def close_sockets(ledger: Ledger) -> None:
             serial = ledger.next_serial()
             ledger.sockets_touched = serial
             ledger.commands.append(CloseSockets(serial=serial, service=name, addresses=tuple(over)))
+            # Another service may wait for one of these.
+            ledger.is_unsettled = True
             ledger.sockets[name] = {one: held for one, held in known.items() if one not in over}
         if not ledger.sockets[name]:
             del ledger.sockets[name]

@@ -327,12 +327,24 @@ def _start_after(desk: Desk, wish: Wish, record: SlotRecord, because: str) -> Ac
     return Start(slot=slot, because=because, after=waits)
 
 
+def _listens_there(board: Board, spec: ServiceSpec) -> str:
+    """Say which other service of ours still has an address of this one; empty where none has."""
+    sockets = board.situation.sockets
+    for one in spec.sockets:
+        for name in sorted(sockets):
+            if name != spec.name and one.listen in sockets[name]:
+                return f"{one.listen} is held for the service {name}"
+    return ""
+
+
 def _may_not_start(board: Board, wish: Wish, spec: ServiceSpec, record: SlotRecord) -> Hold | None:
     """Give the reason why an empty slot stays empty, if there is one."""
     slot, memory = record.memory.slot, record.memory
     trouble = memory.trouble
     if is_between_runs(record, spec, board.restart_before(wish.name)):
         return between_runs(board, wish, spec, record)
+    if other := _listens_there(board, spec):
+        return Hold(service=wish.name, slot=slot, code=HoldCode.ADDRESS_TAKEN, because=other)
     if spec.awaits_port:
         because = "waits until a port is picked and written into its manifest (`port: auto`)"
         return Hold(service=wish.name, slot=slot, code=HoldCode.PORT_AWAITED, because=because)

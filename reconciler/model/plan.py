@@ -200,6 +200,8 @@ class Situation:
     """Of services that run on a schedule."""
     noisy: Mapping[ServiceName, str] = field(default_factory=dict)
     """Services that change the files they are watched for, each in a sentence."""
+    sockets: Mapping[ServiceName, Collection[str]] = field(default_factory=dict)
+    """The addresses that the host listens on for services, as far as is known."""
     crash_restarts: tuple[Nanos, ...] = ()
     """When services were last started again after a crash, oldest first."""
     condemned: Collection[RunId] = ()
