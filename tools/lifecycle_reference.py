@@ -118,6 +118,10 @@ most), is an event, stands in `weaver status` and `weaver diff` while it lasts, 
 | kills a process | it is started again, as after a crash |
 | stops it (SIGSTOP) for longer than a second | it and its group are told to go on (SIGCONT) |
 | renices it, and its manifest names `nice` | it gets the `nice` of its manifest back |
+| runs another with its port | it says whose the port is, and comes once that is free |
+
+A process that is not Weaver's is never touched: it is named, with its pid, and the service whose
+port it has is tried again however many `maxRestarts` there are.
 
 Only the main process of each slot is looked at. A process that a debugger holds is left alone, so
 attach one to look at it. Whoever wants a service to stand still says so: `weaver stop NAME`.
@@ -151,7 +155,7 @@ EVENTS = {
     "service.over-limit": (
         "it was measured to use more than `maxMemory` or `maxCpu`, which no control group limits"
     ),
-    "drift.found": "somebody stopped or reniced its process by hand",
+    "drift.found": "its process was stopped or reniced by hand, or a stranger has its port",
     "drift.repaired": "that is undone",
     "service.killed": "it did not end in time, and its tree gets SIGKILL",
     "service.stopped": "nothing of it runs any more, and how it ended",

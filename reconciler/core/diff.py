@@ -46,8 +46,9 @@ _BLOCKING = (
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.UNKILLABLE,
     HoldCode.DRIFTED,
+    HoldCode.BACKING_OFF,
 )
-_DRIFTING = (HoldCode.PRUNE_HELD, HoldCode.DRIFTED)
+_DRIFTING = (HoldCode.PRUNE_HELD, HoldCode.DRIFTED, HoldCode.BACKING_OFF)
 """What is shown though no field differs and nothing is done: what runs is not as wanted."""
 
 

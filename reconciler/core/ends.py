@@ -13,7 +13,7 @@ from reconciler.core.wishes import has_errands
 from reconciler.model.event import Exited, TreeEmptied
 from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.record import SlotRecord, Trouble
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.spec import RestartPolicy, ServiceSpec
 from reconciler.model.units import Nanos, RunId, amount
 
 _FOUND_AGAIN = {
@@ -99,6 +99,9 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
         end = replace(end, note=f"maxMemory {amount(spec.max_memory)}")
     memory = replace(record.memory, last_exit=end, exited=process.run)
     is_known = record.memory.exited == process.run
+    before = record.memory.last_exit
+    if end.crowded_out and not is_known and not (before is not None and before.crowded_out):
+        ledger.tell("drift.found", slot=process.slot, reason=end.note)
     record = replace(
         record,
         memory=memory,
@@ -128,6 +131,11 @@ def _died(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     because = str(end) if was_up else end.before_ready
     uptime = Nanos(max(0, end.at - process.started)) if was_up else Nanos(0)
     trouble = one_more_failure(ledger, record, because, uptime)
+    if trouble.gave_up and end.crowded_out and spec is not None:
+        # A stranger in its place is no fault of its own: it comes back once that one leaves.
+        patience = Nanos(ledger.now + spec.backoff.max)
+        is_final = spec.restart is RestartPolicy.NEVER
+        trouble = trouble if is_final else replace(trouble, gave_up=False, retry_at=patience)
     failed = replace(record, memory=replace(record.memory, trouble=trouble))
     if not is_good:
         result = result_of(spec, end, was_asked=False)

@@ -76,6 +76,8 @@ class Exit:
     """What was found out about it: `port 8080 is in use by nginx (pid 12)`."""
     oom: bool = False
     """Whether the kernel killed it for want of memory."""
+    crowded_out: bool = False
+    """Whether somebody who is no service of ours has the port that it wanted; `note` says who."""
 
     def __str__(self) -> str:
         return self.told()

@@ -102,7 +102,9 @@ class Inquest:
         except TimeoutError:
             finding = None
         note = "" if finding is None else self._in_words(finding, event.slot)
-        self._tell(replace(event, exit=replace(event.exit, note=note)))
+        is_strange = finding is not None and self.tenant(finding.run) is None
+        end = replace(event.exit, note=note, crowded_out=is_strange)
+        self._tell(replace(event, exit=end))
         for later in self._held.pop(event.run):
             self._tell(later)
 

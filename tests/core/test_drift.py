@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 
 from reconciler.core.diff import Language
+from reconciler.core.ends import exited
 from reconciler.core.judge import judge
+from reconciler.core.ledger import Ledger
 from reconciler.core.planner import plan
 from reconciler.manifest.fields import describe, effect_of
 from reconciler.model.change import Verb
+from reconciler.model.event import Exited
 from reconciler.model.observed import Exit, State
 from reconciler.model.plan import HoldCode, Plan, Repair, Situation
-from reconciler.model.record import Drift, Pending, SlotRecord
+from reconciler.model.record import Drift, Memory, Pending, SlotRecord, Trouble
+from reconciler.model.spec import RestartPolicy
 from reconciler.model.units import RunId, Serial
 from reconciler.runtime import previews
 from tests.core.building import name, service, slot
-from tests.core.situations import EARLIER, LATER, converged, process_in
+from tests.core.situations import EARLIER, LATER, NOW, converged, memory_of, process_in
 
 WEB = service("web", nice=5)
 PROCESS = process_in(WEB, 0)
@@ -105,3 +109,37 @@ def test_nothing_is_done_about_what_is_as_it_should_be(situation: Situation) -> 
 )
 def test_a_repair_that_may_not_be_is_refused(situation: Situation, fault: str) -> None:
     assert any(fault in one.text for one in judge(Plan(actions=(ACTION,)), situation))
+
+
+@pytest.mark.parametrize(
+    ("restart", "gives_up"), [(RestartPolicy.ALWAYS, False), (RestartPolicy.NEVER, True)]
+)
+def test_who_finds_a_stranger_in_its_place_is_told_once_and_does_not_give_up(
+    restart: RestartPolicy, gives_up: bool
+) -> None:
+    spec = service("web", max_restarts=0, restart=restart)
+    memory = Memory(boot="boot", services={spec.name: memory_of(spec)})
+    ledger = Ledger.of(memory, 0)
+    ledger.now = NOW
+    process = process_in(spec, 0)
+    taken = Exit(at=NOW, code=1, note="port 80 is in use by nginx (pid 12)", crowded_out=True)
+    for _ in range(2):
+        record = converged(spec).slots[spec.name][0]
+        known = ledger.slots.get(spec.name, {}).get(0)
+        last = known.memory.last_exit if known is not None else None
+        ledger.put(replace(record, memory=replace(record.memory, last_exit=last)))
+        exited(ledger, Exited(slot=process.slot, run=process.run, exit=taken))
+    told = [one.reason for one in ledger.happenings if one.kind == "drift.found"]
+    assert told == ["port 80 is in use by nginx (pid 12)"]
+    trouble = ledger.slots[spec.name][0].memory.trouble
+    assert trouble.gave_up is gives_up
+    assert (trouble.retry_at is None) is gives_up
+
+
+def test_what_was_killed_is_drift_until_it_runs_again() -> None:
+    trouble = Trouble(failures=1, retry_at=LATER, because="killed by SIGKILL")
+    memory = replace(converged(WEB).slots[WEB.name][0].memory, trouble=trouble)
+    situation = with_drift(None, memory=memory, state=State.CRASHED, process=None)
+    (shown,) = previews.live(situation, LANGUAGE).drift
+    assert shown.service == "web"
+    assert "killed by SIGKILL" in (shown.held_by or "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,20 @@ def test_v18_what_was_stopped_or_reniced_by_hand_is_seen_and_put_right(here: Sta
     assert os.getpriority(os.PRIO_PROCESS, free) == 19
     assert (here.pid("web"), here.pid("free")) == (web, free)
     assert here.service("free")["sync"] == "Synced"
+
+
+def test_v19_a_stranger_who_has_the_port_is_named_and_never_touched(here: Station) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        serve = f"{sys.executable} -S -m http.server --bind 127.0.0.1 {port}"
+        patience = "maxRestarts: 0\nbackoff: {initial: 10ms, jitter: 0ms, max: 300ms}\n"
+        probe = f"ready: {{type: tcp, tcp: {{port: {port}}}}}\n"
+        here.define("web", serve, patience + probe, quick=False)
+        here.commit()
+        here.up()
+        who = f"port {port} is in use by "
+        until(lambda: len(told(here, "service.crashed")) > 1, seconds=15, message="two failures")
+        until(lambda: f"(pid {os.getpid()})" in here.service("web")["reason"])
+        assert [reason.startswith(who) for _, reason in told(here, "drift.found")] == [True]
+        until(lambda: [one["service"] for one in here.ask("/v1/plan")["drift"]] == ["web"])
+    until(lambda: here.is_running("web"), seconds=15, message="the service to have its port")
