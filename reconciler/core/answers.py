@@ -177,7 +177,10 @@ def became_ready(ledger: Ledger, record: SlotRecord) -> None:
     )
     record = due(ledger, record, Role.POST_START)
     reason = "at work" if is_oneshot else _ready_after(ledger, process)
-    moved = ledger.move(record, Signal.READY, reason, data={"pid": process.id.pid})
+    # That a job is at work says no more than its start did, each time that its schedule has one.
+    is_news = spec is None or spec.schedule is None
+    told = {"pid": process.id.pid} if is_news else None
+    moved = ledger.move(record, Signal.READY, reason, data=told)
     watched = replace(moved, watchdog_at=grace(moved, ledger.now))
     ledger.put(leaving(watched, spec, ledger.now))
 

@@ -246,9 +246,9 @@ class Ledger:
         return record
 
     def move(
-        self, record: SlotRecord, signal: Signal, reason: str, data: Data = NOTHING
+        self, record: SlotRecord, signal: Signal, reason: str, data: Data | None = NOTHING
     ) -> SlotRecord:
-        """Take a slot through the lifecycle table, and tell of it."""
+        """Take a slot through the lifecycle table, and tell of it; no data: history only has it."""
         after = follow(record.state, signal)
         if after is record.state:
             return self.put(record)
@@ -277,14 +277,14 @@ class Ledger:
         after: State,
         signal: Signal,
         reason: str,
-        data: Data,
+        data: Data | None,
     ) -> None:
         slot = record.memory.slot
         digest = record.process.digest if record.process else record.memory.tried
         self.transitions.append(
             Transition(slot=slot, before=before, after=after, reason=reason, digest=digest)
         )
-        if signal in TOLD:
+        if signal in TOLD and data is not None:
             self.tell(TOLD[signal], slot=slot, reason=reason, data=data)
 
     def drop(self, slot: Slot) -> None:

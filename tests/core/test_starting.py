@@ -8,9 +8,9 @@ import pytest
 
 from reconciler.model.event import OperationKind
 from reconciler.model.observed import State
-from reconciler.model.spec import Condition, RestartPolicy
+from reconciler.model.spec import Condition, RestartPolicy, Schedule
 from reconciler.model.status import Health, Sync
-from reconciler.model.units import milliseconds, seconds
+from reconciler.model.units import milliseconds, minutes, seconds
 from tests.core.building import STOPPED, need, oneshot, probed, service
 from tests.sim.host import Program
 from tests.sim.world import World
@@ -267,3 +267,20 @@ def test_a_completed_oneshot_runs_again_only_when_it_should(
     assert len(world.runs("prepare")) == runs
     assert world.reason("prepare") == "completed (0)"
     assert world.arrives()
+
+
+def test_a_run_of_a_schedule_is_told_by_its_start_and_its_end_and_history_has_it_all() -> None:
+    world = World(
+        oneshot("job", schedule=Schedule(every=minutes(1))), oneshot("once"), service("web")
+    )
+    world.pass_time(130)
+    told = [one.kind for step in world.decisions for one in step.happenings if one.service == "job"]
+    assert told == ["service.registered", *(["service.starting", "service.completed"] * 2)]
+    assert world.happened("service.ready", "once") == ["at work"]
+    moves = [
+        (str(one.before), str(one.after))
+        for step in world.decisions
+        for one in step.transitions
+        if one.slot.service == "job"
+    ]
+    assert moves[:3] == [("stopped", "starting"), ("starting", "running"), ("running", "stopped")]
