@@ -43,7 +43,12 @@ def owners_of(spec: ServiceSpec) -> dict[str, tuple[int, int]]:
     found = {}
     for owner in dict.fromkeys(one.owner for one in spec.sockets if one.owner):
         user, _, group = owner.partition(":")
-        account = _account(Wanted(of=f"the socket of {spec.name}", user=user, group=group))
+        try:
+            account = _account(Wanted(of=spec.name, user=user, group=group))
+        except HostError as why:
+            known = str(why).rpartition(": ")[2]
+            text = f"cannot give a socket of {spec.name} to {owner}: {known}"
+            raise HostError(text, mend=why.mend) from why
         found[owner] = (account.uid, account.gid)
     return found
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import reconciler
-from reconciler.adapters.accounts import Wanted, account_of, wanted
+from reconciler.adapters.accounts import Wanted, account_of, owners_of, wanted
 from reconciler.core.launch import Account
 from reconciler.model.event import Errand
+from reconciler.model.listening import ListenSocket
 from reconciler.model.observed import Role
 from reconciler.model.spec import Hook, ServiceSpec
 from reconciler.model.units import Digest, ServiceName
@@ -74,6 +75,21 @@ def test_y16_who_is_not_known_is_an_error_before_anything_starts(who: Wanted, te
     with pytest.raises(HostError) as told:
         account_of(who)
     assert text in str(told.value)
+
+
+def test_whose_a_socket_shall_be_is_looked_up_too() -> None:
+    def asking(owner: str) -> ServiceSpec:
+        one = ListenSocket(listen="unix:/run/web", owner=owner)
+        return ServiceSpec(name=ServiceName("web"), digest=Digest("d"), sockets=(one,))
+
+    root = pwd.getpwuid(0)
+    assert owners_of(asking("root")) == {"root": (0, root.pw_gid)}
+    daemon = grp.getgrnam("daemon").gr_gid
+    assert owners_of(asking("root:daemon")) == {"root:daemon": (0, daemon)}
+    with pytest.raises(
+        HostError, match="cannot give a socket of web to nobody-here: this host knows no"
+    ):
+        owners_of(asking("nobody-here"))
 
 
 def test_a_hook_may_have_another_user_than_its_service() -> None:
