@@ -214,9 +214,14 @@ def _turn(ledger: Ledger, record: SlotRecord, role: Role) -> Turn:
 
 
 def _is_behind(ledger: Ledger, record: SlotRecord) -> bool:
-    """Tell whether there is still something for a process to load."""
+    """Tell whether there is still something to load for a process that is to stay."""
     memory = ledger.services.get(record.memory.slot.service)
-    return memory is not None and bool(why_reload(memory, memory.spec, record))
+    wanted = ledger.desired.services.get(record.memory.slot.service)
+    if memory is None or record.process is None:
+        return False
+    spec = wanted.spec if wanted is not None and wanted.spec is not None else memory.spec
+    is_to_stay = record.process.digest == spec.digest
+    return is_to_stay and bool(why_reload(memory, memory.spec, record))
 
 
 def _begin(ledger: Ledger, record: SlotRecord, occasion: Occasion, hook: Hook) -> None:

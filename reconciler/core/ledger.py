@@ -229,7 +229,10 @@ class Ledger:
 
     def waited(self, pending: Pending) -> Nanos:
         """Give how long a command has been waiting for its answer."""
-        return Nanos(self.now - (pending.overdue_at - ANSWER_OVERDUE))
+        asked_at = pending.asked_at
+        return Nanos(
+            self.now - (pending.overdue_at - ANSWER_OVERDUE if asked_at is None else asked_at)
+        )
 
     def put(self, record: SlotRecord) -> SlotRecord:
         """Keep a slot's record; remember what must outlive the daemon."""

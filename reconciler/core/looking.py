@@ -293,7 +293,9 @@ def _continue(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     record = _taken_over(record, process)
     data = {"pid": process.id.pid}
     if is_ready:
-        limit = run_limit(spec, process) if spec is not None else None
+        # A run that was begun on a schedule is finished as it was begun, whatever is in force now.
+        is_of_it = spec is not None and (spec.schedule or process.digest == spec.digest)
+        limit = run_limit(spec, process) if spec is not None and is_of_it else None
         if record.memory.ready_run != process.run:
             record = due(ledger, record, Role.POST_START)
         memory = replace(record.memory, ready_run=process.run)

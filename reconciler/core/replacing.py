@@ -53,7 +53,7 @@ def _reasons(
         return []
     reasons = []
     for record in board.wanted_records(wish):
-        process = _replaceable(board, record)
+        process = _replaceable(board, wish, record)
         because = process and (
             _why(board, wish, process, found) or record.outgrown or why_replaced(wish.spec, record)
         )
@@ -62,7 +62,17 @@ def _reasons(
     return reasons
 
 
-def _replaceable(board: Board, record: SlotRecord) -> Process | None:
+def is_none_of_its_runs(board: Board, wish: Wish, process: Process) -> bool:
+    """Tell whether a process is of a version of its service that had no schedule."""
+    memory = board.situation.services.get(wish.name)
+    timing = memory.timing if memory is not None else None
+    if timing is None or wish.spec is None or wish.spec.schedule is None:
+        return False
+    is_older = process.started < (timing.runs_from or Nanos(0))
+    return is_older and process.digest != wish.spec.digest
+
+
+def _replaceable(board: Board, wish: Wish, record: SlotRecord) -> Process | None:
     """Give the slot's process if it is up and about: nothing pending, not ending, in time."""
     process = record.process
     is_late = record.deadline is not None and record.deadline <= board.situation.now
@@ -70,6 +80,9 @@ def _replaceable(board: Board, record: SlotRecord) -> Process | None:
     if is_late or board.is_haunted(record.memory.slot):
         return None
     if process is None or process.exit is not None or record.pending is not None:
+        return None
+    if is_none_of_its_runs(board, wish, process):
+        # It ends without a successor, which comes at its time.
         return None
     return process if record.state in _REPLACEABLE else None
 

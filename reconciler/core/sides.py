@@ -53,8 +53,9 @@ def side_failed(ledger: Ledger, event: SpawnFailed) -> None:
         return
     if event.is_busy and side.pending is not None:
         # Whether it was started after all is for a look to tell.
-        record = _put_off(record, side, Nanos(ledger.waited(side.pending) + BUSY_RETRY))
-        overdue = Pending(serial=event.serial, overdue_at=Nanos(ledger.now + BUSY_RETRY))
+        record = _put_off(ledger, record, side)
+        at = Nanos(ledger.now + BUSY_RETRY)
+        overdue = Pending(serial=event.serial, overdue_at=at, asked_at=ledger.now)
         ledger.put(with_side(record, replace(side, pending=overdue)))
         return
     _judge(ledger, without_side(record, side.role), side, f"could not start: {event.because}")
@@ -82,9 +83,7 @@ def _settle(ledger: Ledger, record: SlotRecord, side: Side, process: Process) ->
     """Give a started errand its time, and live through what was heard of its end before."""
     until = Nanos(ledger.now + _hook(ledger, record, side).timeout)
     begun = replace(side, process=process, pending=None, deadline=until)
-    if side.pending is not None:
-        record = _put_off(record, side, ledger.waited(side.pending))
-    ledger.put(with_side(record, begun))
+    ledger.put(with_side(_put_off(ledger, record, side), begun))
     early = ledger.early.pop(process.run, None)
     if early is not None and early.exit is not None:
         side_exited(ledger, _exited(process, early.exit))
@@ -92,11 +91,11 @@ def _settle(ledger: Ledger, record: SlotRecord, side: Side, process: Process) ->
         side_emptied(ledger, _emptied(process))
 
 
-def _put_off(record: SlotRecord, side: Side, late: Nanos) -> SlotRecord:
+def _put_off(ledger: Ledger, record: SlotRecord, side: Side) -> SlotRecord:
     """Put off the end of a start: the time that the host took to answer is none that it took."""
-    if side.role is not Role.PRE_START or record.deadline is None:
+    if side.role is not Role.PRE_START or side.pending is None or record.deadline is None:
         return record
-    return replace(record, deadline=Nanos(record.deadline + late))
+    return replace(record, deadline=Nanos(record.deadline + ledger.waited(side.pending)))
 
 
 def _hook(ledger: Ledger, record: SlotRecord, side: Side) -> Hook:
@@ -244,7 +243,7 @@ def _unanswered(ledger: Ledger, slot: Slot, side: Side, shown: Iterable[Process]
         ]
         if not runs:
             # It was never begun, so it is not done twice: the occasion is still there.
-            ledger.put(without_side(record, side.role))
+            ledger.put(without_side(_put_off(ledger, record, side), side.role))
             return
         run = runs[-1]
         ours = next((one for one in shown if one.run == run), None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reconciler.core.conditions import describe, hopeless, may_come, restarted_needs, unmet
 from reconciler.core.drift import repair_or_wait
 from reconciler.core.reloading import reload_or_wait
-from reconciler.core.replacing import Replacement, replacements
+from reconciler.core.replacing import Replacement, is_none_of_its_runs, replacements
 from reconciler.core.resting import between_runs, unwell
 from reconciler.core.watchdog import is_due, why_due
 from reconciler.core.whys import why_given_up, why_start
@@ -26,7 +26,7 @@ from reconciler.core.wishes import (
     is_prepared,
     left_behind,
 )
-from reconciler.model.observed import Process, Role, State
+from reconciler.model.observed import Role, State
 from reconciler.model.plan import (
     Action,
     Hold,
@@ -210,7 +210,7 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
         return Stop(slot=record.memory.slot, target=target, because=because, aborts=True)
     if _is_overdue(wish, record, desk.board.situation.now):
         return _start_failed(wish, record)
-    if _is_none_of_its_runs(desk.board, wish, record.process):
+    if is_none_of_its_runs(desk.board, wish, record.process):
         because = "it runs on a schedule now"
         return Stop(slot=record.memory.slot, target=record.process.id, because=because)
     replacement = desk.replacing.get(wish.name)
@@ -249,16 +249,6 @@ def _is_overdue(wish: Wish, record: SlotRecord, now: Nanos) -> bool:
     serves = wish.spec is not None and not wish.spec.is_oneshot
     is_replaced = record.state in UP and is_old and serves and not process.notice.stopping
     return is_over and not is_replaced and record.state in (State.STARTING, *UP)
-
-
-def _is_none_of_its_runs(board: Board, wish: Wish, process: Process) -> bool:
-    """Tell whether a process is of a version of its service that had no schedule."""
-    memory = board.situation.services.get(wish.name)
-    timing = memory.timing if memory is not None else None
-    if timing is None or wish.spec is None or wish.spec.schedule is None:
-        return False
-    is_older = process.started < (timing.runs_from or Nanos(0))
-    return is_older and process.digest != wish.spec.digest
 
 
 def _start_failed(wish: Wish, record: SlotRecord) -> Stop:

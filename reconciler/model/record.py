@@ -19,6 +19,8 @@ class Pending:
     serial: Serial
     overdue_at: Nanos
     """When to look at the host instead of waiting on for the answer."""
+    asked_at: Nanos | None = None
+    """Since when, where that is not as long as usual before `overdue_at`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -393,17 +393,24 @@ def _follow_their_needs(world: World, specs: Iterable[ServiceSpec]) -> None:
                 machine = world.host.machine
                 slot = Slot(service=need, index=0)
                 runs = [one for one in machine.of(slot) if one.identity.boot == machine.boot]
-                was_there = any(one.started <= run.started for one in runs if one.exit)
+                # What was gone before is no need that it was started beside.
+                gone = [one for one in runs if one.exit and one.exit.at >= run.started]
+                was_there = any(one.started <= run.started for one in gone)
                 newest = max((one.started for one in runs if not one.is_empty), default=run.started)
                 is_older = was_there and run.started < newest
                 assert not is_older, f"{run.slot} did not restart with {need}"
 
 
 def _are_restarted(world: World) -> None:
-    """See that every restart that was asked for and heard of has come to be."""
+    """See that every restart and reload that was asked for and heard of has come to be."""
+    machine = world.host.machine
     for name, asked in world.promises.restarts.items():
-        for run in world.host.machine.of_service(name):
+        for run in machine.of_service(name):
             assert run.is_empty or run.started >= asked, f"{run.slot} was not restarted"
+    for name, asked in world.promises.reloads.items():
+        for run in machine.of_service(name):
+            is_new = run.is_empty or max(run.started, run.loaded_at) >= asked
+            assert is_new, f"{run.slot} was not reloaded"
 
 
 def _sum_up(world: World, digest: Any) -> None:

@@ -44,6 +44,7 @@ from tests.sim.appetites import AppetiteRules
 from tests.sim.drifts import DriftRules
 from tests.sim.hook_rules import HookRules
 from tests.sim.host import Host, Run
+from tests.sim.refusals import RefusalRules
 from tests.sim.reloads import ReloadRules
 from tests.sim.timetables import Timetables
 from tests.sim.wanted import Wanted
@@ -75,7 +76,8 @@ class Heard:
         self._slept: list[tuple[Nanos, Nanos]] = []
         """When the host fell asleep, and for how long."""
         self.reloads = ReloadRules()
-        self.appetites, self.ailments, self.drifts = AppetiteRules(), AilmentRules(), DriftRules()
+        self.appetites, self.refusals = AppetiteRules(), RefusalRules()
+        self.ailments, self.drifts = AilmentRules(), DriftRules()
         self.hooks = HookRules(host, self.wanted)
         # What the present daemon was told.
         self._live: set[RunId] = set()
@@ -135,6 +137,7 @@ class Heard:
         self.appetites.begin()
         self.ailments.begin(is_lost=bool(self._unwritten))
         self.drifts.begin()
+        self.refusals.begin()
         self.hooks.begin()
         self._asked_here.clear()
         # What changes its own files is found out by each daemon for itself.
@@ -215,6 +218,7 @@ class Heard:
         self.drifts.before(events)
         self.appetites.before(events, self._host.runs, self.wanted.in_force)
         self.ailments.before(events, self._host.runs, self.wanted.in_force, now)
+        self.refusals.before(events)
         self._before_step = self._counted()
         for event in events:
             match event:
@@ -392,6 +396,7 @@ class Heard:
             for slot in [slot for slot in slots if slot.service in services]:
                 del slots[slot]
         self.ailments.forgive(services)
+        self.refusals.forgive(services)
 
     def _is_asked(self, run_id: RunId) -> bool:
         return run_id in self._asked or run_id in self._asked_here

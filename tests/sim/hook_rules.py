@@ -8,6 +8,7 @@ whoever is in a hurry runs none.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from reconciler.model.event import Decision, Signal, Spawn
 from reconciler.model.observed import Exit, Role, Slot, State
@@ -103,8 +104,11 @@ class HookRules:
         hooks = self._runs(run.slot, Role.PRE_STOP)
         return any(one.started >= run.started for one in hooks)
 
-    def may_run(self, order: Spawn) -> None:
-        """See that a hook is run which its service has, one at a time, and not in a hurry."""
+    def may_run(self, order: Spawn, to_end: Collection[RunId]) -> None:
+        """See that a hook is run which its service has, one at a time, and not in a hurry.
+
+        `to_end` are the runs of which it was decided that they have to end.
+        """
         assert order.errand is not None
         slot, role = order.slot, order.role
         assert not self._wanted.is_hurried, f"a hook of {slot} is run in a hurry"
@@ -121,6 +125,29 @@ class HookRules:
         if role is Role.POST_STOP:
             mine = [run for run in self._host.live(slot) if not run.is_by_hand]
             assert mine == [], f"the postStop hook of {slot} runs before all is gone"
+            self._is_told_the_truth(order, to_end)
+
+    def _is_told_the_truth(self, order: Spawn, to_end: Collection[RunId]) -> None:
+        """See that a hook which tidies up is told how the process before it came to its end."""
+        mains = self._mains(order.slot)
+        run = mains[-1] if mains else None
+        if order.errand is None or run is None or run.exit is None or run.is_by_hand:
+            return
+        said, end = order.errand.env, run.exit
+        code, signal = said.get("WEAVER_EXIT_CODE", ""), said.get("WEAVER_EXIT_SIGNAL", "")
+        known = ("" if end.code is None else str(end.code), end.signal or "")
+        # Of a start that came to nothing there is no end, and of some ends nobody can say how.
+        may = (code, signal) in (known, ("", "")) or self.is_exempt
+        assert may, f"the postStop hook of {order.slot} is told another end"
+        result = said.get("WEAVER_RESULT", "")
+        is_known = code != "" or signal != ""
+        assert is_known or result not in ("success", "exit-code", "signal"), (
+            f"the postStop hook of {order.slot} is told {result} and not how"
+        )
+        was_asked = run.asked_at is not None and run.asked_at <= end.at
+        is_ours = was_asked or run.is_killed or run.id in to_end or not is_known
+        may = result != "stopped" or is_ours or self.is_exempt
+        assert may, f"the postStop hook of {order.slot} is told of a stop, and it ended by itself"
 
     def may_kill(self, order: Signal, now: int) -> None:
         """See that a hook which tidies up or tells of a failure has its time."""

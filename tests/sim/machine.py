@@ -81,6 +81,8 @@ class Run:
     """Whether somebody started it in our place."""
     reloads: int = 0
     """How often it was told to load its configuration anew."""
+    loaded_at: Nanos = NEVER
+    """When it was told so last."""
     loaded: dict[str, str] = field(default_factory=dict)
     """What the files held that it loads, when it last did."""
     speaks: bool = False
@@ -392,6 +394,7 @@ class Machine:
         """Let a process load its configuration anew."""
         if run.exit is None:
             run.reloads += 1
+            run.loaded_at = self.now()
             run.loaded = dict(self.contents)
 
     def behave(self, program: Program) -> None:

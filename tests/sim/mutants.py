@@ -56,10 +56,12 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "what is seen without the holder counts": deaths.DEATHS,
     "a service starts only behind its preStart hooks": hooks.FIRST,
     "a hook runs once, and comes to its end": hooks.ONCE,
+    "a hook is told how the process before it ended": hooks.TOLD,
     "a configuration is loaded once for each change": reloading.RELOADS,
     "a reload command runs for a reason, and its end is heeded": reloading.COMMANDS,
     "code that changes is run, and restarts nothing for ever": reloading.WATCHES,
     "what the host refuses is asked for again, and is no failure": refusals.REFUSED,
+    "what is refused is told once": refusals.QUIET,
     "a start that cannot be as it is told has failed": refusals.IDENTITY,
 }
 ASLEEP: frozenset[str] = frozenset()

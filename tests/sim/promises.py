@@ -21,6 +21,7 @@ from reconciler.model.event import (
     HostLost,
     LookAtHost,
     NextTime,
+    Operation,
     OperationKind,
     Probe,
     ProbeAnswered,
@@ -87,6 +88,9 @@ class Promises:
         self._restarts_heard: dict[ServiceName, Nanos] = {}
         self.restarts: dict[ServiceName, Nanos] = {}
         """When restarts were asked for that are on record, the last one of each service."""
+        self._reloads_heard: dict[ServiceName, Nanos] = {}
+        self.reloads: dict[ServiceName, Nanos] = {}
+        """When reloads were asked for of what can be reloaded, likewise."""
 
     def begin(self) -> None:
         """Begin a daemon's life, which owes nothing yet."""
@@ -101,10 +105,12 @@ class Promises:
         self._failures.clear()
         self._owed.clear()
         self._restarts_heard.clear()
+        self._reloads_heard.clear()
 
     def reboot(self) -> None:
         """Begin anew: whatever runs now was started after all that was asked for."""
         self.restarts.clear()
+        self.reloads.clear()
 
     # --- before a step ---------------------------------------------------------------------
 
@@ -136,11 +142,22 @@ class Promises:
                     self._may_fail[slot] += 1
                 case ProbeAnswered(run=run):
                     self._probed[run] = now
-                case Asked(operation=operation) if operation.kind is OperationKind.RESTART:
-                    known = [n for n in operation.services if self._rules.wanted.in_force(n)]
-                    self._restarts_heard.update(dict.fromkeys(known, now))
+                case Asked(operation=operation):
+                    self._note_request(operation, now)
                 case _:
                     pass
+
+    def _note_request(self, operation: Operation, now: Nanos) -> None:
+        if operation.kind is OperationKind.RESTART:
+            known = [name for name in operation.services if self._rules.wanted.in_force(name)]
+            self._restarts_heard.update(dict.fromkeys(known, now))
+        elif operation.kind is OperationKind.RELOAD:
+            able = [name for name in operation.services if self._can_reload(name)]
+            self._reloads_heard.update(dict.fromkeys(able, now))
+
+    def _can_reload(self, name: ServiceName) -> bool:
+        spec = self._rules.wanted.in_force(name)
+        return spec is not None and spec.reload is not None
 
     def _note_time(self, now: Nanos) -> None:
         last, self._stepped_at = self._stepped_at, now
@@ -300,6 +317,9 @@ class Promises:
         if is_written:
             self.restarts.update(self._restarts_heard)
             self._restarts_heard.clear()
+            self.reloads.update(self._reloads_heard)
+            self._reloads_heard.clear()
+        self.reloads = {name: at for name, at in self.reloads.items() if self._can_reload(name)}
 
     # --- what is counted and told ----------------------------------------------------------
 

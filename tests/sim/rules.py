@@ -59,6 +59,7 @@ class Rules(StartRules, StopRules, RecordRules):
         self.ailments.told(decision.happenings, self.wanted.in_force, now)
         self.drifts.told(decision.happenings)
         self.reloads.told(decision)
+        self.refusals.told(decision)
         refused = [one.reason for one in decision.happenings if one.kind == "plan.refused"]
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for slot in decision.closes:
@@ -96,7 +97,7 @@ class Rules(StartRules, StopRules, RecordRules):
                 self._may_start(command, now)
             case Spawn():
                 self._may_act(command)
-                self.hooks.may_run(command)
+                self.hooks.may_run(command, self.asked)
                 if command.role is Role.RELOAD:
                     self._may_reload_by_command(command, now)
             case Signal(run=run) if self._host.runs[run].role is not Role.MAIN:

@@ -39,3 +39,21 @@ ONCE = (
         story="A hook leaves a child behind, and the slot waits for it for ever.",
     ),
 )
+
+TOLD = (
+    Mutant(
+        name="a-crash-that-left-a-child-is-told-as-a-stop",
+        module="reconciler/core/ends.py",
+        before="    was_asked = record.memory.asked == run\n",
+        after="    was_asked = record.memory.asked == run or record.swept\n",
+        story="A postStop hook keeps the core dumps of what crashed, and throws away what it needs"
+        " of every service that left a worker behind: it is told of a stop.",
+    ),
+    Mutant(
+        name="a-good-end-has-no-code",
+        module="reconciler/core/errands.py",
+        before='code = "" if end is None or end.code is None else str(end.code)',
+        after='code = "" if end is None or not end.code else str(end.code)',
+        story="A hook that publishes the results of a job when its code is 0 publishes nothing.",
+    ),
+)

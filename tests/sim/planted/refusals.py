@@ -23,6 +23,25 @@ REFUSED = (
     ),
 )
 
+QUIET = (
+    Mutant(
+        name="a-refusal-is-told-each-time",
+        module="reconciler/core/answers.py",
+        before="    if record.refused != because:\n",
+        after="    if because:\n",
+        story="A hook of the host keeps services from starting for a night, and in the morning"
+        " there are forty thousand events that say so.",
+    ),
+    Mutant(
+        name="each-try-of-what-is-refused-is-a-start",
+        module="reconciler/core/ledger.py",
+        before="if signal is Signal.START and record.put_off:",
+        after="if signal is Signal.START and record.put_off and record.trying:",
+        story="A service waits for memory. Its state changes twice a second all the while, and so"
+        " does every page that shows it.",
+    ),
+)
+
 IDENTITY = (
     Mutant(
         name="an-unknown-user-counts-as-no-failure",

@@ -20,6 +20,14 @@ RELOADS = (
         after="loaded=record.memory.loaded,",
         story="A service whose file changed is sent SIGHUP without end, a thousand times a second.",
     ),
+    Mutant(
+        name="a-reload-counts-from-its-end",
+        module="reconciler/core/reloads.py",
+        before="        reloaded_at=under_way.since,\n        reload_failed=",
+        after="        reloaded_at=ledger.now,\n        reload_failed=",
+        story="Somebody mends a configuration while its service is loading it, and asks for a"
+        " reload. It counts as done by the one that is under way, with the mistake.",
+    ),
 )
 
 COMMANDS = (
