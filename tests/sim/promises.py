@@ -38,7 +38,7 @@ from reconciler.model.record import SlotMemory
 from reconciler.model.spec import RestartPolicy
 from reconciler.model.units import Nanos, RunId, Serial, ServiceName, milliseconds, seconds
 from tests.sim.holder import RELOADS
-from tests.sim.host import Host
+from tests.sim.host import Host, Run
 from tests.sim.rules import Rules
 
 LOOK_AGAIN = seconds(10)
@@ -51,6 +51,8 @@ WATCHDOG_SLACK = seconds(45)
 """A watchdog may begin anew when the host was out of sight, and the look that says so is slow."""
 REPAIR_SLACK = seconds(30)
 """A repair that is not answered, or did not work, is tried again ten seconds later."""
+RELOAD_SLACK = seconds(120)
+"""A signal may have to be sent three times, and then again after half a minute."""
 MAY_ASK_AGAIN = 2
 OVERSLEPT = seconds(2)
 """A daemon that wakes so late cannot know whether its services stood still as well."""
@@ -91,6 +93,8 @@ class Promises:
         self._reloads_heard: dict[ServiceName, Nanos] = {}
         self.reloads: dict[ServiceName, Nanos] = {}
         """When reloads were asked for of what can be reloaded, likewise."""
+        self._unreloaded: dict[RunId, Nanos] = {}
+        """Since when, by `_awake`, runs are up that have not loaded what they were asked to."""
 
     def begin(self) -> None:
         """Begin a daemon's life, which owes nothing yet."""
@@ -106,6 +110,7 @@ class Promises:
         self._owed.clear()
         self._restarts_heard.clear()
         self._reloads_heard.clear()
+        self._unreloaded.clear()
 
     def reboot(self) -> None:
         """Begin anew: whatever runs now was started after all that was asked for."""
@@ -287,6 +292,7 @@ class Promises:
                 # What is to go waits for its dependents, be it silent or not.
                 is_to_go = run.slot.index >= self._rules.wanted.width(run.slot.service)
                 is_up = record.state is State.RUNNING and not is_to_go
+                self._is_reloaded_in_time(run, is_up=is_up)
                 if since[0] != run.well_at or not is_up:
                     self._unheeded[run.id] = (run.well_at, self._awake)
                     continue
@@ -294,6 +300,18 @@ class Promises:
                 is_over = run.watchdog and self._awake - since[1] > limit
                 may_be = "STOPPING=1" in run.has_said or run.is_by_hand
                 assert not is_over or may_be, f"{run.slot} is silent, and nobody cares"
+
+    def _is_reloaded_in_time(self, run: Run, *, is_up: bool) -> None:
+        """See that a reload that somebody asked for comes to be, be another one under way."""
+        spec = self._rules.wanted.in_force(run.slot.service)
+        asked = self.reloads.get(run.slot.service, Nanos(-1))
+        is_to_stay = is_up and spec is not None and run.digest == spec.digest
+        if not is_to_stay or max(run.started, run.loaded_at) >= asked:
+            self._unreloaded.pop(run.id, None)
+            return
+        since = self._unreloaded.setdefault(run.id, self._awake)
+        is_over = self._awake - since > RELOAD_SLACK
+        assert not is_over or run.is_by_hand, f"{run.slot} was to be reloaded, and nobody cares"
 
     def _keeps_its_times(self, engine: Engine, now: Nanos) -> None:
         """See that it wakes by the time that it gives for going on."""

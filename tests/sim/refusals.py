@@ -8,6 +8,7 @@ from reconciler.model.event import (
     Decision,
     Event,
     Exited,
+    FilesChanged,
     HostLooked,
     HostLost,
     Measured,
@@ -75,6 +76,9 @@ class RefusalRules:
                     self._forget(slot)
                 case Spawned(process=process):
                     self._forget(process.slot)
+                case FilesChanged(service=name):
+                    self._is_quiet = False
+                    self.forgive([name])
                 case HostLooked():
                     # What it shows may be told of any slot.
                     self._is_quiet = False

@@ -138,6 +138,18 @@ def leave_behind(world: World, name: str) -> None:
     world.ask(OperationKind.RESTART, name)
 
 
+def reload_again(world: World, name: str) -> None:
+    """Let somebody ask for a reload once more while nobody knows what became of the last one."""
+    world.host.delays["Signal"] = seconds(2)
+    world.ask(OperationKind.RELOAD, name)
+    world.pass_time(0.3)
+    world.ask(OperationKind.RELOAD, name)
+    world.pass_time(0.3)
+    world.host.delays.pop("Signal", None)
+    spec = world.rules.wanted.in_force(slot(name).service)
+    count(world, "reload asked twice", spec is not None and spec.reload is not None)
+
+
 def describe(world: World, name: str, number: int) -> None:
     """Let a service crash again and again, and somebody mend its description meanwhile."""
     world.become(**{name: CRASHING})
@@ -222,6 +234,7 @@ TRAPS: Mapping[str, Kind] = {
     "overrun": Kind(named, overrun),
     "orphan": Kind(named, orphan),
     "leave-behind": Kind(named, leave_behind),
+    "reload-again": Kind(named, reload_again),
     "describe": Kind(lambda luck: (a_name(luck), luck.randrange(100)), describe),
     "old-look": Kind(named, old_look),
     "agree-to-another": Kind(named, agree_to_another),
