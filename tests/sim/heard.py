@@ -75,9 +75,8 @@ class Heard:
         self.wall = WallTime(0)
         self._slept: list[tuple[Nanos, Nanos]] = []
         """When the host fell asleep, and for how long."""
-        self.reloads = ReloadRules()
-        self.appetites, self.refusals = AppetiteRules(), RefusalRules()
-        self.ailments, self.drifts = AilmentRules(), DriftRules()
+        self.reloads, self.refusals = ReloadRules(), RefusalRules()
+        self.appetites, self.ailments, self.drifts = AppetiteRules(), AilmentRules(), DriftRules()
         self.hooks = HookRules(host, self.wanted)
         # What the present daemon was told.
         self._live: set[RunId] = set()
