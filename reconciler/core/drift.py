@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.core.ledger import ANSWER_OVERDUE, Ledger
+from reconciler.core.ledger import Ledger
 from reconciler.core.wishes import Wish
 from reconciler.model.event import SignalAnswered
 from reconciler.model.observed import State
 from reconciler.model.plan import Hold, HoldCode, Repair
 from reconciler.model.put_right import ProcessSeen, PutRight
-from reconciler.model.record import Drift, SlotRecord
+from reconciler.model.record import ANSWER_OVERDUE, Drift, SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, seconds
 

@@ -18,6 +18,7 @@ from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Look, Process, Role, Slot, State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import (
+    ANSWER_OVERDUE,
     Echoes,
     Memory,
     Pending,
@@ -27,10 +28,8 @@ from reconciler.model.record import (
     SlotRecord,
 )
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Nanos, RunId, Serial, ServiceName, seconds
+from reconciler.model.units import Nanos, RunId, Serial, ServiceName
 
-ANSWER_OVERDUE = seconds(10)
-"""How long an answer of the host may take before we look instead."""
 EARLY_ENDS_KEPT = 1000
 """Ends heard of before the answer to their start; more at once would be a broken host."""
 
@@ -229,10 +228,7 @@ class Ledger:
 
     def waited(self, pending: Pending) -> Nanos:
         """Give how long a command has been waiting for its answer."""
-        asked_at = pending.asked_at
-        return Nanos(
-            self.now - (pending.overdue_at - ANSWER_OVERDUE if asked_at is None else asked_at)
-        )
+        return Nanos(self.now - (pending.overdue_at - pending.patience))
 
     def put(self, record: SlotRecord) -> SlotRecord:
         """Keep a slot's record; remember what must outlive the daemon."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.core.ledger import ANSWER_OVERDUE, Data, Ledger
+from reconciler.core.ledger import Data, Ledger
 from reconciler.core.occasions import aged, with_occasion, without_occasion
 from reconciler.core.reloading import changed_files, has_loaded_since
 from reconciler.model.event import Scope, Signal, SignalAnswered
 from reconciler.model.observed import Role, State
 from reconciler.model.plan import Reload
-from reconciler.model.record import Occasion, Reloading, ServiceMemory, SlotRecord
+from reconciler.model.record import ANSWER_OVERDUE, Occasion, Reloading, ServiceMemory, SlotRecord
 from reconciler.model.spec import DEFAULT_START_TIMEOUT, ServiceSpec, ServiceType
 from reconciler.model.units import Nanos, seconds
 

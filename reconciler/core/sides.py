@@ -55,7 +55,7 @@ def side_failed(ledger: Ledger, event: SpawnFailed) -> None:
         # Whether it was started after all is for a look to tell.
         record = _put_off(ledger, record, side)
         at = Nanos(ledger.now + BUSY_RETRY)
-        overdue = Pending(serial=event.serial, overdue_at=at, asked_at=ledger.now)
+        overdue = Pending(serial=event.serial, overdue_at=at, patience=BUSY_RETRY)
         ledger.put(with_side(record, replace(side, pending=overdue)))
         return
     _judge(ledger, without_side(record, side.role), side, f"could not start: {event.because}")

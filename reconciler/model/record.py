@@ -9,7 +9,10 @@ from reconciler.model.diagnostic import Source
 from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Process, Role, Slot, State
 from reconciler.model.spec import Schedule, ServiceSpec
-from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime, seconds
+
+ANSWER_OVERDUE = seconds(10)
+"""After which the host is looked at instead of waiting for an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +22,8 @@ class Pending:
     serial: Serial
     overdue_at: Nanos
     """When to look at the host instead of waiting on for the answer."""
-    asked_at: Nanos | None = None
-    """Since when, where that is not as long as usual before `overdue_at`."""
+    patience: Nanos = ANSWER_OVERDUE
+    """How long before that it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
