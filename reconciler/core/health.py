@@ -156,17 +156,13 @@ def _reason(state: HealthState, verdict: Verdict, check: HealthCheck) -> str:
         return ""
     if verdict is state.verdict is Verdict.DEGRADED and state.reason:
         return state.reason
-    detail = f": {state.last.detail}" if state.last.detail and not state.last.ok else ""
+    said = state.last.detail if not state.last.ok else ""
+    what = f"{check.type} check: {said}" if said else f"{check.type} check fails"
     most = check.threshold.consecutive_failures
     if verdict is Verdict.FAILING:
-        return f"its {check.type} check failed ({state.failures} of {most}){detail}"
+        return f"{what}, {state.failures} of {most}"
     if state.failures < most and _is_often(state, check):
         percent = failed_percent(state, check) or 0
         minutes = in_seconds(check.threshold.time_window) / 60
-        return f"{percent:.0f} % of its {check.type} checks in {minutes:g} min failed{detail}"
-    return f"its {check.type} check failed{_times(state.failures)}{detail}"
-
-
-def _times(count: int) -> str:
-    """Say how often in a row; of a run that an earlier daemon found failing nobody knows."""
-    return f" {count} times in a row" if count > 1 else " once" if count else ""
+        return f"{what}, {percent:.0f} % in {minutes:g} min"
+    return f"{what}, {state.failures} in a row" if state.failures > 1 else what

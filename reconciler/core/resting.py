@@ -28,11 +28,12 @@ def unwell(wish: Wish, record: SlotRecord) -> Hold | None:
 
 
 def who_is_unwell(records: Sequence[SlotRecord], hold: Hold) -> str:
-    """Say why a service is degraded, and of several slots how many are, and which is meant."""
+    """Say why a service is degraded, and of several slots which is meant and how many are."""
     if len(records) == 1:
         return hold.because
     count = sum(record.state is State.DEGRADED for record in records)
-    return f"{count} of {len(records)} degraded; {hold.slot}: {hold.because}"
+    which = f"{count} of {len(records)} degraded; " if count > 1 else ""
+    return f"{which}{hold.slot}: {hold.because}"
 
 
 def verdict_of(record: SlotRecord) -> Verdict:

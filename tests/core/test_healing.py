@@ -284,7 +284,7 @@ def test_one_of_two_that_is_degraded_is_shown_while_both_are_to_stop() -> None:
     world.become(app=Program(ends_in=seconds(5)))
     world.settle()
     tell(world, DEGRADED, "web", 1)
-    assert world.reason("web") == "1 of 2 degraded; web-1: refused"
+    assert world.reason("web") == "web-1: refused"
     world.ask(OperationKind.SHUTDOWN)
     world.pass_time(2)
     assert world.state("web") is State.DEGRADED

@@ -153,15 +153,15 @@ def test_a_relapse_after_a_long_time_is_none() -> None:
 
 def test_the_reason_says_what_failed() -> None:
     one, two, three, still, well = live("----+", CHECK)
-    assert one.reason == "its http check failed (1 of 3): refused"
-    assert two.reason == "its http check failed (2 of 3): refused"
-    assert three.reason == "its http check failed 3 times in a row: refused"
+    assert one.reason == "http check: refused, 1 of 3"
+    assert two.reason == "http check: refused, 2 of 3"
+    assert three.reason == "http check: refused, 3 in a row"
     assert still.reason == three.reason, "it does not change with each further failure"
     assert well.reason == ""
     often = live("-+-+-", check(failure_rate=50.0, consecutive_failures=9))[-1]
-    assert often.reason == "60 % of its http checks in 5 min failed: refused"
+    assert often.reason == "http check: refused, 60 % in 5 min"
     once = live("-", check(consecutive_failures=1))[-1]
-    assert once.reason == "its http check failed once: refused"
+    assert once.reason == "http check: refused"
 
 
 def test_answers_about_another_run_and_answers_out_of_turn_change_nothing() -> None:
@@ -180,7 +180,7 @@ def test_what_was_degraded_for_an_earlier_daemon_has_to_prove_itself() -> None:
     how = check(success_threshold=2, start_period=minutes(9))
     states = live("-+-++", how, begin(RUN, Nanos(0), Verdict.DEGRADED))
     assert verdicts(states) == "DDDDh"
-    assert states[0].reason == "its http check failed once: refused"
+    assert states[0].reason == "http check: refused"
     assert begin(RUN, Nanos(0), Verdict.FAILING).verdict is Verdict.UNKNOWN
 
 

@@ -305,7 +305,7 @@ def test_only_another_verdict_is_told() -> None:
     stage.failing["web"] = CheckFault.TIMEOUT
     stage.go(minutes(2))
     assert stage.verdicts() == [Verdict.HEALTHY, Verdict.FAILING, Verdict.DEGRADED]
-    assert stage.told[-1].reason == "its tcp check failed 3 times in a row: no answer"
+    assert stage.told[-1].reason == "tcp check: no answer, 3 in a row"
     stage.failing.clear()
     stage.go(minutes(1))
     assert stage.verdicts()[-1] is Verdict.HEALTHY
