@@ -21,6 +21,7 @@ MODULES = (
     "adapters/clock",
     "adapters/git",
     "api/__init__",
+    "children",
     "cli/__init__",
     "core/__init__",
     "core/planner",
