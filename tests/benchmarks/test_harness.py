@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks import __main__ as program
 from benchmarks import load, processes, report, sample, soak, supervisors
-from benchmarks.cases import planning
+from benchmarks.cases import planning, rolling
 from benchmarks.peers.pm2 import Pm2
 from benchmarks.report import HEAD, LIMITS, WIDTH, Beside, Row, as_markdown, as_text, time_text
 from benchmarks.sample import Sample
@@ -172,6 +172,15 @@ def test_the_readme_shows_tables_of_the_last_whole_run() -> None:
     lines = [line for line in shown.splitlines() if line.startswith("|")]
     assert len(lines) > 5
     assert all(line in details for line in lines)
+
+
+def test_a_load_generator_that_is_missing_fails_the_benchmarks_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rolling, "is_installed", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--only", "rolling"])
+    assert program.main() == 1
+    assert "wrk" in capsys.readouterr().err
 
 
 def test_a_peer_that_is_missing_fails_the_benchmarks_and_is_named(
