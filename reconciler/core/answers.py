@@ -96,7 +96,7 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
 
 def _since(ledger: Ledger, record: SlotRecord) -> Nanos:
     """Give when the time of a start began: with its first hook, where it has any."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if spec is None or spec.is_oneshot or record.deadline is None:
         return ledger.now
     return Nanos(record.deadline - (spec.start_timeout or DEFAULT_START_TIMEOUT))
@@ -126,7 +126,7 @@ def begun(record: SlotRecord, process: Process) -> SlotMemory:
 
 def await_ready(ledger: Ledger, record: SlotRecord, since: Nanos) -> None:
     """Set when a starting process is asked whether it is ready, and until when it may take."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     process = record.process
     if process is None:
         return
@@ -161,7 +161,7 @@ def run_limit(spec: ServiceSpec, process: Process) -> Nanos | None:
 
 def became_ready(ledger: Ledger, record: SlotRecord) -> None:
     """Note that a process proved ready."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     process = record.process
     if process is None:
         return
@@ -347,7 +347,7 @@ def probe_answered(ledger: Ledger, event: ProbeAnswered) -> None:
         return
     if record.probing != event.serial:
         return
-    spec = ledger.spec(event.slot.service)
+    spec = ledger.version(event.slot)
     interval = DEFAULT_INTERVAL if spec is None else spec.readiness.interval
     ledger.put(
         replace(

@@ -50,7 +50,9 @@ def is_there(board: Board, need: Need) -> bool:
     wish = board.wishes.get(need.service)
     if wish is None or wish.spec is None or not wish.runs or wish.instances == 0:
         return False
-    return all(_slot_holds(board, wish, need.condition, r) for r in board.wanted_records(wish))
+    found = [_slot_holds(board, wish, need.condition, r) for r in board.wanted_records(wish)]
+    # While one slot after the other is replaced, the others serve.
+    return any(found) if wish.rollout is not None else all(found)
 
 
 def _slot_holds(board: Board, wish: Wish, condition: Condition, record: SlotRecord) -> bool:

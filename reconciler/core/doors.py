@@ -21,7 +21,7 @@ def wants(ledger: Ledger, slot: Slot) -> bool:
     spec = wanted.spec if wanted else memory.spec if memory and not memory.leaving else None
     if spec is None or ledger.shutting_down:
         return False
-    return spec.wants_to_run and slot.index < spec.instances
+    return spec.wants_to_run and slot.index < spec.instances + ledger.surge(slot.service)
 
 
 def doors_to_close(ledger: Ledger, shown: Collection[Slot]) -> tuple[Slot, ...]:

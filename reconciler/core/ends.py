@@ -94,7 +94,7 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     """Note the end of a slot's main process, and judge it unless we asked for it."""
     process = record.process
     assert process is not None
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if end.oom and not end.note and spec is not None and spec.max_memory is not None:
         end = replace(end, note=f"maxMemory {amount(spec.max_memory)}")
     memory = replace(record.memory, last_exit=end, exited=process.run)
@@ -120,7 +120,7 @@ def _end(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
 
 def _died(ledger: Ledger, record: SlotRecord, end: Exit) -> None:
     """Follow the restart policy after an end that we did not ask for."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     process = record.process
     assert process is not None
     was_up = record.state in (State.RUNNING, State.DEGRADED)
@@ -194,7 +194,7 @@ def _empty(ledger: Ledger, record: SlotRecord, run: RunId) -> None:
         refusals=0,
         is_untold=False,
     )
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     failed_late = start_failed and record.state in (State.STOPPING, State.UNKNOWN)
     late = "watchdog" if was_aborted else "start-timeout"
     result = late if failed_late else result_of(spec, end, was_asked=was_asked)
@@ -241,7 +241,7 @@ def one_more_failure(ledger: Ledger, record: SlotRecord, because: str, uptime: N
     The failure of an older version says nothing about today's, which is tried at once.
     """
     slot, memory = record.memory.slot, record.memory
-    spec = ledger.spec(slot.service)
+    spec = ledger.version(slot)
     if spec is None or memory.tried != spec.digest:
         return Trouble(failures=memory.trouble.failures + 1, because=because)
     return after_failure(

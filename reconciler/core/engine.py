@@ -27,6 +27,7 @@ from reconciler.core.missing import tell_of_needs
 from reconciler.core.noticing import notified
 from reconciler.core.passing import let_time_pass, make_up_for_sleep, next_wake
 from reconciler.core.planner import plan
+from reconciler.core.rolling import roll
 from reconciler.core.sides import (
     side_answered,
     side_emptied,
@@ -115,6 +116,7 @@ class Engine:
             slots=slots,
             noisy=dict(ledger.noisy),
             sockets={name: dict(known) for name, known in ledger.sockets.items()},
+            rollouts=dict(ledger.rollouts),
             condemned=tuple(ledger.condemned),
         )
 
@@ -144,6 +146,7 @@ class Engine:
             next_runs=next_runs(ledger),
             noisy=ledger.noisy,
             sockets=ledger.sockets,
+            rollouts=ledger.rollouts,
             crash_restarts=ledger.crash_restarts,
             condemned=ledger.condemned,
         )
@@ -214,12 +217,14 @@ class Engine:
     def _decide(self) -> None:
         ledger = self._ledger
         tidy(ledger)
+        roll(ledger)
         self._plan = self._judged(self._present(ledger.now))
         updates = [action for action in self._plan.actions if isinstance(action, Update)]
         for update in updates:
             issue(ledger, update)
         if updates:
             # With the new versions in force the same plan holds, with their times and signals.
+            roll(ledger)
             self._plan = self._judged(self._present(ledger.now))
         for action in self._plan.actions:
             if isinstance(action, Update | Forget) or not action.after:

@@ -60,7 +60,7 @@ def _attend(ledger: Ledger, record: SlotRecord, side: Side) -> None:
     slot = record.memory.slot
     if side.killed:
         if side.deadline is not None and side.deadline <= ledger.now:
-            name = name_of(ledger.spec(slot.service), side.role, side.place)
+            name = name_of(ledger.version(slot), side.role, side.place)
             because = f"{name} (pid {side.process.id.pid}) does not end, not even by SIGKILL"
             ledger.tell("hook.failed", slot=slot, reason=because, data={"hook": side.role.value})
             ledger.put(with_side(record, replace(side, stuck=True, deadline=None)))
@@ -105,11 +105,11 @@ def limit_of(ledger: Ledger, record: SlotRecord, side: Side) -> Nanos | None:
         return record.deadline
     if side.role is not Role.PRE_STOP or record.state is not State.STOPPING:
         return None
-    return Nanos(record.deadline - last_word(ledger.spec(record.memory.slot.service)))
+    return Nanos(record.deadline - last_word(ledger.version(record.memory.slot)))
 
 
 def _hook(ledger: Ledger, record: SlotRecord, side: Side) -> Hook:
-    commands = commands_of(ledger.spec(record.memory.slot.service), side.role)
+    commands = commands_of(ledger.version(record.memory.slot), side.role)
     return commands[side.place] if side.place < len(commands) else Hook(command=())
 
 
@@ -162,7 +162,7 @@ def _pursue(ledger: Ledger, record: SlotRecord, role: Role) -> None:
             return
         case Turn.NOW:
             pass
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     commands = () if ledger.hurry or side is not None else commands_of(spec, role)
     if occasion.done < len(commands):
         is_late = record.deadline is not None and record.deadline <= ledger.now
@@ -226,7 +226,7 @@ def _is_behind(ledger: Ledger, record: SlotRecord) -> bool:
 
 def _begin(ledger: Ledger, record: SlotRecord, occasion: Occasion, hook: Hook) -> None:
     slot, serial = record.memory.slot, ledger.next_serial()
-    spec = ledger.spec(slot.service)
+    spec = ledger.version(slot)
     assert spec is not None
     if occasion.role is Role.RELOAD:
         # It loads what is there now; what changes from here on is for the next one.

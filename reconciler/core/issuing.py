@@ -13,6 +13,7 @@ from reconciler.core.lifecycle import Signal as Sign
 from reconciler.core.occasions import UP, due, give_up_start, without_occasion
 from reconciler.core.reloads import at_start, begin_reload
 from reconciler.core.remedies import forgiven, why_replaced
+from reconciler.core.rolling import begin_rollout
 from reconciler.core.sockets import sockets_asked_for
 from reconciler.core.storms import recent
 from reconciler.core.strays import UNKILLABLE_AFTER, condemn
@@ -75,7 +76,7 @@ def issue(ledger: Ledger, action: Action) -> None:
 
 
 def _spawn(ledger: Ledger, action: Start) -> None:
-    spec = ledger.spec(action.slot.service)
+    spec = ledger.version(action.slot)
     if spec is None:
         return
     record = ledger.record(action.slot)
@@ -117,7 +118,7 @@ def _asked_for(ledger: Ledger, record: SlotRecord, spec: ServiceSpec, because: s
 
 def _spawn_main(ledger: Ledger, record: SlotRecord, because: str) -> None:
     """Start the service itself, now that all that comes before is done."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if spec is None:
         return
     # Waiting for what it needs may have taken longer than a start may: then it has its whole time.
@@ -202,7 +203,7 @@ def _stop(ledger: Ledger, action: Stop) -> None:
     if not is_sweep and not is_failing and record.state in UP:
         record = due(ledger, record, Role.PRE_STOP)
     if record.memory.occasion(Role.PRE_STOP) is not None:
-        spec = ledger.spec(record.memory.slot.service)
+        spec = ledger.version(record.memory.slot)
         patience = spec.stop_timeout if spec is not None else STOP_TIMEOUT
         memory = replace(record.memory, asked=process.run)
         record = replace(record, memory=memory, deadline=Nanos(ledger.now + patience))
@@ -221,7 +222,7 @@ def send_stop(ledger: Ledger, record: SlotRecord) -> None:
     process, deadline = record.process, record.deadline
     if process is not None:
         sent = _send(ledger, record, process, record.reason)
-        least = Nanos(ledger.now + last_word(ledger.spec(record.memory.slot.service)))
+        least = Nanos(ledger.now + last_word(ledger.version(record.memory.slot)))
         ledger.put(sent if deadline is None else replace(sent, deadline=max(deadline, least)))
 
 
@@ -279,7 +280,7 @@ def _kill(ledger: Ledger, action: Kill) -> None:
 
 def _send(ledger: Ledger, record: SlotRecord, process: Process, because: str) -> SlotRecord:
     """Send the signal that a slot's record calls for, and give it the time that goes with it."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if record.killed:
         name, scope, patience = "SIGKILL", Scope.TREE, UNKILLABLE_AFTER
     elif spec is None:
@@ -365,7 +366,7 @@ def _update(ledger: Ledger, action: Update) -> None:
         return
     if wanted.spec.schedule is not None and memory.spec.schedule is None:
         memory = put_on_schedule(memory, wanted.spec.schedule, ledger.now)
-    ledger.put_service(replace(memory, spec=wanted.spec, source=wanted.source))
+    begin_rollout(ledger, replace(memory, source=wanted.source), wanted.spec)
     for record in list(ledger.slots.get(action.service, {}).values()):
         _follow_limits(ledger, record, memory.spec, wanted.spec)
     if action.fields != ("loads",):

@@ -13,6 +13,8 @@ from reconciler.core import judge_health
 from reconciler.core.breaches import Fault, fault_of, one_action_a_slot, service_of
 from reconciler.core.judge_drift import against_repair
 from reconciler.core.judge_ends import is_good_end
+from reconciler.core.judge_reload import against_reload
+from reconciler.core.judge_rollout import against_rollout
 from reconciler.core.judge_schedule import is_no_run, is_out_of_time
 from reconciler.core.judge_storm import against_storm
 from reconciler.model.observed import Process, Role, Slot, State
@@ -58,6 +60,7 @@ def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
             case Update():
                 faults += court.against_update(action)
     faults += court.against_order(plan)
+    faults += against_rollout(plan, situation)
     faults += against_storm(plan, situation, court.spec)
     return tuple(faults)
 
@@ -87,7 +90,16 @@ class _Court:
         spec = self.spec(name)
         if spec is None or self.situation.shutting_down or not spec.wants_to_run:
             return 0
-        return spec.instances
+        memory = self.situation.services.get(name)
+        rollout = memory.rollout if memory is not None else None
+        return spec.instances + (rollout.surge if rollout is not None else 0)
+
+    def version(self, slot: Slot) -> ServiceSpec | None:
+        """Give the spec that a slot is to run."""
+        spec, memory = self.spec(slot.service), self.situation.services.get(slot.service)
+        if spec is None or memory is None or memory.rollout is None:
+            return spec
+        return memory.rollout.version(slot.index)
 
     def record(self, slot: Slot) -> SlotRecord:
         found = self.situation.slots.get(slot.service, {}).get(slot.index)
@@ -106,7 +118,7 @@ class _Court:
     def against_start(self, action: Start) -> Iterator[str]:
         """At most one live process a slot; every need holds; back-off and giving up are kept."""
         record = self.record(action.slot)
-        spec = self.spec(action.slot.service)
+        spec = self.version(action.slot)
         if spec is None or action.slot.index >= self.width(action.slot.service):
             yield "it is not wanted"
             return
@@ -175,7 +187,7 @@ class _Court:
 
     def _against_giving_up_a_start(self, action: Stop, record: SlotRecord) -> Iterator[str]:
         """Only what is wanted no more, not now, or as another version, is not started after all."""
-        spec = self.spec(action.slot.service)
+        spec = self.version(action.slot)
         if record.pending is not None:
             yield "an earlier command was not answered"
         if self._is_in_doubt(action.slot.service):
@@ -187,7 +199,7 @@ class _Court:
             yield "it is wanted"
 
     def _against_restart(self, action: Restart, record: SlotRecord) -> Iterator[str]:
-        spec = self.spec(action.slot.service)
+        spec = self.version(action.slot)
         process = record.process
         if spec is None or process is None:
             return
@@ -258,36 +270,11 @@ class _Court:
             yield "its stopTimeout is not over"
 
     def against_reload(self, action: Reload) -> Iterator[str]:
-        """Only a process that is ready for it, runs as wanted and is behind is reloaded, once."""
-        record, spec = self.record(action.slot), self.spec(action.slot.service)
-        process = record.process
-        if process is None or process.id != action.target or process.exit is not None:
-            yield "its target is not what runs there"
-            return
+        """Only what runs as wanted is reloaded."""
+        record, spec = self.record(action.slot), self.version(action.slot)
         if spec is None or action.slot.index >= self.width(action.slot.service):
-            yield "it is not wanted"
-            return
-        if spec.reload is None:
-            yield "its manifest does not say how"
-        if record.state not in (State.RUNNING, State.DEGRADED):
-            yield f"it is {record.state}"
-        if process.digest != spec.digest:
-            yield "it is to be replaced"
-        is_told = record.reloading is not None and record.reloading.until > self.situation.now
-        if is_told or record.memory.occasion(Role.RELOAD) is not None:
-            yield "it is being reloaded already"
-        if not (self._is_behind(spec, record) or judge_health.may_be_reloaded(spec, record)):
-            yield "nothing asks for it"
-
-    def _is_behind(self, spec: ServiceSpec, record: SlotRecord) -> bool:
-        """Tell whether a process has not read its configuration as it is now."""
-        memory = self.situation.services.get(spec.name)
-        asked = (memory.reload_before if memory else None) or Nanos(0)
-        since = record.process.started if record.process else Nanos(0)
-        loaded = record.memory.loaded
-        return max(since, record.memory.reloaded_at or Nanos(0)) < asked or any(
-            loaded.get(path, text) != text for path, text in spec.loads.items()
-        )
+            return iter(["it is not wanted"])
+        return against_reload(self.situation, action, record, spec)
 
     def against_forget(self, action: Forget) -> Iterator[Fault]:
         """Refuse to forget a service that is wanted, or of which something is left."""
@@ -368,7 +355,11 @@ class _Court:
         slots = [self.record(Slot(service=need.service, index=at)) for at in range(width)]
         if not need.required and any(self._is_over(need.condition, spec, one) for one in slots):
             return True
-        return all(self._slot_meets(need.condition, spec, one) for one in slots)
+        found = [self._slot_meets(need.condition, spec, one) for one in slots]
+        memory = self.situation.services.get(need.service)
+        # While one slot after the other is replaced, the others serve.
+        is_rolling = memory is not None and memory.rollout is not None
+        return any(found) if is_rolling else all(found)
 
     def _is_over(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
         """Tell whether a slot was given up, or has served and will not serve again."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from reconciler.core.backoff import end_in_words
 from reconciler.core.lifecycle import TOLD, Signal, follow
+from reconciler.core.recall import is_scheduled, recall
 from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired, Wanted
 from reconciler.model.event import Command, Happening, Notified, Remembered, Transition
@@ -23,6 +23,7 @@ from reconciler.model.record import (
     Memory,
     Pending,
     PruneHold,
+    Rollout,
     ServiceMemory,
     SlotMemory,
     SlotRecord,
@@ -133,6 +134,8 @@ class Ledger:
     """Whether what is wanted changed since slots were last tidied."""
     to_restart: set[ServiceName] = field(default_factory=set)
     """Services with a restart that somebody asked for."""
+    rollouts: dict[ServiceName, Rollout] = field(default_factory=dict)
+    """New versions on their way through the slots of services."""
     scheduled: dict[ServiceName, None] = field(default_factory=dict)
     """Services that run on a schedule, or did until now."""
     dials: dict[ServiceName, Dial] = field(default_factory=dict)
@@ -170,6 +173,7 @@ class Ledger:
             remembered_slots=dict(memory.slots),
             prune=memory.prune,
             to_restart={n for n, m in memory.services.items() if m.restart_before is not None},
+            rollouts={n: m.rollout for n, m in memory.services.items() if m.rollout is not None},
             scheduled={n: None for n, m in memory.services.items() if is_scheduled(m)},
             to_reload={n for n, m in memory.services.items() if m.reload_before is not None},
         )
@@ -183,7 +187,7 @@ class Ledger:
             return found
         memory = self.remembered_slots.get(slot)
         if memory is not None:
-            return recall(memory, self.spec(slot.service))
+            return recall(memory, self.version(slot))
         fresh = replace(unused(slot), touched=self.dropped.get(slot, Serial(0)))
         newest = self.forgotten.get(slot)
         return (
@@ -206,6 +210,16 @@ class Ledger:
             return self.records()
         found = [self.slots.get(slot.service, {}).get(slot.index) for slot in stirred]
         return [record for record in found if record is not None]
+
+    def version(self, slot: Slot) -> ServiceSpec | None:
+        """Give the spec that a slot is to run, or runs: another one than its service's at times."""
+        memory = self.services.get(slot.service)
+        return self.spec(slot.service) if memory is None else memory.version(slot.index)
+
+    def surge(self, name: ServiceName) -> int:
+        """Give how many slots a service has above its own, for a rollout."""
+        rollout = self.rollouts.get(name)
+        return rollout.surge if rollout is not None else 0
 
     def spec(self, name: ServiceName) -> ServiceSpec | None:
         """Give the spec in force of a service."""
@@ -306,6 +320,10 @@ class Ledger:
         self.changed_services[name] = memory
         self.is_rearranged = True
         (self.to_restart.discard if memory.restart_before is None else self.to_restart.add)(name)
+        if memory.rollout is not None:
+            self.rollouts[name] = memory.rollout
+        else:
+            self.rollouts.pop(name, None)
         if is_scheduled(memory):
             self.scheduled[name] = None
         else:
@@ -320,6 +338,7 @@ class Ledger:
         self.missing.pop(name, None)
         self.echoes.pop(name, None)
         self.noisy.pop(name, None)
+        self.rollouts.pop(name, None)
         self.scheduled.pop(name, None)
         self.dials.pop(name, None)
         for names in (self.released, self.to_restart, self.to_reload):
@@ -361,25 +380,6 @@ class Ledger:
         )
         self.changed_services, self.changed_slots, self.prune_changed = {}, {}, False
         return found
-
-
-def recall(memory: SlotMemory, spec: ServiceSpec | None) -> SlotRecord:
-    """Begin a record from what an earlier daemon remembered; the first look adds what runs."""
-    trouble, end = memory.trouble, memory.last_exit
-    since = end.at if end is not None else Nanos(0)
-    is_stopping = memory.occasion(Role.POST_STOP) is not None
-    if trouble.gave_up or (trouble.failures and trouble.retry_at is not None):
-        return SlotRecord(memory=memory, state=State.CRASHED, since=since, reason=trouble.because)
-    if is_stopping and memory.done is None:
-        return SlotRecord(memory=memory, state=State.STOPPING, since=since, reason="stopping")
-    if memory.done is None or end is None or spec is None:
-        return SlotRecord(memory=memory, since=since)
-    return SlotRecord(memory=memory, since=since, reason=end_in_words(spec, end))
-
-
-def is_scheduled(memory: ServiceMemory) -> bool:
-    """Tell whether a service runs on a schedule, or something of one is to be forgotten."""
-    return memory.spec.schedule is not None or memory.timing is not None
 
 
 def _is_timed(record: SlotRecord) -> bool:

@@ -22,7 +22,7 @@ _UP = (State.STARTING, State.RUNNING, State.DEGRADED)
 def measured(ledger: Ledger, event: Measured) -> None:
     """Tell once of a process that uses more than it may; one to be replaced is marked."""
     record = ledger.record(event.slot)
-    process, spec = record.process, ledger.spec(event.slot.service)
+    process, spec = record.process, ledger.version(event.slot)
     if process is None or process.exit is not None or spec is None:
         return
     if process.run != event.run:

@@ -117,7 +117,7 @@ def host_looked(ledger: Ledger, event: HostLooked) -> None:
     known |= dict.fromkeys(ledger.remembered_slots)
     shown = {process.slot for process in look.processes}
     fresh = shown.difference(known)
-    unclaimed = {slot for slot in fresh if ledger.spec(slot.service) is None}
+    unclaimed = {slot for slot in fresh if ledger.version(slot) is None}
     rest = tuple(process for process in look.processes if process.slot in unclaimed)
     ledger.unclaimed = replace(look, processes=rest) if rest else None
     # No stop is over while a hook of it runs; no start goes on that another process has overtaken.
@@ -274,7 +274,7 @@ def _go_on_stopping(ledger: Ledger, record: SlotRecord, process: Process, *, is_
     if moved.memory.occasion(Role.PRE_STOP) is None:
         say_again(ledger, moved)
         return
-    spec = ledger.spec(process.slot.service)
+    spec = ledger.version(process.slot)
     patience = spec.stop_timeout if spec is not None else STOP_TIMEOUT
     ledger.put(replace(moved, deadline=Nanos(ledger.now + patience)))
 
@@ -288,7 +288,7 @@ def _put_back(ledger: Ledger, record: SlotRecord, process: Process, end: Exit) -
 
 def _continue(ledger: Ledger, record: SlotRecord, process: Process) -> None:
     """Go on with a process where it stands: ready if it once proved so, else still to prove."""
-    spec = ledger.spec(process.slot.service)
+    spec = ledger.version(process.slot)
     is_ready = _has_proved_ready(ledger, record, process, ledger.now)
     record = _taken_over(record, process)
     data = {"pid": process.id.pid}
@@ -338,7 +338,7 @@ def _has_proved_ready(ledger: Ledger, record: SlotRecord, process: Process, unti
     if process.id.pid == 0:
         # Of a start that was cut off nobody can say that it ever came to be.
         return False
-    spec = ledger.spec(process.slot.service)
+    spec = ledger.version(process.slot)
     if record.memory.ready_run == process.run or (spec is not None and spec.is_oneshot):
         return True
     kind = ReadyType.DELAY if spec is None else spec.readiness.type
@@ -350,7 +350,7 @@ def _has_proved_ready(ledger: Ledger, record: SlotRecord, process: Process, unti
 
 def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:
     """Live through a run that came to its end while nobody listened, once."""
-    record, spec = ledger.record(slot), ledger.spec(slot.service)
+    record, spec = ledger.record(slot), ledger.version(slot)
     if spec is None or record.process is not None:
         return
     memory = record.memory

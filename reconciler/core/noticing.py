@@ -42,7 +42,7 @@ def heed(ledger: Ledger, record: SlotRecord, who: ProcessId, notice: Notice) -> 
     if notice.extended > process.notice.extended:
         heard = _given_time(heard, notice.extended)
     heard = replace(heard, watchdog_at=fed(heard, record, ledger.now))
-    heard = ledger.put(leaving(heard, ledger.spec(process.slot.service), ledger.now))
+    heard = ledger.put(leaving(heard, ledger.version(process.slot), ledger.now))
     hear_of_reload(ledger, heard)
     if notice.ready and heard.state is State.STARTING and _waits_for_word(ledger, heard):
         became_ready(ledger, heard)
@@ -57,5 +57,5 @@ def _given_time(record: SlotRecord, until: Nanos) -> SlotRecord:
 
 
 def _waits_for_word(ledger: Ledger, record: SlotRecord) -> bool:
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     return spec is not None and spec.readiness.type is ReadyType.NOTIFY

@@ -47,7 +47,7 @@ def due(
 
     What still runs for the same role on an earlier occasion goes on, and says nothing more.
     """
-    if not commands_of(ledger.spec(record.memory.slot.service), role):
+    if not commands_of(ledger.version(record.memory.slot), role):
         return record
     occasion = Occasion(role=role, since=ledger.now, result=result, exit=end)
     return with_occasion(aged(record, role), occasion)

@@ -14,6 +14,7 @@ from reconciler.core.lifecycle import Signal, follow
 from reconciler.core.looking import LOOK_EVERY, put_off
 from reconciler.core.reloads import end_reload
 from reconciler.core.remedies import due_at
+from reconciler.core.rolling import moments_of_rollouts
 from reconciler.core.storms import MOST, WINDOW
 from reconciler.core.strays import moments_of_strays
 from reconciler.core.timing import moments_of_schedules
@@ -57,7 +58,7 @@ def _look_for_readiness(ledger: Ledger, record: SlotRecord) -> None:
     is_due = record.next_probe is not None and record.next_probe <= ledger.now
     if process is None or process.exit is not None or not is_due:
         return
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if spec is None or spec.readiness.type is ReadyType.DELAY:
         became_ready(ledger, record)
         return
@@ -126,6 +127,7 @@ def _moments(ledger: Ledger) -> Iterator[Nanos]:
         yield Nanos(ledger.crash_restarts[0] + WINDOW)
     if ledger.host_seen:
         yield from moments_of_schedules(ledger)
+        yield from moments_of_rollouts(ledger)
     if not ledger.host_seen and ledger.lost_at is not None:
         yield Nanos(ledger.lost_at + LOST_AFTER)
     for record in ledger.timed_records():
@@ -157,7 +159,7 @@ def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
 
 def _moments_of_health(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
     """Give when something is due about a degraded slot; what is late waits for another one."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if is_astray(record, spec):
         # It came to be so after this step had looked for it.
         yield Nanos(ledger.now + 1)

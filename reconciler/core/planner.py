@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from reconciler.core.quiet import restless
+from reconciler.core.rollout import told
 from reconciler.core.storms import in_turn
 from reconciler.core.upkeep import Desk, Step, bring_down, keep_up, set_up, why_unwanted
 from reconciler.core.wishes import Board, Layout, Wish, arrange
@@ -67,7 +68,10 @@ def _service_steps(desk: Desk, name: ServiceName) -> Iterator[Action | Hold]:
     records = sorted(board.slots(name).items())
     for record, step in (
         *((one, bring_down(desk, wish, one)) for index, one in records if index >= wish.instances),
-        *((one, keep_up(desk, wish, one)) for one in board.wanted_records(wish)),
+        *(
+            (one, keep_up(desk, wish.of(i), one))
+            for i, one in enumerate(board.wanted_records(wish))
+        ),
     ):
         kept = _unless_haunted(board, record.memory.slot, step)
         if kept is not None:
@@ -108,6 +112,9 @@ def _service_holds(board: Board, wish: Wish) -> Iterator[Hold]:
     if wish.runs and wish.name in board.situation.noisy:
         because = board.situation.noisy[wish.name]
         yield Hold(service=wish.name, code=HoldCode.WATCH_HELD, because=because)
+    if wish.runs and wish.rollout is not None:
+        code, because = told(wish.rollout)
+        yield Hold(service=wish.name, code=code, because=because)
     if wish.prune_held:
         prune = board.situation.prune
         yes = f"weaver prune approve {prune.id}" if prune else ""

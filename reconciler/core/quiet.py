@@ -43,6 +43,8 @@ def _is_quiet(
     spec = wanted.spec
     if spec is None or wanted.invalid or memory.restart_before is not None:
         return False
+    if memory.rollout is not None:
+        return False
     if memory.reload_before is not None:
         return False
     if spec is not memory.spec and spec != memory.spec:

@@ -26,7 +26,7 @@ FAILED_RETRY = seconds(30)
 
 def begin_reload(ledger: Ledger, action: Reload) -> None:
     """Tell a process to load its configuration anew, or tell it again."""
-    record, spec = ledger.record(action.slot), ledger.spec(action.slot.service)
+    record, spec = ledger.record(action.slot), ledger.version(action.slot)
     process = record.process
     if process is None or spec is None or spec.reload is None:
         return
@@ -102,7 +102,7 @@ def _cause(ledger: Ledger, record: SlotRecord) -> str:
     asked = (memory.reload_before if memory else None) or Nanos(0)
     if not has_loaded_since(record, asked):
         return "manual"
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     is_changed = spec is not None and changed_files(spec, record)
     return "health" if record.state is State.DEGRADED and not is_changed else "change"
 
@@ -126,7 +126,7 @@ def reload_answered(ledger: Ledger, record: SlotRecord, event: SignalAnswered) -
 
 def _delivered(ledger: Ledger, record: SlotRecord, under_way: Reloading) -> None:
     """Take a reload as done, but for one whose end the process may tell itself."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if spec is None or spec.type is not ServiceType.NOTIFY:
         _reloaded(ledger, record, under_way)
         return
@@ -142,7 +142,7 @@ def hear_of_reload(ledger: Ledger, record: SlotRecord) -> None:
     if under_way is None or process is None:
         return
     if process.notice.reloading >= under_way.since:
-        spec = ledger.spec(record.memory.slot.service)
+        spec = ledger.version(record.memory.slot)
         limit = (spec.start_timeout if spec else None) or DEFAULT_START_TIMEOUT
         until = under_way.until if under_way.is_announced else Nanos(ledger.now + limit)
         known = replace(under_way, is_delivered=True, is_announced=True, until=until)

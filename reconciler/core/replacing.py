@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.conditions import may_come, unmet
 from reconciler.core.remedies import why_replaced
+from reconciler.core.rollout import why_rolled
 from reconciler.core.watchdog import is_due
 from reconciler.core.wishes import Board, Wish
 from reconciler.model.observed import Process, State
@@ -55,7 +56,9 @@ def _reasons(
     for record in board.wanted_records(wish):
         process = _replaceable(board, wish, record)
         because = process and (
-            _why(board, wish, process, found) or record.outgrown or why_replaced(wish.spec, record)
+            _why(board, wish, record, process, found)
+            or record.outgrown
+            or why_replaced(wish.spec, record)
         )
         if because:
             reasons.append((record.memory.slot.index, because))
@@ -88,10 +91,17 @@ def _replaceable(board: Board, wish: Wish, record: SlotRecord) -> Process | None
 
 
 def _why(
-    board: Board, wish: Wish, process: Process, found: Mapping[ServiceName, Replacement]
+    board: Board,
+    wish: Wish,
+    record: SlotRecord,
+    process: Process,
+    found: Mapping[ServiceName, Replacement],
 ) -> str:
     """Say why a process must be replaced; empty when it need not be."""
     assert wish.spec is not None
+    if wish.rollout is not None:
+        own = wish.of(record.memory.slot.index)
+        return why_rolled(wish.rollout, record) or _renews(board, own, process, found)
     # A run that was begun on a schedule is finished as it was begun.
     is_scheduled = wish.spec.schedule is not None
     if process.digest != wish.spec.digest and not is_scheduled:
@@ -99,6 +109,13 @@ def _why(
     memory = board.situation.services.get(wish.name)
     if memory and process.started < (memory.restart_before or Nanos(0)):
         return memory.restart_reason or "a restart was asked for"
+    return _renews(board, wish, process, found)
+
+
+def _renews(
+    board: Board, wish: Wish, process: Process, found: Mapping[ServiceName, Replacement]
+) -> str:
+    """Say which need takes a process with it; empty when none does."""
     for need in wish.needs:
         if need.on_restart is OnRestart.RESTART:
             verb = _renewed(board, need, process, found)

@@ -99,7 +99,7 @@ def _put_off(ledger: Ledger, record: SlotRecord, side: Side) -> SlotRecord:
 
 
 def _hook(ledger: Ledger, record: SlotRecord, side: Side) -> Hook:
-    commands = commands_of(ledger.spec(record.memory.slot.service), side.role)
+    commands = commands_of(ledger.version(record.memory.slot), side.role)
     return commands[side.place] if side.place < len(commands) else Hook(command=())
 
 
@@ -152,7 +152,7 @@ def _judge(ledger: Ledger, record: SlotRecord, side: Side, problem: str) -> None
         command_ended(ledger, record, occasion, problem)
         return
     slot = record.memory.slot
-    spec = ledger.spec(slot.service)
+    spec = ledger.version(slot)
     done = side.place + 1
     if not problem:
         ledger.put(with_occasion(record, replace(occasion, done=done)))
@@ -201,7 +201,7 @@ def compare_sides(ledger: Ledger, look: Look, roles: AbstractSet[Role]) -> None:
         for side in ledger.record(slot).sides:
             if side.role in roles and side.touched < look.serial:
                 _compare(ledger, slot, side, shown)
-        if ledger.spec(slot.service) is not None or ledger.manifests_seen:
+        if ledger.version(slot) is not None or ledger.manifests_seen:
             _take_over(ledger, slot, shown, look)
 
 
@@ -298,7 +298,7 @@ def _adopt(ledger: Ledger, record: SlotRecord, occasion: Occasion, process: Proc
         # It is of an earlier boot of the host.
         return
     if occasion.role is Role.PRE_START and record.state in (State.STOPPED, State.CRASHED):
-        spec = ledger.spec(record.memory.slot.service)
+        spec = ledger.version(record.memory.slot)
         patience = (spec.start_timeout if spec else None) or DEFAULT_START_TIMEOUT
         until = None if spec is not None and spec.is_oneshot else Nanos(ledger.now + patience)
         starting = replace(record, deadline=until)

@@ -9,6 +9,7 @@ from reconciler.core.missing import runs_without
 from reconciler.core.reloading import in_words
 from reconciler.core.resting import verdict_of, who_is_unwell
 from reconciler.core.sight import Sight
+from reconciler.core.telling import AS_WANTED, AT_REST, COMING, RANK
 from reconciler.core.wishes import (
     Board,
     Layout,
@@ -24,7 +25,6 @@ from reconciler.model.diagnostic import Source
 from reconciler.model.health import Verdict
 from reconciler.model.observed import NOTHING_SAID, Slot, State
 from reconciler.model.plan import (
-    PUT_OFF,
     Action,
     Forget,
     Hold,
@@ -41,42 +41,6 @@ from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, 
 from reconciler.model.units import ServiceName
 
 _WORST = (State.CRASHED, State.UNKNOWN, State.STARTING, State.STOPPING, State.STOPPED)
-_TELLING = (
-    HoldCode.JUDGE_REFUSED,
-    HoldCode.PRUNE_HELD,
-    HoldCode.INVALID_MANIFEST,
-    HoldCode.GAVE_UP,
-    HoldCode.UNKILLABLE,
-    HoldCode.BACKING_OFF,
-    *PUT_OFF,
-    HoldCode.DEPENDENCY_NOT_READY,
-    HoldCode.DRIFTED,
-    HoldCode.RELOAD_FAILED,
-    HoldCode.WATCH_HELD,
-    HoldCode.STOPPING,
-    HoldCode.UNHEALTHY,
-    HoldCode.COMPLETED,
-    HoldCode.SCHEDULED,
-    HoldCode.EXITED,
-)
-"""Reasons to show, the most telling first; not waiting for an answer, which is over at once."""
-_RANK = {code: place for place, code in enumerate(_TELLING)}
-_AS_WANTED = (HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED)
-_COMING = (HoldCode.BACKING_OFF, *PUT_OFF, HoldCode.STOPPING)
-_AT_REST = (
-    HoldCode.COMPLETED,
-    HoldCode.SCHEDULED,
-    HoldCode.EXITED,
-    HoldCode.GAVE_UP,
-    HoldCode.INVALID_MANIFEST,
-    HoldCode.PRUNE_HELD,
-    HoldCode.UNKILLABLE,
-    HoldCode.JUDGE_REFUSED,
-    HoldCode.DRIFTED,
-    HoldCode.RELOAD_FAILED,
-    HoldCode.WATCH_HELD,
-    HoldCode.UNHEALTHY,
-)
 
 
 def picture(
@@ -142,7 +106,7 @@ def _is_converged(board: Board, plan: Plan) -> bool:
 def _is_at_rest(hold: Hold) -> bool:
     """Tell whether a hold is for good, unless somebody changes something."""
     is_to_be_treated = hold.code is HoldCode.UNHEALTHY and hold.until is not None
-    return hold.code in _AT_REST and not is_to_be_treated
+    return hold.code in AT_REST and not is_to_be_treated
 
 
 def _is_at_work(board: Board, record: SlotRecord) -> bool:
@@ -213,7 +177,8 @@ def _desired(wish: Wish) -> DesiredState | None:
 
 def _shown_records(board: Board, wish: Wish) -> list[SlotRecord]:
     """Give the slots that are wanted, and those that are not but live."""
-    wanted = wish.spec.instances if wish.spec and not wish.is_gone else 0
+    surge = wish.rollout.surge if wish.rollout else 0
+    wanted = wish.spec.instances + surge if wish.spec and not wish.is_gone else 0
     extra = [
         record
         for index, record in sorted(board.slots(wish.name).items())
@@ -224,10 +189,10 @@ def _shown_records(board: Board, wish: Wish) -> list[SlotRecord]:
 
 def _telling(holds: list[Hold]) -> Hold | None:
     """Give the most telling hold of a service."""
-    shown = [hold for hold in holds if hold.code in _RANK]
+    shown = [hold for hold in holds if hold.code in RANK]
     return min(
         shown,
-        key=lambda hold: (_RANK[hold.code], hold.slot.index if hold.slot else -1),
+        key=lambda hold: (RANK[hold.code], hold.slot.index if hold.slot else -1),
         default=None,
     )
 
@@ -257,7 +222,7 @@ def _sync(wish: Wish, hold: Hold | None, action: Action | None, sight: Sight) ->
         return Sync.INVALID
     if wish.prune_held or (hold is not None and hold.code is HoldCode.JUDGE_REFUSED):
         return Sync.HELD
-    is_behind = hold is not None and hold.code not in (*_AS_WANTED, HoldCode.UNHEALTHY)
+    is_behind = hold is not None and hold.code not in (*AS_WANTED, HoldCode.UNHEALTHY)
     return Sync.OUT_OF_SYNC if action is not None or is_behind else Sync.SYNCED
 
 
@@ -276,9 +241,9 @@ def _health(
         return Health.STOPPED if state is State.STOPPED else Health.PROGRESSING
     if hold is not None and hold.code in (HoldCode.GAVE_UP, HoldCode.UNKILLABLE):
         return Health.DEGRADED
-    if hold is not None and hold.code in _AS_WANTED:
+    if hold is not None and hold.code in AS_WANTED:
         return Health.DEGRADED if state is State.CRASHED else Health.HEALTHY
-    if hold is not None and hold.code in _COMING:
+    if hold is not None and hold.code in COMING:
         gave_up = any(record.memory.trouble.gave_up for record in records)
         return Health.DEGRADED if gave_up else Health.PROGRESSING
     match state:

@@ -46,7 +46,7 @@ def tidy(ledger: Ledger) -> None:
 def _leave_cut_off(ledger: Ledger, record: SlotRecord) -> SlotRecord:
     """Clear up after a start that the end of a daemon cut off, where it is wanted no more."""
     is_idle = record.pending is None and record.state in (State.STOPPED, State.CRASHED)
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     is_wanted = (
         wants(ledger, record.memory.slot)
         and spec is not None
@@ -62,7 +62,7 @@ def _tidy_empty(ledger: Ledger, record: SlotRecord) -> None:
     wanted = ledger.desired.services.get(slot.service)
     memory = ledger.services.get(slot.service)
     spec = wanted.spec if wanted else memory.spec if memory else None
-    if spec is None or slot.index >= spec.instances:
+    if spec is None or slot.index >= spec.instances + ledger.surge(slot.service):
         ledger.drop(slot)
         return
     is_wanted = spec.wants_to_run and not ledger.shutting_down

@@ -10,6 +10,7 @@ from reconciler.core.drift import repair_or_wait
 from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, is_none_of_its_runs, replacements
 from reconciler.core.resting import between_runs, unwell
+from reconciler.core.rollout import why_as_it_is
 from reconciler.core.watchdog import is_due, why_due
 from reconciler.core.whys import why_given_up, why_start
 from reconciler.core.wishes import (
@@ -298,7 +299,10 @@ def _start(desk: Desk, wish: Wish, record: SlotRecord) -> Action | Hold:
     reason = _may_not_start(desk.board, wish, wish.spec, record)
     if reason is not None:
         return reason
-    return _start_after(desk, wish, record, why_start(desk.board, wish, wish.spec, record))
+    because = why_start(desk.board, wish, wish.spec, record)
+    if wish.rollout is not None:
+        because = why_as_it_is(wish.rollout, record) or because
+    return _start_after(desk, wish, record, because)
 
 
 def _start_after(desk: Desk, wish: Wish, record: SlotRecord, because: str) -> Action | Hold:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from reconciler.core.ledger import Ledger
 from reconciler.core.prune import guard
 from reconciler.core.remedies import forgiven
+from reconciler.core.rolling import resume_failed, rollout_asked
 from reconciler.core.settle import settle
 from reconciler.core.tidying import RUN_ASKED_FOR
 from reconciler.core.watching import trust_again
@@ -90,23 +91,31 @@ def _call_back(ledger: Ledger) -> None:
 def asked(ledger: Ledger, event: Asked) -> None:
     """Take in what a person asked for."""
     operation = event.operation
+    for name in operation.services:
+        _asked_of(ledger, name, operation)
+    rollout_asked(ledger, operation)
     match operation.kind:
-        case OperationKind.RESTART:
-            for name in operation.services:
-                _restart(ledger, name, operation, "manual")
-        case OperationKind.RELOAD:
-            for name in operation.services:
-                _reload(ledger, name, operation)
-        case OperationKind.START:
-            for name in operation.services:
-                _start(ledger, name, operation)
         case OperationKind.APPROVE_PRUNE:
             _approve(ledger, operation)
         case OperationKind.SHUTDOWN:
             ledger.shutting_down = True
         case OperationKind.KILL:
             ledger.shutting_down = ledger.hurry = True
+        case _:
+            pass
     ledger.is_rearranged = True
+
+
+def _asked_of(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
+    match operation.kind:
+        case OperationKind.RESTART:
+            _restart(ledger, name, operation, "manual")
+        case OperationKind.RELOAD:
+            _reload(ledger, name, operation)
+        case OperationKind.START:
+            _start(ledger, name, operation)
+        case _:
+            return
 
 
 def _restart(ledger: Ledger, name: ServiceName, operation: Operation, cause: str) -> None:
@@ -124,6 +133,7 @@ def _restart(ledger: Ledger, name: ServiceName, operation: Operation, cause: str
 def _start(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
     """Let a service start whatever it went through; one with a schedule runs once besides."""
     memory = ledger.services.get(name)
+    resume_failed(ledger, name)
     if memory is None or memory.spec.schedule is None:
         _clear_trouble(ledger, name, also_done=True)
     elif memory.restart_before is not None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.core.backoff import ended_well, wants_restart
 from reconciler.core.graph import reverse, topological
 from reconciler.model.desired import Desired, why_stopped
 from reconciler.model.observed import Process, ProcessId, Role, Slot, State
 from reconciler.model.plan import Situation
-from reconciler.model.record import PruneHold, SlotMemory, SlotRecord
+from reconciler.model.record import PruneHold, Rollout, SlotMemory, SlotRecord
 from reconciler.model.spec import Need, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
@@ -39,6 +39,8 @@ class Wish:
     spared: str = ""
     """Why what runs of it is left alone, though no good manifest says that it should run."""
 
+    rollout: Rollout | None = None
+
     @property
     def why_stopped(self) -> str:
         """Say why its manifest, if it is followed, asks for no processes."""
@@ -46,8 +48,13 @@ class Wish:
 
     @property
     def instances(self) -> int:
-        """Give the number of slots wanted."""
-        return self.spec.instances if self.runs and self.spec else 0
+        """Give the number of slots wanted, those of a rollout included."""
+        surge = self.rollout.surge if self.rollout else 0
+        return self.spec.instances + surge if self.runs and self.spec else 0
+
+    def of(self, index: int) -> Wish:
+        """Give what is wanted of one slot: the version that it has to run."""
+        return self if self.rollout is None else replace(self, spec=self.rollout.version(index))
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -62,6 +69,7 @@ class Layout:
     desired: Desired
     prune: PruneHold | None
     shutting_down: bool
+    rollouts: Mapping[ServiceName, Rollout]
     extras: Mapping[ServiceName, ServiceSpec | None]
     """Services that are not desired, but owned or found; with the spec that ran."""
     wishes: Mapping[ServiceName, Wish]
@@ -80,6 +88,7 @@ def lay_out(situation: Situation, last: Layout | None = None) -> Layout:
         and last.desired is desired
         and last.prune == prune
         and last.shutting_down == situation.shutting_down
+        and last.rollouts == situation.rollouts
         and last.extras == extras
     ):
         return last
@@ -90,6 +99,7 @@ def lay_out(situation: Situation, last: Layout | None = None) -> Layout:
         desired=desired,
         prune=prune,
         shutting_down=situation.shutting_down,
+        rollouts=dict(situation.rollouts),
         extras=extras,
         wishes=found,
         order=order,
@@ -119,6 +129,7 @@ def wishes(
             is_invalid=bool(wanted.invalid),
             left_out=wanted.left_out,
             spared="no good version of its manifest is known" if may_run and not spec else "",
+            rollout=situation.rollouts.get(name),
         )
     doubt = _doubt(situation.desired) if may_run else ""
     for name, spec in extras.items():
@@ -133,7 +144,8 @@ def _unwanted(
     prune = situation.prune
     if prune is not None and not prune.approved and name in prune.services and spec is not None:
         runs = not situation.shutting_down and spec.wants_to_run
-        return Wish(name=name, spec=spec, runs=runs, prune_held=prune.because)
+        rollout = situation.rollouts.get(name)
+        return Wish(name=name, spec=spec, runs=runs, prune_held=prune.because, rollout=rollout)
     spared = doubt if spec is None else ""
     return Wish(name=name, spec=spec, runs=False, is_gone=True, spared=spared)
 

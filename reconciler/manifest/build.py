@@ -36,6 +36,7 @@ from reconciler.model.spec import (
     WatchAction,
 )
 from reconciler.model.units import Digest, Nanos, ServiceName
+from reconciler.model.update import OnFailure, Update, UpdateOrder
 
 Document = Mapping[str, Any]
 
@@ -144,6 +145,18 @@ def _backoff(value: Document) -> Backoff:
     return Backoff(**fields)
 
 
+def _update(value: Document) -> Update:
+    counts = {"maxUnavailable": "max_unavailable", "maxSurge": "max_surge"}
+    fields: dict[str, Any] = {field: value[key] for key, field in counts.items() if key in value}
+    if "order" in value:
+        fields["order"] = UpdateOrder(value["order"])
+    if "minReady" in value:
+        fields["min_ready"] = durations.read(value["minReady"])
+    if "onFailure" in value:
+        fields["on_failure"] = OnFailure(value["onFailure"])
+    return Update(**fields)
+
+
 def rotation(value: Document) -> LogRotation:
     """Give when a log is rotated, as a mapping that was found to be valid says it."""
     fields: dict[str, Any] = {}
@@ -238,6 +251,7 @@ _MADE: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "healthCheck": ("health", health_of),
     "hooks": ("hooks", hooks_of),
     "reload": ("reload", _reload),
+    "update": ("update", _update),
     "watch": ("watch", _watch),
     "reloadOn": ("reload_on", lambda paths: tuple(sorted(_listed(paths)))),
 }

@@ -10,7 +10,7 @@ from reconciler.manifest.schema import Schema
 
 Document = Mapping[str, Any]
 
-BY_KEY = frozenset({"annotations", "backoff", "env", "labels", "limits", "logRotation"})
+BY_KEY = frozenset({"annotations", "backoff", "env", "labels", "limits", "logRotation", "update"})
 """Mappings that are completed key by key; everything else is taken whole or not at all."""
 
 

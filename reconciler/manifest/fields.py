@@ -27,6 +27,7 @@ from reconciler.model.spec import (
     Watch,
 )
 from reconciler.model.units import Nanos
+from reconciler.model.update import Update
 
 _RENAMED = {"needs": "dependsOn", "health": "healthCheck"}
 _NOT_WRITTEN = frozenset({"digest", "loads"})
@@ -213,6 +214,15 @@ def _reload(value: ReloadWay) -> Iterator[tuple[str, str]]:
         yield "reload.signal", value.signal
 
 
+def _update(value: Update) -> Iterator[tuple[str, str]]:
+    plain = Update()
+    for field in fields(value):
+        own = getattr(value, field.name)
+        if own != getattr(plain, field.name):
+            text = durations.write(own) if field.name == "min_ready" else str(own)
+            yield f"update.{manifest_key(field.name)}", text
+
+
 def _watch(value: Watch) -> Iterator[tuple[str, str]]:
     yield "watch.paths", ", ".join(value.paths)
     if value.ignore:
@@ -231,6 +241,7 @@ _PARTS: Mapping[type, Callable[[Any], Iterator[tuple[str, str]]]] = {
     Readiness: _readiness,
     ReloadWay: _reload,
     Schedule: _schedule,
+    Update: _update,
     Watch: _watch,
 }
 """Values that are described part by part."""

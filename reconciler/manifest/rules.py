@@ -73,6 +73,7 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
     yield from _watch_contradictions(document)
     yield from health_faults(document)
     yield from socket_faults(document, schema)
+    yield from _update_faults(document)
     backoff = document.get("backoff") or {}
     first, longest = _span(backoff, "initial", "1s"), _span(backoff, "max", "60s")
     if first is not None and longest is not None and first > longest:
@@ -80,6 +81,27 @@ def contradictions(document: Document, schema: Schema) -> Iterator[Fault]:
         mend = "make `max` at least as long"
         at = "initial" if "initial" in backoff else "max"
         yield Fault(("backoff", at), Code.BESIDE, message, mend)
+
+
+def _update_faults(document: Document) -> Iterator[Fault]:
+    """Give what is wrong with how a new version is to come."""
+    update = document.get("update")
+    if not isinstance(update, dict):
+        return
+    at: Path = ("update",)
+    if document.get("instances", 1) in (0, 1) and not document.get("sockets"):
+        message = "`update` does nothing for one instance without `sockets`"
+        mend = "remove it; or set `instances`, or `sockets`"
+        yield Fault(at, Code.NO_EFFECT, message, mend, at_key=True)
+    stops_first = update.get("order") == "stop-first"
+    surge = 0 if stops_first else update.get("maxSurge", 1)
+    if stops_first and "maxSurge" in update:
+        message = "`update.maxSurge` does nothing with `order: stop-first`"
+        yield Fault((*at, "maxSurge"), Code.NO_EFFECT, message, "remove it", at_key=True)
+    if not surge and update.get("maxUnavailable") == 0:
+        message = "with `maxUnavailable: 0` and no instance more than its own, nothing may change"
+        mend = "write `maxUnavailable: 1`; or `maxSurge: 1` and `order: start-first`"
+        yield Fault((*at, "maxUnavailable"), Code.BESIDE, message, mend)
 
 
 def _schedule_faults(document: Document, schedule: Document) -> Iterator[Fault]:

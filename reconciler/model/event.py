@@ -193,6 +193,9 @@ class OperationKind(StrEnum):
     RELOAD = "reload"
     START = "start"
     APPROVE_PRUNE = "approve-prune"
+    PAUSE_ROLLOUT = "pause-rollout"
+    RESUME_ROLLOUT = "resume-rollout"
+    UNDO_ROLLOUT = "undo-rollout"
     SHUTDOWN = "shutdown"
     KILL = "kill"
 

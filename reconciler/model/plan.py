@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from reconciler.model.desired import Desired
 from reconciler.model.observed import Process, ProcessId, Slot
-from reconciler.model.record import PruneHold, ServiceMemory, SlotRecord
+from reconciler.model.record import PruneHold, Rollout, ServiceMemory, SlotRecord
 from reconciler.model.spec import Condition
 from reconciler.model.units import Nanos, RunId, ServiceName, WallTime
 
@@ -133,6 +133,9 @@ class HoldCode(StrEnum):
     RELOAD_FAILED = "ReloadFailed"
     WATCH_HELD = "WatchHeld"
     DRIFTED = "Drifted"
+    ROLLING_OUT = "RollingOut"
+    ROLLOUT_PAUSED = "RolloutPaused"
+    QUARANTINED = "Quarantined"
     JUDGE_REFUSED = "JudgeRefused"
 
 
@@ -204,5 +207,7 @@ class Situation:
     """The addresses that the host listens on for services, as far as is known."""
     crash_restarts: tuple[Nanos, ...] = ()
     """When services were last started again after a crash, oldest first."""
+    rollouts: Mapping[ServiceName, Rollout] = field(default_factory=dict)
+    """New versions on their way through the slots of services."""
     condemned: Collection[RunId] = ()
     """Those of them that were killed already, and were not seen gone yet."""

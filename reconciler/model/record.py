@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from reconciler.model.diagnostic import Source
 from reconciler.model.health import Verdict
@@ -291,6 +292,48 @@ class Timing:
     """When, in this boot, it was put on a schedule; what ran before is none of its runs."""
 
 
+class RolloutPhase(StrEnum):
+    """What becomes of a rollout."""
+
+    ROLLING = "rolling"
+    PAUSED = "paused"
+    """No further slot is touched, until somebody says what shall be."""
+    BACK = "back"
+    """Slots return to the version before."""
+    UNDONE = "undone"
+    """They have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A new version, or a restart, on its way through the slots of a service.
+
+    A slot that was rolled has to run `to`, any other runs on as it is; where it starts anew, it
+    does so as `base`.
+    """
+
+    to: ServiceSpec
+    base: ServiceSpec
+    since: Nanos
+    """Processes of `to` that started before are out of date, as those of other versions."""
+    began: Nanos
+    """An end of a process that started before says nothing about it."""
+    phase: RolloutPhase = RolloutPhase.ROLLING
+    rolled: tuple[int, ...] = ()
+    proven: tuple[int, ...] = ()
+    """Those of them that were ready for `minReady`."""
+    surge: int = 0
+    """Slots above the service's own, for as long as it lasts."""
+    because: str = ""
+    """Why it is paused or goes back, in words."""
+    failed: bool = False
+    """Whether it was the new version that made it so, rather than a person."""
+
+    def version(self, index: int) -> ServiceSpec:
+        """Give the spec that a slot starts with."""
+        return self.to if index in self.rolled else self.base
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceMemory:
     """What must be known of a service after the daemon was replaced."""
@@ -310,6 +353,19 @@ class ServiceMemory:
     reload_reason: str = ""
     leaving: bool = False
     """Its removal was let go and is under way: it was small, or somebody agreed to it."""
+    rollout: Rollout | None = None
+    """How far `spec`, or a restart, has come; None: all slots have it, or none needs care."""
+    quarantined: tuple[Digest, ...] = ()
+    """Versions whose rollout failed, the last one last: none is tried again by itself."""
+
+    @property
+    def width(self) -> int:
+        """Give how many slots there are, those of a rollout included."""
+        return self.spec.instances + (self.rollout.surge if self.rollout else 0)
+
+    def version(self, index: int) -> ServiceSpec:
+        """Give the spec that a slot starts with."""
+        return self.rollout.version(index) if self.rollout else self.spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

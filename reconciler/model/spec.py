@@ -13,6 +13,7 @@ from enum import StrEnum
 from reconciler.model.health import HealthCheck, OnUnhealthy
 from reconciler.model.listening import AUTO_PORT, ExecMode, ListenSocket
 from reconciler.model.units import Digest, Nanos, ServiceName, minutes, seconds
+from reconciler.model.update import Update
 
 
 class DesiredState(StrEnum):
@@ -333,6 +334,7 @@ class ServiceSpec:
     health: HealthCheck | None = None
     """How it is checked while it runs; None: nobody asks."""
     on_unhealthy: OnUnhealthy = OnUnhealthy.NONE
+    update: Update = field(default_factory=Update)
 
     @property
     def readiness(self) -> Readiness:
@@ -361,6 +363,12 @@ class ServiceSpec:
     def is_oneshot(self) -> bool:
         """Tell whether the service does its work and exits."""
         return self.type is ServiceType.ONESHOT
+
+    @property
+    def rolls(self) -> bool:
+        """Tell whether a new version comes slot by slot, so that others serve meanwhile."""
+        is_served = self.instances > 1 or bool(self.sockets)
+        return is_served and not self.is_oneshot and self.schedule is None
 
     @property
     def shares_sockets(self) -> bool:

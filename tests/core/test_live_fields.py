@@ -153,6 +153,9 @@ ELSEWHERE = {
     "execMode": "tests/manifest/test_sockets.py",
     "schedule": "tests/transcripts/engine-schedule*.txt",
     "logRotation": "tests/logs",
+    "healthCheck": "tests/core/test_healing.py",
+    "onUnhealthy": "tests/core/test_healing.py",
+    "update": "tests/transcripts/engine-rollout*.txt",
     "hooks": "tests/transcripts/engine-hooks-changed.txt",
 }
 """Live fields that are no matter of a process at all, and where they are tried."""

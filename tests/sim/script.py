@@ -374,6 +374,11 @@ class Player:
     def _start(self, names: str) -> None:
         self.world.ask(OperationKind.START, *map(self._service, names.split()))
 
+    @_says("ask to VERB the rollout of NAMES")
+    def _ask_of_rollout(self, verb: str, names: str) -> None:
+        kind = OperationKind(f"{verb}-rollout")
+        self.world.ask(kind, *map(self._service, names.split()))
+
     @_says("ask for a shutdown")
     def _shut_down(self) -> None:
         self.world.ask(OperationKind.SHUTDOWN)

@@ -25,6 +25,7 @@ _WORDS = {
     "WHY": r"(?P<why>.+)",
     "STATE": r"(?P<state>[a-z]+)",
     "KIND": r"(?P<kind>start|signal|probe|look|repair)",
+    "VERB": r"(?P<verb>pause|resume|undo)",
     "POINT": r"(?P<point>writes|acts)",
     "SENTENCE": r"(?P<sentence>.+)",
 }

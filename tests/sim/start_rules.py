@@ -34,10 +34,13 @@ class StartRules(Heard):
         assert live == [] or self.is_lenient, f"{slot} is started beside {live[0].id}"
         assert not self.wanted.is_shutting_down, f"{slot} is started in a shutdown"
         assert slot.index < self.wanted.width(slot.service), f"{slot} is not wanted"
-        assert spec == self.wanted.in_force(slot.service), f"{slot} is started in another version"
+        assert spec == self.wanted.version(slot), f"{slot} is started in another version"
         for need in spec.needs:
             assert self._holds(need), f"{slot} is started while {need.service} is not there"
         self.hooks.may_start(start)
+        is_other = any(one[0] == slot and one[2] != spec.digest for one in self._starts.values())
+        if is_other or slot.index >= spec.instances:
+            self._failures.pop(slot, None)  # of another version, or of another rollout
         if spec.schedule is None or not self._is_its_time(start, now):
             self._may_try_again(slot, spec, now)
         self._is_no_echo(slot, start, now)
@@ -115,7 +118,8 @@ class StartRules(Heard):
         slots = [Slot(service=need.service, index=index) for index in range(width)]
         if not need.required and any(self._may_be_over(need, spec, slot) for slot in slots):
             return True
-        return all(self._slot_serves(need.condition, spec, slot) for slot in slots)
+        found = [self._slot_serves(need.condition, spec, slot) for slot in slots]
+        return any(found) if self.wanted.is_rolling(need.service) else all(found)
 
     def _may_be_over(self, need: Need, spec: ServiceSpec, slot: Slot) -> bool:
         """Tell whether a slot may be given up, as far as we can tell, or ended well for good."""

@@ -130,7 +130,7 @@ class StopRules(Heard):
             is_of_another = run.digest != spec.digest
             if is_of_another and run.started < self._scheduled_at.get(spec.name, Nanos(-1)):
                 yield "none of its runs"
-        elif run.digest != spec.digest:
+        elif run.digest != spec.digest or self._is_of_another_version(run):
             yield "changed"
         if run.started < self._restart_asked.get(spec.name, Nanos(-1)):
             yield "restart asked"
@@ -146,6 +146,10 @@ class StopRules(Heard):
             yield "said that it stops"
         if any(self._is_renewed(need, run) for need in spec.needs):
             yield "need restarted"
+
+    def _is_of_another_version(self, run: Run) -> bool:
+        version = self.wanted.version(run.slot)
+        return version is not None and run.digest != version.digest
 
     def _is_late(self, run: Run, spec: ServiceSpec, now: Nanos) -> bool:
         limit = spec.start_timeout

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.model.desired import ManifestSet
 from reconciler.model.event import Happening, Operation, OperationKind
+from reconciler.model.observed import Slot
 from reconciler.model.record import Memory, ServiceMemory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
@@ -103,7 +104,25 @@ class Wanted:
             spec = definition.spec
         elif spec is None or not (self._is_frozen(name) or name in self._held):
             return 0
-        return spec.instances if spec.wants_to_run else 0
+        return spec.instances + self._surge(name) if spec.wants_to_run else 0
+
+    def _surge(self, name: ServiceName) -> int:
+        """Give how many slots more there may be while a new version comes."""
+        memory = self._in_force.get(name)
+        if memory is None or memory.rollout is None:
+            return 0
+        assert memory.rollout.surge <= memory.rollout.to.update.surge, f"too many slots of {name}"
+        return memory.rollout.surge
+
+    def is_rolling(self, name: ServiceName) -> bool:
+        """Tell whether a new version is on its way through the slots of a service."""
+        memory = self._in_force.get(name)
+        return memory is not None and memory.rollout is not None
+
+    def version(self, slot: Slot) -> ServiceSpec | None:
+        """Give the spec that a slot has to run."""
+        memory = self._in_force.get(slot.service)
+        return memory.version(slot.index) if memory is not None else self.in_force(slot.service)
 
     def dependents(self, need: ServiceName) -> Iterable[ServiceName]:
         """Give the services that need another one, in force as they are."""

@@ -36,8 +36,8 @@ NEEDS_FIRST = (
     Mutant(
         name="one-ready-instance-is-enough",
         module="reconciler/core/conditions.py",
-        before="return all(_slot_holds(",
-        after="return any(_slot_holds(",
+        before="return any(found) if wish.rollout is not None else all(found)",
+        after="return any(found)",
         story="A service that needs all shards of a store starts when the first one is up, and"
         " answers half of its requests with errors.",
     ),

@@ -1,0 +1,76 @@
+"""The judge's rules of rollouts: enough serve, no more run than may, and what failed stays away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.core import judge_health
+from reconciler.core.breaches import Fault
+from reconciler.model.observed import State
+from reconciler.model.plan import Plan, Restart, Situation, Start, Stop
+from reconciler.model.record import Rollout, ServiceMemory, SlotRecord
+from reconciler.model.spec import OnRestart, ServiceSpec
+from reconciler.model.units import ServiceName
+
+
+def against_rollout(plan: Plan, situation: Situation) -> Iterator[Fault]:
+    """Give every breach of the promises that a rollout makes."""
+    for name in situation.rollouts:
+        memory, wanted = situation.services.get(name), situation.desired.services.get(name)
+        spec = wanted.spec if wanted is not None else None
+        if memory is None or memory.rollout is None or situation.shutting_down:
+            continue
+        if spec is None or not spec.wants_to_run:
+            continue
+        yield from _too_few(plan, situation, spec, memory.rollout)
+        yield from _against_starts(plan, name, memory, memory.rollout)
+
+
+def _too_few(
+    plan: Plan, situation: Situation, spec: ServiceSpec, rollout: Rollout
+) -> Iterator[Fault]:
+    """No process that serves is ended unless enough of the others do."""
+    name = spec.name
+    records = situation.slots.get(name, {})
+    serving = {index for index, one in records.items() if _serves(situation, one, rollout)}
+    if any(need.on_restart is OnRestart.RESTART for need in rollout.to.needs):
+        return
+    ended = {
+        action.slot.index
+        for action in plan.actions
+        if isinstance(action, Stop | Restart) and action.slot.service == name
+        if action.slot.index in serving and not _is_past_use(spec, records[action.slot.index])
+    }
+    least = spec.instances - rollout.to.update.unavailable
+    if ended and len(serving - ended) < least:
+        yield Fault(service=name, text=f"roll {name}: only {len(serving - ended)} would serve")
+
+
+def _is_past_use(spec: ServiceSpec, record: SlotRecord) -> bool:
+    """Tell whether a process is replaced for its own sake."""
+    return bool(record.outgrown) or judge_health.may_be_replaced(spec, record)
+
+
+def _serves(situation: Situation, record: SlotRecord, rollout: Rollout) -> bool:
+    process = record.process
+    is_up = record.state in (State.RUNNING, State.DEGRADED)
+    if not is_up or process is None or process.exit is not None:
+        return False
+    is_new = process.digest == rollout.to.digest and process.started >= rollout.since
+    is_settled = situation.now - record.since >= rollout.to.update.min_ready
+    # One that was degraded lately was ready for long enough before.
+    return not is_new or is_settled or record.memory.slot.index in rollout.proven
+
+
+def _against_starts(
+    plan: Plan, name: ServiceName, memory: ServiceMemory, rollout: Rollout
+) -> Iterator[Fault]:
+    """Nothing starts beyond the slots that a rollout may have, nor as a version that failed."""
+    most = rollout.to.instances + rollout.to.update.surge
+    for action in plan.actions:
+        if not isinstance(action, Start) or action.slot.service != name:
+            continue
+        if action.slot.index >= most:
+            yield Fault(service=name, text=f"start {action.slot}: {most} may run at most")
+        if rollout.version(action.slot.index).digest in memory.quarantined:
+            yield Fault(service=name, text=f"start {action.slot}: its version is quarantined")
