@@ -92,7 +92,7 @@ def test_what_fails_its_check_is_degraded_restarted_and_recovers(here: Station) 
     here.up()
     until(lambda: here.service("b").get("state") == "degraded")
     assert here.service("c")["state"] == "stopped"
-    assert "http check: status 500, 2 in a row" in here.service("b")["reason"]
+    assert "http check: status 500, want 2xx, 2 in a row" in here.service("b")["reason"]
     said = weaver("health", "b", "--check", cwd=here.root)
     assert (said.returncode, "b-0  degraded" in said.stdout) == (7, True)
     assert weaver("health", "x", cwd=here.root).returncode == 6
