@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -201,6 +202,28 @@ def test_what_cannot_be_started_is_named(
     assert here.settle()["exitCode"] == 4
     assert words in here.service("web")["reason"]
     assert here.is_running("api")
+
+
+def test_v21_a_service_whose_folder_is_deleted_runs_on_and_comes_again_once_it_is_back(
+    here: Station,
+) -> None:
+    folder = here.root / "app"
+    folder.mkdir()
+    here.define("web", more="cwd: app\nbackoff: {initial: 10ms, max: 100ms, jitter: 0ms}\n")
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    before = here.pid("web")
+    folder.rmdir()
+    here.kill_daemon()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    assert here.pid("web") == before
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    words = f"cannot enter {folder}: no such file or directory"
+    until(lambda: words in here.service("web")["reason"])
+    folder.mkdir()
+    until(lambda: here.is_running("web"))
 
 
 def test_the_socket_of_a_dead_daemon_is_in_nobody_s_way(here: Station) -> None:
