@@ -95,6 +95,22 @@ class ServingWeaver(Weaver):
         """Restart the service, as a person does."""
         self._run("restart", "web")
 
+    def break_it(self) -> None:
+        """Commit a version that cannot serve, and wait until it is known for that."""
+        bad = [sys.executable, "-c", "raise SystemExit(3)"]
+        lines = self._text.splitlines(keepends=True)
+        text = "".join(
+            f"command: {json.dumps(bad)}\n" if line.startswith("command:") else line
+            for line in lines
+        )
+        (self.folder / "services.d" / "web.yaml").write_text(text)
+        self.commit("Break it")
+        until(self._is_quarantined, RESTART_S, "weaver to give the bad version up")
+
+    def _is_quarantined(self) -> bool:
+        [web] = self.standing()["services"]
+        return bool(web["reasonCode"] == "Quarantined" and web["state"] == "running")
+
     def _run(self, *words: str) -> None:
         command = self.command("--quiet", *words)
         subprocess.run(command, check=True, capture_output=True, timeout=RESTART_S)

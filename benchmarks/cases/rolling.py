@@ -36,6 +36,10 @@ NOTE = (
     "whoever sends it."
 )
 READY = f"ready: {{type: file, path: 'ready-${{instance}}'}}\nstopTimeout: {STOP_S:g}s\n"
+AT_ONCE = "update: {minReady: 200ms}\n"
+"""How soon a new process counts: as good as at once, as with those it is measured beside."""
+STOP_FIRST = "update: {order: stop-first, minReady: 0}\n"
+"""As the script does it: no process more is ended than there are."""
 DRAINS = (
     "hooks:\n  preStop:\n    shell: true\n    command: kill -USR1 $WEAVER_MAIN_PID; sleep 0.5\n"
 )
@@ -60,12 +64,14 @@ class Outcome:
 
 def run() -> Iterator[Row | Beside]:
     """Restart one after another while requests come in."""
-    ours = _outcome(ServingWeaver(gunicorn("--workers", "1"), "type: notify\n"), RESTARTS)
+    ours = _outcome(_sturdy(), RESTARTS)
     peers = [_outcome(ServingPm2(), PEER_RESTARTS), _outcome(ServingSupervisord(), PEER_RESTARTS)]
     pairs = [_pair(kind, words) for kind, words in _keepers().items()]
     drained = _outcome(
         ServingWeaver(
-            [beside_python("python"), "-m", "benchmarks.served.draining"], READY + DRAINS, "drained"
+            [beside_python("python"), "-m", "benchmarks.served.draining"],
+            READY + AT_ONCE + DRAINS,
+            "drained",
         ),
         BESIDE_RESTARTS,
     )
@@ -80,6 +86,24 @@ def run() -> Iterator[Row | Beside]:
     for kind, (own, bare) in zip(_keepers(), pairs, strict=True):
         yield _adds_none(kind, own, bare)
     yield _none_lost("restarts of uvicorn with a preStop that drains", drained, [])
+    yield _none_lost("a version that cannot serve: pushed, quarantined", _broken(), [])
+
+
+def _sturdy() -> ServingWeaver:
+    """Give the server that loses nothing when it is asked to end."""
+    return ServingWeaver(gunicorn("--workers", "1"), f"type: notify\n{AT_ONCE}")
+
+
+def _broken() -> Outcome:
+    """Push a version that does not serve, and look how the one before does."""
+    server = _sturdy()
+    with running(server), load(server.port) as tally:
+        began = time.monotonic()
+        server.break_it()
+        took = time.monotonic() - began
+    return Outcome(
+        name=server.name, restarts=1, requests=tally.requests, failed=tally.failed, seconds=took
+    )
 
 
 def missing() -> list[str]:
@@ -100,7 +124,7 @@ def _keepers() -> dict[str, list[str]]:
 
 
 def _pair(kind: str, words: list[str]) -> tuple[Outcome, Outcome]:
-    own = _outcome(ServingWeaver(words, READY, kind), BESIDE_RESTARTS)
+    own = _outcome(ServingWeaver(words, READY + STOP_FIRST, kind), BESIDE_RESTARTS)
     with Bare(words, kind) as bare:
         return own, _restarted(bare, BESIDE_RESTARTS)
 

@@ -83,7 +83,9 @@ def _wanted(ledger: Ledger, name: ServiceName, known: AbstractSet[str]) -> Abstr
     digest = in_force.digest if in_force is not None else spec.digest
     if occupied_by_strays or any(_is_older(record, digest) for record in occupied):
         return known
-    return {one.listen for of in (spec, in_force) if of is not None for one in of.sockets}
+    # What a rollout may go back to finds its sockets open.
+    base = memory.rollout.base if memory is not None and memory.rollout is not None else None
+    return {one.listen for of in (spec, in_force, base) if of is not None for one in of.sockets}
 
 
 def _occupied(records: Iterable[SlotRecord]) -> Iterable[SlotRecord]:
