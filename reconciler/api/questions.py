@@ -15,6 +15,7 @@ from reconciler.api.graph_text import Graph
 from reconciler.api.health_text import health_text, service_health_text
 from reconciler.api.history_text import history_text
 from reconciler.api.replies import JSON, YAML, reply_bytes, reply_json, reply_text
+from reconciler.api.rollout_text import rollout_text
 from reconciler.api.status_text import pids, status_text
 from reconciler.api.why_text import why_text
 from reconciler.api.wire import answers, catalogue
@@ -28,11 +29,13 @@ from reconciler.api.wire.queries import (
     HistoryQuery,
     MetricsQuery,
     Query,
+    RolloutQuery,
     StatusQuery,
     TextQuery,
     WaitQuery,
 )
 from reconciler.api.wire.records import history_document
+from reconciler.api.wire.rollout import rollout_document
 from reconciler.api.wire.status import status_document
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.spec import DesiredState
@@ -165,6 +168,15 @@ def _are_healthy(scene: Scene, chosen: Sequence[ServiceStatus]) -> bool:
         for slot in service.slots
         if service.desired is DesiredState.RUNNING
     )
+
+
+async def rollouts(ask: Ask, query: RolloutQuery) -> Response:
+    """Give how far new versions have come."""
+    scene = await ask.control.scene()
+    chosen = choose(scene.picture, names=query.name)
+    if query.format == "text":
+        return reply_text(rollout_text(chosen, ask.page), 0)
+    return reply_json(rollout_document(chosen))
 
 
 async def plan(ask: Ask, query: TextQuery) -> Response:

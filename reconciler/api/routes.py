@@ -23,6 +23,7 @@ from reconciler.api.wire import (
     queries,
     records,
     requests,
+    rollout,
     status,
 )
 
@@ -97,6 +98,15 @@ ENDPOINTS = (
         summary="What checks say of each instance, last and before. With one name: all about it.",
         query=queries.HealthQuery,
         answers={JSON: health.HealthDocument, TEXT: None},
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/rollouts",
+        handler=questions.rollouts,
+        who=Who.OWNER,
+        summary="How far new versions have come to the instances of services.",
+        query=queries.RolloutQuery,
+        answers={JSON: rollout.RolloutDocument, TEXT: None},
     ),
     Endpoint(
         method="GET",
@@ -236,7 +246,7 @@ ENDPOINTS = (
         path="/v1/operations",
         handler=flows.operate,
         who=Who.OWNER,
-        summary="Do what changes no manifest: restart, reload, start what crashed, settle.",
+        summary="Do what changes no manifest: restart, reload, start what crashed, steer rollouts.",
         query=queries.MessagesQuery,
         body=requests.OperationBodies,
         answers=_MESSAGES,

@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
     ),
     "Advanced": (
         _row("service", "service", "the same verbs, spelled out; list and discover"),
-        _row("prune", "prune", "approve a large removal that is held"),
+        _row("rollout prune", "rollout prune", "decide about a rollout, or a held removal"),
         _row("reexec", "reexec", "put an upgrade into force, touching no service"),
         _row("completion", "completion", "print the completion script of a shell"),
         _row("explain help", "explain help", "say what a field means; help, `help exit-codes`"),

@@ -218,14 +218,8 @@ class Engine:
         ledger = self._ledger
         tidy(ledger)
         roll(ledger)
-        self._plan = self._judged(self._present(ledger.now))
-        updates = [action for action in self._plan.actions if isinstance(action, Update)]
-        for update in updates:
-            issue(ledger, update)
-        if updates:
-            # With the new versions in force the same plan holds, with their times and signals.
-            roll(ledger)
-            self._plan = self._judged(self._present(ledger.now))
+        made, updates = self._planned()
+        self._plan = self._judged(made, self._present(ledger.now))
         for action in self._plan.actions:
             if isinstance(action, Update | Forget) or not action.after:
                 issue(ledger, action)
@@ -241,6 +235,21 @@ class Engine:
             board = arrange(situation, self._laid_out(situation))
             tell_of_needs(ledger, board, [update.service for update in updates])
 
+    def _planned(self) -> tuple[Plan, list[Update]]:
+        """Plan by new versions of manifests, which come into force first; give both."""
+        situation = self._present(self._ledger.now)
+        made = plan(situation, self._laid_out(situation))
+        updates = Plan(actions=tuple(one for one in made.actions if isinstance(one, Update)))
+        allowed = without_faults(updates, judge(updates, situation)).actions
+        if not allowed:
+            return made, []
+        for update in allowed:
+            issue(self._ledger, update)
+        roll(self._ledger)
+        situation = self._present(self._ledger.now)
+        made = plan(situation, self._laid_out(situation))
+        return made, [one for one in allowed if isinstance(one, Update)]
+
     def _settle_removals(self) -> None:
         """Drop from the plan what is forgotten by now: nothing more will be heard of it."""
         actions = tuple(one for one in self._plan.actions if not isinstance(one, Forget))
@@ -248,9 +257,8 @@ class Engine:
             self._plan = replace(self._plan, actions=actions)
             guard_removals(self._ledger)
 
-    def _judged(self, situation: Situation) -> Plan:
-        """Plan, and hold back what the judge refuses."""
-        made = plan(situation, self._laid_out(situation))
+    def _judged(self, made: Plan, situation: Situation) -> Plan:
+        """Hold back what the judge refuses."""
         faults = judge(made, situation)
         for fault in faults:
             if fault not in self._faults:

@@ -55,7 +55,7 @@ def _tell_of_failure(ledger: Ledger, record: SlotRecord, before: Verdict) -> Non
 
 def heal(ledger: Ledger, record: SlotRecord) -> None:
     """Bring a slot to the state that its checks call for, and do about it what is due."""
-    spec = ledger.version(record.memory.slot)
+    spec = ledger.spec(record.memory.slot.service)
     if spec is None or not is_astray(record, spec):
         _act_if_due(ledger, record, spec)
     elif record.state is State.RUNNING:

@@ -203,14 +203,22 @@ class _Court:
         process = record.process
         if spec is None or process is None:
             return
-        is_old = process.started < self.restart_asked(spec.name)
-        is_failing = bool(record.outgrown) or judge_health.may_be_replaced(spec, record)
+        is_old = process.started < max(self.restart_asked(spec.name), self._rolled_since(action))
+        wanted = self.spec(spec.name) or spec
+        is_failing = bool(record.outgrown) or judge_health.may_be_replaced(wanted, record)
         is_due = is_old or process.digest != spec.digest or is_failing
         if not (is_due or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"
-        for need in spec.needs:
+        for need in wanted.needs:
             if not self.is_met(need):
                 yield f"its successor would miss {need.service}"
+
+    def _rolled_since(self, action: Restart) -> Nanos:
+        """Give when the rollout began whose version a slot has to run, started anew since."""
+        memory = self.situation.services.get(action.slot.service)
+        rollout = memory.rollout if memory is not None else None
+        is_rolled = rollout is not None and action.slot.index in rollout.rolled
+        return rollout.since if rollout is not None and is_rolled else Nanos(0)
 
     def _a_need_renews(self, spec: ServiceSpec, since: Nanos) -> bool:
         """Tell whether a need that asks for it was restarted, or is in this very plan."""

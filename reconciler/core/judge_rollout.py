@@ -33,17 +33,23 @@ def _too_few(
     name = spec.name
     records = situation.slots.get(name, {})
     serving = {index for index, one in records.items() if _serves(situation, one, rollout)}
-    if any(need.on_restart is OnRestart.RESTART for need in rollout.to.needs):
+    needs = (*rollout.to.needs, *rollout.base.needs)
+    if any(need.on_restart is OnRestart.RESTART for need in needs):
         return
     ended = {
         action.slot.index
         for action in plan.actions
-        if isinstance(action, Stop | Restart) and action.slot.service == name
+        if isinstance(action, Restart) or (isinstance(action, Stop) and not _fails(action))
+        if action.slot.service == name
         if action.slot.index in serving and not _is_past_use(spec, records[action.slot.index])
     }
     least = spec.instances - rollout.to.update.unavailable
     if ended and len(serving - ended) < least:
         yield Fault(service=name, text=f"roll {name}: only {len(serving - ended)} would serve")
+
+
+def _fails(stop: Stop) -> bool:
+    return stop.aborts or stop.start_failed
 
 
 def _is_past_use(spec: ServiceSpec, record: SlotRecord) -> bool:
@@ -56,7 +62,10 @@ def _serves(situation: Situation, record: SlotRecord, rollout: Rollout) -> bool:
     is_up = record.state in (State.RUNNING, State.DEGRADED)
     if not is_up or process is None or process.exit is not None:
         return False
-    is_new = process.digest == rollout.to.digest and process.started >= rollout.since
+    is_new = record.memory.slot.index in rollout.rolled
+    is_failed = rollout.failed and process.digest == rollout.to.digest != rollout.base.digest
+    if is_failed and not is_new and record.memory.slot.index < rollout.to.instances:
+        return False  # its version never counted
     is_settled = situation.now - record.since >= rollout.to.update.min_ready
     # One that was degraded lately was ready for long enough before.
     return not is_new or is_settled or record.memory.slot.index in rollout.proven

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from reconciler.core.quiet import restless
-from reconciler.core.rollout import told
+from reconciler.core.rollout import next_moment, told
 from reconciler.core.storms import in_turn
 from reconciler.core.upkeep import Desk, Step, bring_down, keep_up, set_up, why_unwanted
 from reconciler.core.wishes import Board, Layout, Wish, arrange
@@ -114,7 +114,8 @@ def _service_holds(board: Board, wish: Wish) -> Iterator[Hold]:
         yield Hold(service=wish.name, code=HoldCode.WATCH_HELD, because=because)
     if wish.runs and wish.rollout is not None:
         code, because = told(wish.rollout)
-        yield Hold(service=wish.name, code=code, because=because)
+        until = next_moment(wish.rollout, board.slots(wish.name), board.situation.now)
+        yield Hold(service=wish.name, code=code, because=because, until=until)
     if wish.prune_held:
         prune = board.situation.prune
         yes = f"weaver prune approve {prune.id}" if prune else ""

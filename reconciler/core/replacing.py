@@ -127,7 +127,13 @@ def _renews(
 def _renewed(
     board: Board, need: Need, process: Process, found: Mapping[ServiceName, Replacement]
 ) -> str:
-    """Say that a need was restarted after this process started, or is about to be."""
+    """Say that a need was restarted after this process started, or is about to be.
+
+    Where one instance after the other is replaced, that is so once, when all of them are.
+    """
+    needed = board.wishes.get(need.service)
+    if needed is not None and needed.rollout is not None:
+        return ""
     if need.service in found and not found[need.service].blocked_by:
         return "restarts"
     is_renewed = any(

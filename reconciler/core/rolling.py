@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from reconciler.core.ledger import Ledger
-from reconciler.core.rollout import advance, ask, begin, is_over, moments, without
+from reconciler.core.rollout import advance, ask, begin, is_over, next_moment, without
 from reconciler.model.event import Operation, OperationKind
 from reconciler.model.record import Rollout, RolloutPhase, ServiceMemory
 from reconciler.model.spec import ServiceSpec
@@ -74,8 +74,10 @@ def resume_failed(ledger: Ledger, name: ServiceName) -> None:
 
 def moments_of_rollouts(ledger: Ledger) -> Iterator[Nanos]:
     """Give when a rollout may go on although nothing happens."""
-    for name in ledger.rollouts:
-        yield from moments(ledger.services[name], ledger.slots.get(name, {}))
+    for name, rollout in ledger.rollouts.items():
+        at = next_moment(rollout, ledger.slots.get(name, {}), ledger.now)
+        if at is not None:
+            yield at
 
 
 def _advance(ledger: Ledger, memory: ServiceMemory) -> None:

@@ -48,7 +48,8 @@ def begin(
     is_same = runs <= {spec.digest} and spec.digest == base.digest and not anew
     if not spec.rolls or not is_served or is_same:
         return None
-    since, surge = now if anew else Nanos(0), former.surge if former else 0
+    since = memory.restart_before or now if anew else Nanos(0)
+    surge = former.surge if former else 0
     begun = Rollout(to=spec, base=base, since=since, began=now, surge=surge)
     if spec.digest in memory.quarantined and not anew:
         why = "this version failed before"
@@ -125,14 +126,17 @@ def why_rolled(rollout: Rollout, record: SlotRecord) -> str:
     return f"back to the version before: {rollout.because}" if is_wrong else ""
 
 
-def moments(memory: ServiceMemory, records: Records) -> Iterator[Nanos]:
-    """Give when `minReady` of the processes that are ready is over."""
-    rollout = memory.rollout
-    if rollout is not None and not rollout.failed:
-        for index in rollout.rolled:
-            record = records.get(index)
-            if record is not None and record.state is State.RUNNING:
-                yield Nanos(record.since + rollout.to.update.min_ready)
+def next_moment(rollout: Rollout, records: Records, now: Nanos) -> Nanos | None:
+    """Give when `minReady` of a process that is ready is over; None: nothing is waited for."""
+    if rollout.failed:
+        return None
+    least = rollout.to.update.min_ready
+    found = [
+        Nanos(record.since + least)
+        for index, record in records.items()
+        if index in rollout.rolled and record.state is State.RUNNING
+    ]
+    return min((at for at in found if at > now), default=None)
 
 
 def told(rollout: Rollout) -> tuple[HoldCode, str]:

@@ -124,6 +124,8 @@ def _is_at_work(board: Board, record: SlotRecord) -> bool:
 
 def _may_pass(board: Board, hold: Hold, lost: frozenset[ServiceName]) -> bool:
     """Tell whether a hold can end without anybody changing anything."""
+    if hold.code is HoldCode.ROLLING_OUT:
+        return hold.until is not None  # else its slots say what they wait for
     if hold.code is not HoldCode.DEPENDENCY_NOT_READY:
         return True
     return all(may_come(board, wait, lost) for wait in hold.waiting_for)
@@ -165,6 +167,8 @@ def _service(
         invalid=wanted.invalid if wanted else (),
         next_run=board.situation.next_runs.get(name) if wish.runs else None,
         last_run=memory.timing.last if memory and memory.timing else None,
+        rollout=memory.rollout if memory else None,
+        quarantined=memory.quarantined if memory else (),
         left_out=wish.left_out,
     )
 

@@ -11,9 +11,9 @@ from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.health import Verdict
 from reconciler.model.observed import NOTHING_SAID, Exit, Notice, Process, Slot, State
 from reconciler.model.plan import Hold, NextRun, Wait
-from reconciler.model.record import PruneHold
+from reconciler.model.record import PruneHold, Rollout
 from reconciler.model.spec import DesiredState, ServiceSpec
-from reconciler.model.units import Nanos, ServiceName, WallTime
+from reconciler.model.units import Digest, Nanos, ServiceName, WallTime
 
 
 class Sync(StrEnum):
@@ -108,6 +108,10 @@ class ServiceStatus:
     """The scheduled time of its last run."""
     left_out: bool = False
     """Stopped because the daemon runs others only."""
+    rollout: Rollout | None = None
+    """A new version, or a restart, on its way through the slots."""
+    quarantined: tuple[Digest, ...] = ()
+    """Versions whose rollout failed."""
 
     @property
     def why_stopped(self) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from reconciler.model.observed import State
+from reconciler.model.record import RolloutPhase
 from reconciler.model.spec import DesiredState
 from reconciler.model.status import ServiceStatus
 from reconciler.model.units import ServiceName
 from reconciler.ports import BlockedError, ManifestError, NotFoundError
+from reconciler.runtime.requests import Steer
 
 Services = Mapping[ServiceName, ServiceStatus]
 
@@ -45,6 +47,36 @@ def may_reload(names: Iterable[ServiceName], services: Services) -> None:
                 mend=f"weaver set {name} reload.signal=SIGHUP, if it loads its configuration "
                 f"on that signal; else weaver restart {name}",
             )
+
+
+def may_steer(name: ServiceName, steer: Steer, services: Services) -> None:
+    """See that a service has a rollout that this can be done to. Raises BlockedError."""
+    understood(f"{steer} the rollout of", [name], services)
+    rollout = services[name].rollout
+    if rollout is None:
+        raise BlockedError(
+            f"cannot {steer} the rollout of {name}: there is none",
+            mend="weaver undo takes back the last commit; weaver history "
+            f"{name} shows what became of it",
+        )
+    can = {
+        Steer.PAUSE: rollout.phase in (RolloutPhase.ROLLING, RolloutPhase.BACK),
+        Steer.RESUME: rollout.phase is not RolloutPhase.ROLLING,
+        Steer.UNDO: rollout.phase in (RolloutPhase.ROLLING, RolloutPhase.PAUSED),
+    }
+    if not can[steer]:
+        raise BlockedError(
+            f"cannot {steer} the rollout of {name}: it is {_PHASES[rollout.phase]}",
+            mend=f"weaver rollout status {name}",
+        )
+
+
+_PHASES = {
+    RolloutPhase.ROLLING: "under way",
+    RolloutPhase.PAUSED: "paused",
+    RolloutPhase.BACK: "going back",
+    RolloutPhase.UNDONE: "undone",
+}
 
 
 def may_scale(counts: Iterable[tuple[ServiceName, int]], services: Services) -> None:

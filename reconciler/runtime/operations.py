@@ -30,6 +30,8 @@ from reconciler.runtime.requests import (
     RetryServices,
     Settle,
     Shutdown,
+    Steer,
+    SteerRollout,
     Terms,
 )
 
@@ -55,7 +57,9 @@ class Operations:
         self._begun = now()
         self._has_told_adopted = False
 
-    async def run(self, request: OperationRequest, terms: Terms) -> AsyncIterator[Message]:
+    async def run(  # noqa: C901 - one arm for each request
+        self, request: OperationRequest, terms: Terms
+    ) -> AsyncIterator[Message]:
         """Carry an operation out. Raises WeaverError where it cannot be done."""
         if not isinstance(request, Shutdown | Reexec):
             await self._daemon.manifests_read()
@@ -67,6 +71,8 @@ class Operations:
                     told = self._reload(names, terms, listener)
                 case RetryServices(services=names):
                     told = self._retry(names, terms, listener)
+                case SteerRollout(service=name, steer=steer):
+                    told = self._steer(name, steer, terms, listener)
                 case ApprovePrune(prune_id=prune_id):
                     told = self._approve(prune_id, terms, listener)
                 case Settle(services=names):
@@ -127,6 +133,20 @@ class Operations:
         self._ask(OperationKind.START, terms, services=names)
         chase = self._chase(names, terms, verbs=dict.fromkeys(names, (Verb.START,)))
         async for message in self._pursue(f"start {_list(names)}", chase, terms, listener):
+            yield message
+
+    async def _steer(
+        self, name: ServiceName, steer: Steer, terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        guards.may_steer(name, steer, self._daemon.picture().services)
+        self._ask(OperationKind(f"{steer}-rollout"), terms, services=(name,))
+        what = f"{steer} the rollout of {name}"
+        if steer is Steer.PAUSE:
+            await self._daemon.caught_up()
+            yield Summary(exit_code=0, text=f"{what} - done; all runs on as it is")
+            return
+        chase = self._chase((name,), terms, verbs={name: (Verb.RESTART,)})
+        async for message in self._pursue(what, chase, terms, listener):
             yield message
 
     async def _approve(

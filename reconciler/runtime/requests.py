@@ -135,6 +135,22 @@ class RetryServices:
     services: tuple[ServiceName, ...]
 
 
+class Steer(StrEnum):
+    """What people do about a rollout."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteerRollout:
+    """Hold the rollout of a service, let it go on, or take it back."""
+
+    service: ServiceName
+    steer: Steer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovePrune:
     """Let a large removal that is held happen."""
@@ -165,7 +181,14 @@ class Reexec:
 
 
 OperationRequest = (
-    RestartServices | ReloadServices | RetryServices | ApprovePrune | Settle | Shutdown | Reexec
+    RestartServices
+    | ReloadServices
+    | RetryServices
+    | SteerRollout
+    | ApprovePrune
+    | Settle
+    | Shutdown
+    | Reexec
 )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.manifest.codec import CodecError, decode, encode
-from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
+from reconciler.model.record import PruneHold, Rollout, ServiceMemory, SlotMemory
+from reconciler.model.units import Nanos
 
 __all__ = ["CodecError"]
 
@@ -38,8 +39,16 @@ def read_service(text: str, boot: str) -> ServiceMemory:
         restart_reason="",
         reload_before=None,
         reload_reason="",
+        rollout=_after_a_reboot(stored.memory.rollout),
         timing=None if timing is None else replace(timing, at=None, runs_from=None),
     )
+
+
+def _after_a_reboot(rollout: Rollout | None) -> Rollout | None:
+    """Give what is left of a rollout when everything starts anew: a restart is over by that."""
+    if rollout is None or rollout.to.digest == rollout.base.digest:
+        return None
+    return replace(rollout, since=Nanos(0), began=Nanos(0), proven=())
 
 
 def slot_text(memory: SlotMemory) -> str:

@@ -78,6 +78,12 @@ class HealthQuery(Query, frozen=True, kw_only=True):
     ] = False
 
 
+class RolloutQuery(TextQuery, frozen=True, kw_only=True):
+    """Which services."""
+
+    name: ServiceNames = []
+
+
 class GraphQuery(Query, frozen=True, kw_only=True):
     """Which part of the graph, and how it is drawn."""
 

@@ -195,13 +195,20 @@ class RetryBody(OperationBody, frozen=True, kw_only=True, tag="start"):
     services: Annotated[Names, Meta(min_length=1)]
 
 
+class SteerBody(OperationBody, frozen=True, kw_only=True, tag="rollout"):
+    """Hold the rollout of a service, let it go on, or take it back."""
+
+    service: Name
+    steer: requests.Steer
+
+
 class SettleBody(OperationBody, frozen=True, kw_only=True, tag="settle"):
     """Wait until all (or these) services are as wanted, or cannot become so."""
 
     services: Names = []
 
 
-OperationBodies = RestartBody | ReloadBody | RetryBody | SettleBody
+OperationBodies = RestartBody | ReloadBody | RetryBody | SteerBody | SettleBody
 
 
 class ApproveBody(Body, frozen=True, kw_only=True):
@@ -294,6 +301,8 @@ def operation(body: OperationBodies) -> OperationRequest:
             return requests.ReloadServices(services=_names(body.services))
         case RetryBody():
             return requests.RetryServices(services=_names(body.services))
+        case SteerBody():
+            return requests.SteerRollout(service=ServiceName(body.service), steer=body.steer)
         case SettleBody():
             return requests.Settle(services=_names(body.services))
 
