@@ -258,7 +258,7 @@ class _Court:
     def _unfed(self, record: SlotRecord, process: Process) -> bool:
         """Tell whether a process owes a sign of life, or asked for its own end."""
         notice = process.notice
-        silent_for = self.situation.now - max(notice.pinged, record.since)
+        silent_for = self.situation.now - max(notice.pinged, process.started)
         return notice.failed or (0 < notice.watchdog <= silent_for and not notice.stopping)
 
     def against_kill(self, action: Kill) -> Iterator[str]:

@@ -134,7 +134,7 @@ def next_moment(rollout: Rollout, records: Records, now: Nanos) -> Nanos | None:
     found = [
         Nanos(record.since + least)
         for index, record in records.items()
-        if index in rollout.rolled and record.state is State.RUNNING
+        if index in rollout.rolled and record.state is State.RUNNING and _is_new(rollout, record)
     ]
     return min((at for at in found if at > now), default=None)
 
@@ -279,10 +279,13 @@ class _View:
             return ""
         if record.state is State.DEGRADED and check is not None and check.is_of_one_slot:
             return memory.ill.because if memory.ill is not None else "its check fails"
+        end = memory.last_exit
+        has_ended = end is not None and end.at >= rollout.began and memory.exited != memory.asked
+        if has_ended and memory.newest < rollout.began:
+            return ""  # that was the process before
         if record.state is State.CRASHED and record.since >= rollout.began:
             return memory.trouble.because or record.reason
-        has_ended = record.state is State.STOPPED and memory.exited != memory.asked
-        if has_ended and memory.last_exit is not None and memory.last_exit.at >= rollout.began:
+        if record.state is State.STOPPED and has_ended:
             return record.reason or "it ended"
         return ""
 
