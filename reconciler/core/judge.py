@@ -180,7 +180,7 @@ class _Court:
             return
         if isinstance(action, Restart):
             yield from self._against_restart(action, record)
-        elif action.aborts and not self._unfed(record, process):
+        elif action.aborts and not self._unfed(process):
             yield "its watchdog has nothing to say"
         elif process.exit is None and not self._may_stop(record, process):
             yield "it is wanted"
@@ -247,7 +247,7 @@ class _Court:
 
     def _may_stop(self, record: SlotRecord, process: Process) -> bool:
         """Tell whether a process is late, silent, or older than its service's schedule."""
-        if self._overdue(record) or self._unfed(record, process):
+        if self._overdue(record) or self._unfed(process):
             return True
         name = record.memory.slot.service
         return is_no_run(self.spec(name), self.situation.services.get(name), process)
@@ -255,7 +255,7 @@ class _Court:
     def _overdue(self, record: SlotRecord) -> bool:
         return record.deadline is not None and record.deadline <= self.situation.now
 
-    def _unfed(self, record: SlotRecord, process: Process) -> bool:
+    def _unfed(self, process: Process) -> bool:
         """Tell whether a process owes a sign of life, or asked for its own end."""
         notice = process.notice
         silent_for = self.situation.now - max(notice.pinged, process.started)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.core import judge_health
-from reconciler.core.breaches import Fault
+from reconciler.core.breaches import Fault, service_of
 from reconciler.model.observed import State
 from reconciler.model.plan import Plan, Restart, Situation, Start, Stop
 from reconciler.model.record import Rollout, ServiceMemory, SlotRecord
 from reconciler.model.spec import OnRestart, ServiceSpec
-from reconciler.model.units import ServiceName
 
 
 def against_rollout(plan: Plan, situation: Situation) -> Iterator[Fault]:
@@ -23,7 +22,10 @@ def against_rollout(plan: Plan, situation: Situation) -> Iterator[Fault]:
         if spec is None or not spec.wants_to_run:
             continue
         yield from _too_few(plan, situation, spec, memory.rollout)
-        yield from _against_starts(plan, name, memory, memory.rollout)
+    for action in plan.actions:
+        memory = situation.services.get(service_of(action))
+        if isinstance(action, Start) and memory is not None:
+            yield from _against_start(action, memory)
 
 
 def _too_few(
@@ -71,15 +73,11 @@ def _serves(situation: Situation, record: SlotRecord, rollout: Rollout) -> bool:
     return not is_new or is_settled or record.memory.slot.index in rollout.proven
 
 
-def _against_starts(
-    plan: Plan, name: ServiceName, memory: ServiceMemory, rollout: Rollout
-) -> Iterator[Fault]:
+def _against_start(action: Start, memory: ServiceMemory) -> Iterator[Fault]:
     """Nothing starts beyond the slots that a rollout may have, nor as a version that failed."""
-    most = rollout.to.instances + rollout.to.update.surge
-    for action in plan.actions:
-        if not isinstance(action, Start) or action.slot.service != name:
-            continue
-        if action.slot.index >= most:
-            yield Fault(service=name, text=f"start {action.slot}: {most} may run at most")
-        if rollout.version(action.slot.index).digest in memory.quarantined:
-            yield Fault(service=name, text=f"start {action.slot}: its version is quarantined")
+    name, rollout = action.slot.service, memory.rollout
+    most = rollout.to.instances + rollout.to.update.surge if rollout is not None else None
+    if most is not None and action.slot.index >= most:
+        yield Fault(service=name, text=f"start {action.slot}: {most} may run at most")
+    if memory.version(action.slot.index).digest in memory.quarantined:
+        yield Fault(service=name, text=f"start {action.slot}: its version is quarantined")

@@ -46,12 +46,13 @@ def begin(
     is_served = any(is_up(record) for record in records.values())
     runs = {record.process.digest for record in records.values() if record.process is not None}
     is_same = runs <= {spec.digest} and spec.digest == base.digest and not anew
-    if not spec.rolls or not is_served or is_same:
+    is_kept_away = spec.digest in memory.quarantined and not anew
+    if not spec.rolls or is_same or not (is_served or is_kept_away):
         return None
     since = memory.restart_before or now if anew else Nanos(0)
     surge = former.surge if former else 0
     begun = Rollout(to=spec, base=base, since=since, began=now, surge=surge)
-    if spec.digest in memory.quarantined and not anew:
+    if is_kept_away:
         why = "this version failed before"
         return replace(begun, phase=RolloutPhase.BACK, because=why, failed=True)
     return begun

@@ -215,10 +215,12 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
         because = "it runs on a schedule now"
         return Stop(slot=record.memory.slot, target=record.process.id, because=because)
     replacement = desk.replacing.get(wish.name)
+    repair = repair_or_wait(wish, record, desk.board.situation.now)
     if replacement is None or record.memory.slot.index not in replacement.reasons:
-        repair = repair_or_wait(wish, record, desk.board.situation.now)
         return repair or reload_or_wait(desk.board, wish, record) or unwell(wish, record)
-    return _replace(desk, wish, record, replacement)
+    step = _replace(desk, wish, record, replacement)
+    # What has to wait for others before it gives way works meanwhile.
+    return step if isinstance(step, Restart) and not step.after else repair or step
 
 
 def _go_on_starting(desk: Desk, wish: Wish, record: SlotRecord) -> Step:

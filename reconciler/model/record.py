@@ -327,7 +327,7 @@ class Rollout:
     because: str = ""
     """Why it is paused or goes back, in words."""
     failed: bool = False
-    """Whether it was the new version that made it so, rather than a person."""
+    """Whether its version is to serve no more: it failed, or somebody took it back."""
 
     def version(self, index: int) -> ServiceSpec:
         """Give the spec that a slot starts with."""
