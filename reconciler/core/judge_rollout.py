@@ -79,5 +79,6 @@ def _against_start(action: Start, memory: ServiceMemory) -> Iterator[Fault]:
     most = rollout.to.instances + rollout.to.update.surge if rollout is not None else None
     if most is not None and action.slot.index >= most:
         yield Fault(service=name, text=f"start {action.slot}: {most} may run at most")
-    if memory.version(action.slot.index).digest in memory.quarantined:
+    version = memory.version(action.slot.index)
+    if memory.spec.rolls and version.digest in memory.quarantined:
         yield Fault(service=name, text=f"start {action.slot}: its version is quarantined")

@@ -67,6 +67,10 @@ class AilmentRules:
         self._alerts.clear()
         self._healed.clear()
 
+    def starts_anew(self, slot: Slot) -> None:
+        """Note that a slot gets another version, for which nothing was done yet."""
+        self._treated.pop(slot, None)
+
     def forgive(self, names: Iterable[ServiceName]) -> None:
         """Begin to count anew: people asked for it, or there is another version."""
         gone = set(names)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from reconciler.model.event import Event, Happening, Measured
+from reconciler.model.observed import Slot
 from reconciler.model.spec import MemoryAction, ServiceSpec
-from reconciler.model.units import RunId, ServiceName
+from reconciler.model.units import RunId
 from tests.sim.machine import Run
 
 BELOW_PERCENT = 90
-InForce = Callable[[ServiceName], ServiceSpec | None]
+Version = Callable[[Slot], ServiceSpec | None]
 
 
 class AppetiteRules:
@@ -32,12 +33,12 @@ class AppetiteRules:
         self._told.clear()
         self._outgrown.clear()
 
-    def before(self, events: Iterable[Event], runs: dict[RunId, Run], in_force: InForce) -> None:
+    def before(self, events: Iterable[Event], runs: dict[RunId, Run], version: Version) -> None:
         """Note what the engine is about to hear."""
         self._to_tell.clear()
         for event in events:
             run = runs.get(event.run) if isinstance(event, Measured) else None
-            spec = in_force(run.slot.service) if run is not None else None
+            spec = version(run.slot) if run is not None else None
             if isinstance(event, Measured) and run is not None and spec is not None:
                 self._measure(event, run, spec)
 

@@ -215,7 +215,7 @@ class Heard:
         self._is_carried_out = self._looks_now = False
         self.reloads.before(events, now)
         self.drifts.before(events)
-        self.appetites.before(events, self._host.runs, self.wanted.in_force)
+        self.appetites.before(events, self._host.runs, self.wanted.version)
         self.ailments.before(events, self._host.runs, self.wanted.in_force, now)
         self.refusals.before(events)
         self._before_step = self._counted()

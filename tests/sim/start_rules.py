@@ -40,7 +40,9 @@ class StartRules(Heard):
         self.hooks.may_start(start)
         is_other = any(one[0] == slot and one[2] != spec.digest for one in self._starts.values())
         if is_other or slot.index >= spec.instances:
-            self._failures.pop(slot, None)  # of another version, or of another rollout
+            # What another version, or an earlier rollout, went through is over.
+            self._failures.pop(slot, None)
+            self.ailments.starts_anew(slot)
         if spec.schedule is None or not self._is_its_time(start, now):
             self._may_try_again(slot, spec, now)
         self._is_no_echo(slot, start, now)
