@@ -28,9 +28,10 @@ def rollout_text(services: Sequence[ServiceStatus], page: Page) -> str:
 
 def _block(service: ServiceStatus, rollout: Rollout, page: Page) -> list[str]:
     colour = Paint.BAD if rollout.failed else Paint.BUSY
-    failed = " failed," if rollout.failed and rollout.phase is RolloutPhase.PAUSED else ""
-    head = f"{paint(plain(service.name), Paint.BOLD, page)} {failed} "
-    lines = [head.rstrip() + "  " + paint(_PHASES[rollout.phase], colour, page)]
+    is_stuck = rollout.failed and rollout.phase is RolloutPhase.PAUSED
+    words = "failed, and is paused" if is_stuck else _PHASES[rollout.phase]
+    name = paint(plain(service.name), Paint.BOLD, page)
+    lines = [f"{name}  {paint(words, colour, page)}"]
     for label, text in _facts(service, rollout):
         gap = " " * (LABEL_WIDTH - len(label))
         first, *rest = wrap(plain(text), page, indent=" " * (LABEL_WIDTH + 2))

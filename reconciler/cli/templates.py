@@ -34,7 +34,6 @@ state: stopped            # running: start it, and keep it running
 # env:                    # only these, PATH, HOME and the like: nothing leaks in
 #   GREETING: hello
 # dependsOn: [db]         # start once db is ready
-# instances: 2            # two processes; ${{instance}} is 0 and 1
 # ready:                  # when it counts as ready; default: it has run for 1 s
 #   type: http
 #   http:

@@ -46,9 +46,17 @@ _BLOCKING = (
     HoldCode.DEPENDENCY_NOT_READY,
     HoldCode.UNKILLABLE,
     HoldCode.DRIFTED,
+    HoldCode.QUARANTINED,
+    HoldCode.ROLLOUT_PAUSED,
     HoldCode.BACKING_OFF,
 )
-_DRIFTING = (HoldCode.PRUNE_HELD, HoldCode.DRIFTED, HoldCode.BACKING_OFF)
+_DRIFTING = (
+    HoldCode.PRUNE_HELD,
+    HoldCode.DRIFTED,
+    HoldCode.QUARANTINED,
+    HoldCode.ROLLOUT_PAUSED,
+    HoldCode.BACKING_OFF,
+)
 """What is shown though no field differs and nothing is done: what runs is not as wanted."""
 
 

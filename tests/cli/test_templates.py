@@ -41,7 +41,7 @@ def test_the_remarks_of_the_example_are_valid_when_tried() -> None:
     lines = [line for line in lines if not line.startswith("dependsOn")]
     found = check(parse("services.d/x.yaml", "\n".join([head, *lines]).encode()))
     assert found.diagnostics == ()
-    assert found.readings[0].definition.spec.instances == 2
+    assert found.readings[0].definition.spec.env == {"GREETING": "hello"}
 
 
 @pytest.mark.parametrize("place", ["services.d/hello.yaml", "weaver.yaml"])

@@ -67,6 +67,10 @@ class AilmentRules:
         self._alerts.clear()
         self._healed.clear()
 
+    def rests(self) -> None:
+        """Note that everything stops, and begins afresh if it is started again."""
+        self._treated.clear()
+
     def starts_anew(self, slot: Slot) -> None:
         """Note that a slot gets another version, for which nothing was done yet."""
         self._treated.pop(slot, None)

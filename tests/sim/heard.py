@@ -275,6 +275,7 @@ class Heard:
                 # What it brings to rest is forgiven; its daemon may not live to do that.
                 self._perhaps_failing.update(self._failures)
                 self._failures.clear()
+                self.ailments.rests()
             case OperationKind.START:
                 self._ask_for_a_run(operation, now)
             case OperationKind.RESTART:
