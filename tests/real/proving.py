@@ -69,6 +69,7 @@ def define(here: Station, number: int) -> None:
         more += "ready: {type: delay, delay: 10ms}\nstopTimeout: 100ms\n"
     elif number == LISTENING:
         more += f"{PLAIN}sockets: [{{listen: 'tcp://127.0.0.1:{free_ports(1)[0]}'}}]\n"
+        more += "update: {order: stop-first, minReady: 0}\n"
     elif number == ROTATED:
         more += f"{PLAIN}logRotation: {{maxSize: 64K, maxFiles: 2}}\n"
     else:

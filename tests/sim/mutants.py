@@ -66,6 +66,9 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
 }
 ASLEEP: frozenset[str] = frozenset(
     {
+        "a-reload-counts-from-its-end",
+        "a-start-that-fails-before-its-program-is-tried-at-once",
+        "an-unknown-user-counts-as-no-failure",
         "a-failed-reload-is-tried-without-end",
         "a-measure-of-the-last-process-counts-for-the-next",
         "a-run-is-in-the-way-of-the-last-one",
