@@ -23,6 +23,7 @@ from reconciler.adapters.git.publishing import STEPS
 from reconciler.adapters.git.revisions import read_revision
 from reconciler.adapters.git.state import dirty_paths, reading_hold
 from reconciler.adapters.git.writeback import Job, write_back
+from reconciler.failpoints import arm
 from reconciler.ports import (
     BlockedError,
     ConflictError,
@@ -33,6 +34,7 @@ from reconciler.ports import (
 )
 from tests.git.asking import assert_tidy, put, request, set_field, write
 from tests.git.scratch import BOB, DB, WEB, Scratch, make
+from tests.real.points import points
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -474,3 +476,32 @@ def test_a_file_in_the_place_of_a_new_manifest_is_not_overwritten(scratch: Scrat
         write(scratch, put("name: api\ncommand: api\n", "api"))
     assert scratch.read("services.d/api.yaml/keep") == "x"
     assert scratch.log() == ["two services"]
+
+
+WRITING = [
+    point.name
+    for point in points("edit")
+    if point.name.startswith("git.") and not point.name.startswith("git.worker")
+]
+
+
+@pytest.mark.parametrize("point", WRITING)
+def test_an_error_at_any_step_is_a_refusal_that_changes_nothing_or_the_whole_commit(
+    scratch: Scratch, tmp_path: Path, point: str
+) -> None:
+    struck = tmp_path / "struck"
+    struck.mkdir()
+    before = scratch.head()
+    arm(f"{point}:raise", str(struck))
+    try:
+        is_done = write(scratch, set_field("8001")).changed
+    except HostError:
+        is_done = False
+    finally:
+        arm("", "")
+    assert [path.name for path in struck.iterdir()] == [point]
+    assert (scratch.head() != before) == is_done
+    assert scratch.status() == []
+    assert scratch.read(FILE) == (CHANGED if is_done else WEB)
+    assert_tidy(scratch)
+    assert not locks.index_lock(locate(scratch.top)).exists()

@@ -98,10 +98,21 @@ def index(checkout: Checkout, wait_s: float = WAIT_S) -> Iterator[None]:
         else:
             time.sleep(PAUSE_S)
     try:
+        failpoint("git.lock.taken")
         yield
     finally:
+        _release(path)
+
+
+def _release(path: Path) -> None:
+    """Let go of the index; what was done meanwhile counts, whether this succeeds or not."""
+    try:
         failpoint("git.unlock.before")
         path.unlink(missing_ok=True)
+    except OSError:
+        # A lock that stays all the same is removed once we have ended, as that of the dead.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _created(path: Path) -> bool:
@@ -113,7 +124,6 @@ def _created(path: Path) -> bool:
     try:
         failpoint("git.lock.before")
         os.link(draft, path)
-        failpoint("git.lock.taken")
     except FileExistsError:
         return False
     finally:

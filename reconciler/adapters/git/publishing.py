@@ -79,9 +79,11 @@ def _lock_branch(checkout: Checkout, target: Target, move: Move) -> None:
 
 
 def _finish(checkout: Checkout, target: Target, move: Move) -> None:
-    """Publish the commit; a complaint of git's counts only where the branch stayed."""
+    """Publish the commit; a complaint of anybody's counts only where the branch stayed."""
     try:
         move.commit()
-    except HostError:
+    except (HostError, OSError):
+        # Until git has ended it may still do what it was told.
+        move.hang_up()
         if head(checkout).commit != target.commit:
             raise

@@ -45,7 +45,7 @@ class Move:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hang_up()
+        self.hang_up()
         self._watchdog.cancel()
         plumbing.end(self._child)
 
@@ -68,6 +68,12 @@ class Move:
             raise HostError(f"cannot move the branch: {self._last_words()}")
         failpoint("git.ref.moved")
 
+    def hang_up(self) -> None:
+        """End the conversation: git drops what was not committed, and its locks."""
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        self._child.wait()
+
     def _say(self, text: str) -> None:
         with suppress(BrokenPipeError):
             self._stdin.write(text.encode(errors="surrogateescape"))
@@ -78,12 +84,6 @@ class Move:
         return self._stdout.readline().decode(errors="replace").rstrip("\n")
 
     def _last_words(self) -> str:
-        self._hang_up()
+        self.hang_up()
         complaint = self._stderr.read().decode(errors="replace")
         return plumbing.words_of(complaint, self._child.wait())
-
-    def _hang_up(self) -> None:
-        """End the conversation: git drops what was not committed, and its locks."""
-        with suppress(BrokenPipeError):
-            self._stdin.close()
-        self._child.wait()

@@ -120,13 +120,17 @@ def _write_one(target: Path, data: bytes, before: SavedFile | None, number: int 
     beside = target.with_name(f"{TEMPORARY}{os.getpid()}-{number}")
     beside.unlink(missing_ok=True)
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(descriptor, "wb") as file:
-        if before is not None:
-            os.fchmod(descriptor, before.mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    failpoint("git.beside.written")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if before is not None:
+                os.fchmod(descriptor, before.mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        failpoint("git.beside.written")
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     return beside
 
 
