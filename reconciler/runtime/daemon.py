@@ -68,6 +68,7 @@ class Daemon:
         self._turned = asyncio.Event()
         self._told = 0
         self._taken = 0
+        self._is_stepping = False
         self._is_leaving = False
         self._is_over = False
         self._to_acknowledge = False
@@ -175,7 +176,13 @@ class Daemon:
         await self.caught_up()
 
     async def caught_up(self) -> None:
-        """Return once all that was told by now has been decided on."""
+        """Return once all that was told by now has been decided on, and what was decided is told.
+
+        A step that a deadline woke has nothing to take, and its events are told only when they
+        are written down: whoever saw its picture waits for them too.
+        """
+        if self._is_stepping:
+            await self.turn()
         told = self._told
         while self._taken < told and not self._is_over:
             await self.turn()
@@ -208,6 +215,7 @@ class Daemon:
             events, self._inbox = self._inbox, []
             told = self._told
             self._something_came.clear()
+            self._is_stepping = True
             self._look_for_credit()
             began = self._clock.now()
             decision = self._decide(events)
@@ -230,6 +238,7 @@ class Daemon:
             await self._sleep_until(decision.wake_at)
 
     def _turn_over(self) -> None:
+        self._is_stepping = False
         self._turned.set()
         self._turned = asyncio.Event()
 

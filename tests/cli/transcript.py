@@ -147,7 +147,7 @@ _VOLATILE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "TIME"),
     (re.compile(r"\b(\d{4}-\d\d-\d\d|\d\d/[A-Z][a-z]{2}/\d{4})\b"), "DAY"),
     (
-        re.compile(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f]|\d{7}\b)([0-9a-f]{40}|[0-9a-f]{7,12})\b"),
+        re.compile(r"\b(?=[0-9a-f]*[a-f]|\d{7}\b)([0-9a-f]{40}|[0-9a-f]{7,12})\b"),
         "COMMIT",
     ),
     (re.compile(r"\b(pid|daemon) \d+"), r"\1 PID"),

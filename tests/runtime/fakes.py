@@ -178,6 +178,8 @@ class FakeStore:
     answers: list[tuple[int, str]] = field(default_factory=list)
     trouble: str = ""
     hangs: asyncio.Event | None = None
+    passes: int = 0
+    """Rounds of the loop that it takes to write anything."""
     _queued: list[EventRecord] = field(default_factory=list)
 
     async def load(self, boot: str) -> Memory:
@@ -186,6 +188,8 @@ class FakeStore:
     async def record(self, decision: Decision, *, revision: str, actor: str) -> list[EventRecord]:
         if self.hangs is not None:
             await self.hangs.wait()
+        for _ in range(self.passes):
+            await asyncio.sleep(0)
         self.decisions.append(decision)
         self._queued += [
             EventRecord(

@@ -74,6 +74,21 @@ def test_a_value_is_set_committed_and_followed(tmp_path: Path) -> None:
     with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
 
 
+def test_the_last_action_is_told_though_it_is_written_down_slowly(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        desk.store.passes = 500
+        for port in range(8001, 8006):
+            request = SetValues(
+                service=WEB, assignments=(Assignment(path="env.PORT", value=str(port)),)
+            )
+            messages = await desk.change(request)
+            assert code(messages) == 0
+            assert actions(messages)[-1] == (WEB, Verb.RESTART, Phase.DONE)
+
+    with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
+
+
 def test_the_record_says_who_committed(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.settled()
