@@ -4,6 +4,10 @@ At hello a daemon says how it is started again, or that somebody else sees to it
 at a terminal): {"argv", "env", "log", "lock"}. The daemon's own lock, an abstract socket, decides
 who wins where several start one: while it is held nothing is started, and whoever comes too late
 ends by itself.
+
+Pauses double while daemons end by their own doing, before they say hello or soon after. One that
+served and was killed is back after the first pause, however often that happens: each time somebody
+else did it, and a pause would only leave services unsupervised.
 """
 
 from __future__ import annotations
@@ -56,13 +60,15 @@ class Revival:
         """Children that are no run, and what to do when one of them has ended."""
         self._due: float | None = None
         self._next_s = FIRST_S
-        self._met_at = 0.0
+        self._met_at = self._lost_at = 0.0
         self._child = 0
         """The daemon that we started, 0 for another one."""
         self._has_met_child = False
         self._last: tuple[int, int, int] | None = None
         """Pidfd, pid and birth tick of the daemon that said hello last."""
         self._ending = ""
+        self._was_killed = False
+        """Whether it said hello and somebody else ended it."""
 
     def resume(self, children: list[int], daemon: int) -> None:
         """Go on in the place of a program that was replaced, whose daemon is there yet."""
@@ -82,7 +88,7 @@ class Revival:
 
     def met(self, pid: int, plan: Message | None) -> Message:
         """Take in who says hello, and give what it should know about its coming."""
-        self._due, self._met_at = None, time.monotonic()
+        self._due, self._met_at, self._was_killed = None, time.monotonic(), False
         if plan != self._journal.ledger.daemon:
             self._journal.record({"is": "daemon", "plan": plan})
         self._hold_on_to(pid)
@@ -106,7 +112,9 @@ class Revival:
             return
         if time.monotonic() - self._met_at >= STEADY_S:
             self._next_s = FIRST_S
-        self._miss(self._next_s)
+        # How it ended shows a moment after its connection does.
+        self._lost_at = time.monotonic()
+        self._miss(FIRST_S)
 
     # --- what comes of it ---
 
@@ -125,13 +133,19 @@ class Revival:
         if _is_held(plan["lock"]):
             self._miss(LOOK_S)
             return
+        self._learn_how_it_ended()
+        if self._was_killed:
+            self._next_s = FIRST_S
+        left_s = self._lost_at + self._next_s - time.monotonic()
+        if left_s > 0:
+            self._miss(left_s)
+            return
         pause_s, self._next_s = self._next_s, min(2 * self._next_s, LONGEST_S)
-        self._ending = self._how_it_ended()
         try:
             self._start(plan)
         except (OSError, ValueError, TypeError) as error:
             self._log.write(f"cannot bring the daemon back: {error}; again in {self._next_s} s")
-            self._miss(self._next_s)
+            self._give_up_for_now()
         else:
             told = f"the daemon {self._ending} and said no goodbye"
             self._log.write(f"{told}; after {pause_s} s it was started again, pid {self._child}")
@@ -167,22 +181,31 @@ class Revival:
         self._apart[pid] = functools.partial(self._child_ended, plan)
 
     def _child_ended(self, plan: Message, status: os.waitid_result) -> None:
-        self._ending = fate.sentence(fate.collected(status))
+        is_ours = status.si_pid == self._child
+        self._note(fate.collected(status), has_served=is_ours and self._has_met_child)
         self._let_go()
-        if self._has_met_child or status.si_pid != self._child:
+        if self._has_met_child or not is_ours:
             return
         self._child = 0
         said = _last_words(plan["log"])
         text = f"daemon {status.si_pid} {self._ending} before it said hello: {said}"
         self._log.write(f"{text}; again in {self._next_s} s")
+        self._give_up_for_now()
+
+    def _give_up_for_now(self) -> None:
+        self._lost_at = time.monotonic()
         self._miss(self._next_s)
 
-    def _how_it_ended(self) -> str:
-        if self._last is None:
-            return self._ending or fate.sentence(None)
-        said = fate.sentence(fate.ending(*self._last))
-        self._let_go()
-        return said
+    def _learn_how_it_ended(self) -> None:
+        if self._last is not None:
+            self._note(fate.ending(*self._last), has_served=True)
+            self._let_go()
+        elif not self._ending:
+            self._ending = fate.sentence(None)
+
+    def _note(self, end: fate.Ending | None, *, has_served: bool) -> None:
+        self._ending = fate.sentence(end)
+        self._was_killed = has_served and end is not None and end.signal == signal.SIGKILL
 
     def _hold_on_to(self, pid: int) -> None:
         """Keep the daemon's pidfd, since it need not be our child."""

@@ -64,6 +64,18 @@ def test_a_killed_daemon_is_brought_back_at_once_and_says_so(
     assert not {"WEAVER_RUN", "NOTIFY_SOCKET"} & environment_of(second or 0).keys()
 
 
+def test_one_that_is_killed_again_and_again_is_back_after_the_first_pause_each_time(
+    here: Station,
+) -> None:
+    before, latest = begun(here), here.daemon_pid
+    for _ in range(2):
+        os.kill(latest or 0, signal.SIGKILL)
+        latest = back(here, latest)
+    log = here.paths.holder_log.read_text()
+    assert log.count("after 0.2 s it was started again") == 2, log
+    assert here.pids() == before
+
+
 def test_an_exit_while_the_daemon_was_away_is_told_and_one_that_says_goodbye_stays_away(
     here: Station,
 ) -> None:
@@ -95,6 +107,7 @@ def test_one_that_dies_at_once_again_and_again_is_tried_less_and_less_often(
     assert "exited with 6 before it said hello" in log.read_text()
     assert "again in 0.4 s" in log.read_text()
     assert "again in 0.8 s" in log.read_text()
+    assert "after 0.4 s it was started again" in log.read_text()
     away.rename(config)
     back(here, first)
     assert here.pids() == before
