@@ -89,6 +89,8 @@ class Heard:
         """The last command; a look that was asked for before the host was lost counts no more."""
         self._starts: dict[int, tuple[Slot, Nanos, Digest]] = {}
         """When each start was asked for, by serial; until it is known to have failed."""
+        self._tried: dict[Slot, Digest] = {}
+        """The version that each slot was last started in."""
         # What any daemon was told.
         self._judged: set[RunId] = set()
         self._asked: set[RunId] = set()

@@ -94,7 +94,7 @@ class Holder:
         self._record({"is": "spawning", "at": self._machine.now()} | entry)
         if dies == "before the fork":
             return None
-        program = self._machine.program(slot.service)
+        program = self._machine.program(slot.service, spec.digest)
         failure = self._failure(command, program)
         if failure is not None:
             self._record({"is": "failed", "run": run_id})

@@ -151,6 +151,8 @@ class Machine:
     now: Callable[[], Nanos]
     later: Later
     programs: dict[ServiceName, Program] = field(default_factory=dict)
+    fates: dict[Digest, Program] = field(default_factory=dict)
+    """What processes of some versions are like, whatever those of others are."""
     runs: dict[RunId, Run] = field(default_factory=dict)
     """Every process that was ever started."""
     by_slot: dict[Slot, list[Run]] = field(default_factory=dict)
@@ -220,9 +222,10 @@ class Machine:
         """Give all hooks of which something lives."""
         return [run for runs in self.errands.values() for run in runs if not run.is_empty]
 
-    def program(self, service: ServiceName) -> Program:
-        """Give what a service's next process will be like."""
-        return self.programs.get(service, Program())
+    def program(self, service: ServiceName, digest: Digest | None = None) -> Program:
+        """Give what a service's next process will be like, of a version that may say so itself."""
+        fate = self.fates.get(digest) if digest is not None else None
+        return fate or self.programs.get(service, Program())
 
     def start(
         self,
@@ -400,6 +403,7 @@ class Machine:
     def behave(self, program: Program) -> None:
         """Let every process be like this from now on; what was killed in vain dies at last."""
         self.programs = dict.fromkeys(self.programs, program)
+        self.fates.clear()
         for run in self.all_live():
             run.program, run.is_silent = program, False
             if run.is_endless and program.oneshot_takes is not None:

@@ -38,7 +38,8 @@ class StartRules(Heard):
         for need in spec.needs:
             assert self._holds(need), f"{slot} is started while {need.service} is not there"
         self.hooks.may_start(start)
-        is_other = any(one[0] == slot and one[2] != spec.digest for one in self._starts.values())
+        is_other = self._tried.get(slot, spec.digest) != spec.digest
+        self._tried[slot] = spec.digest
         if is_other or slot.index >= spec.instances:
             # What another version, or an earlier rollout, went through is over.
             self._failures.pop(slot, None)

@@ -40,6 +40,7 @@ class StopRules(Heard):
             return
         if order.signal in RELOADS:
             assert self._is_up(run, spec, now), f"{run.slot} is reloaded before it is ready"
+            self._is_to_stay(run, spec)
             is_known = not run.is_by_hand and run.id not in self._lost
             is_known = is_known and not (spec and self.ailments.may_reload(run, spec))
             self.reloads.may_reload(order, run, spec, now, is_known=is_known)
@@ -73,6 +74,11 @@ class StopRules(Heard):
         is_new = any(map(self.ailments.was_treated, before))
         return is_new and last.exit is None and not self._is_up(last, spec, now)
 
+    def _is_to_stay(self, run: Run, spec: ServiceSpec | None) -> None:
+        """See that what is reloaded is not to be replaced; in a rollout its turn may be to come."""
+        stays = spec is None or run.digest == spec.digest or self.wanted.is_rolling(spec.name)
+        assert stays, f"{run.slot} is reloaded though it has to be replaced"
+
     def _may_reload_by_command(self, order: Spawn, now: Nanos) -> None:
         live = [run for run in self._host.live(order.slot) if run.exit is None]
         # It may have gone a moment ago, and the daemon not have heard of it.
@@ -83,6 +89,7 @@ class StopRules(Heard):
         if len(live) != 1:
             return
         assert self._is_up(live[0], spec, now), f"{order.slot} is reloaded before it is ready"
+        self._is_to_stay(live[0], spec)
         is_known = not live[0].is_by_hand and live[0].id not in self._lost
         is_known = is_known and not (spec and self.ailments.may_reload(live[0], spec))
         self.reloads.may_run(order, live[0], spec, now, is_known=is_known)

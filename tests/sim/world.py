@@ -320,6 +320,7 @@ class World:
         self.pass_time(1)
         if self.picture.prune is not None:
             self.ask(OperationKind.APPROVE_PRUNE, prune_id=self.picture.prune.id)
+        self.ask(OperationKind.RESUME_ROLLOUT, *self.picture.services)
         self.ask(OperationKind.START, *self.picture.services)
 
     # --- letting time pass -----------------------------------------------------------------
