@@ -68,8 +68,7 @@ class Heard:
         self._host = host
         self.is_lenient = False
         """Whether the engine is wrong on purpose, or cannot know better."""
-        self.wanted = Wanted()
-        self.timetables = Timetables()
+        self.wanted, self.timetables = Wanted(), Timetables()
         self._scheduled_at: dict[ServiceName, Nanos] = {}
         """When a service was put on a schedule that had none before."""
         self.wall = WallTime(0)
@@ -89,8 +88,8 @@ class Heard:
         """The last command; a look that was asked for before the host was lost counts no more."""
         self._starts: dict[int, tuple[Slot, Nanos, Digest]] = {}
         """When each start was asked for, by serial; until it is known to have failed."""
+        # The version that each slot was last started in.
         self._tried: dict[Slot, Digest] = {}
-        """The version that each slot was last started in."""
         # What any daemon was told.
         self._judged: set[RunId] = set()
         self._asked: set[RunId] = set()
