@@ -209,9 +209,15 @@ class _Court:
         is_due = is_old or process.digest != spec.digest or is_failing
         if not (is_due or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"
-        for need in wanted.needs:
-            if not self.is_met(need):
-                yield f"its successor would miss {need.service}"
+        missed = [need.service for need in wanted.needs if not self.is_met(need)]
+        if missed and not self._is_in_the_way(wanted):
+            yield f"its successor would miss {missed[0]}"
+
+    def _is_in_the_way(self, wanted: ServiceSpec) -> bool:
+        """Tell whether something below a service waits for an address that it no longer wants."""
+        left = {*self.situation.sockets.get(wanted.name, ())} - wanted.listens
+        below = [self.spec(name) for name in self._below([wanted.name]) - {wanted.name}]
+        return any(spec is not None and left & spec.listens for spec in below)
 
     def _rolled_since(self, action: Restart) -> Nanos:
         """Give when the rollout began whose version a slot has to run, started anew since."""

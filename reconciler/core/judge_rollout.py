@@ -25,7 +25,7 @@ def against_rollout(plan: Plan, situation: Situation) -> Iterator[Fault]:
     for action in plan.actions:
         memory = situation.services.get(service_of(action))
         if isinstance(action, Start) and memory is not None:
-            yield from _against_start(action, memory)
+            yield from _against_start(action, situation, memory)
 
 
 def _too_few(
@@ -73,12 +73,16 @@ def _serves(situation: Situation, record: SlotRecord, rollout: Rollout) -> bool:
     return not is_new or is_settled or record.memory.slot.index in rollout.proven
 
 
-def _against_start(action: Start, memory: ServiceMemory) -> Iterator[Fault]:
+def _against_start(action: Start, situation: Situation, memory: ServiceMemory) -> Iterator[Fault]:
     """Nothing starts beyond the slots that a rollout may have, nor as a version that failed."""
     name, rollout = action.slot.service, memory.rollout
-    most = rollout.to.instances + rollout.to.update.surge if rollout is not None else None
-    if most is not None and action.slot.index >= most:
-        yield Fault(service=name, text=f"start {action.slot}: {most} may run at most")
+    if rollout is not None:
+        wanted = situation.desired.services.get(name)
+        # More may be wanted by now than when it began: the service was scaled in between.
+        newest = wanted.spec if wanted is not None and wanted.spec is not None else rollout.to
+        most = max(newest.instances, rollout.to.instances) + rollout.to.update.surge
+        if action.slot.index >= most:
+            yield Fault(service=name, text=f"start {action.slot}: {most} may run at most")
     version = memory.version(action.slot.index)
     if memory.spec.rolls and version.digest in memory.quarantined:
         yield Fault(service=name, text=f"start {action.slot}: its version is quarantined")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.conditions import may_come, unmet
@@ -35,7 +35,8 @@ def replacements(
 
     A replacement is blocked while a need does not hold: the old process must not end before the
     new one could start. It also waits with a need that waits for its own, if that may come;
-    `lost` are the services of which nothing more may come.
+    `lost` are the services of which nothing more may come. What keeps an address that its new
+    version leaves to one of its needs gives way at once: that need cannot start before.
     """
     found: dict[ServiceName, Replacement] = {}
     for name in names:
@@ -157,4 +158,27 @@ def _blocked_by(
         may_end = all(may_come(board, wait, lost) for wait in blocked_by)
         if blocked_by and may_end and need.service not in waiting:
             waits += (Wait(service=need.service, condition=need.condition),)
-    return waits
+    return () if waits and _is_in_the_way(board, wish) else waits
+
+
+def _is_in_the_way(board: Board, wish: Wish) -> bool:
+    """Tell whether something that the new version needs waits for an address of the old one."""
+    kept = {*board.situation.sockets.get(wish.name, ())}
+    left = kept - (wish.spec.listens if wish.spec is not None else frozenset())
+    return bool(left) and any(
+        needed.spec is not None and needed.runs and not left.isdisjoint(needed.spec.listens)
+        for needed in _below(board, wish)
+    )
+
+
+def _below(board: Board, wish: Wish) -> Iterator[Wish]:
+    """Give everything that a service needs, directly or through others, itself left out."""
+    seen = {wish.name}
+    todo = [need.service for need in wish.needs]
+    while todo:
+        name = todo.pop()
+        needed = board.wishes.get(name)
+        if needed is not None and name not in seen:
+            seen.add(name)
+            todo += [need.service for need in needed.needs]
+            yield needed

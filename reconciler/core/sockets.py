@@ -85,7 +85,7 @@ def _wanted(ledger: Ledger, name: ServiceName, known: AbstractSet[str]) -> Abstr
         return known
     # What a rollout may go back to finds its sockets open.
     base = memory.rollout.base if memory is not None and memory.rollout is not None else None
-    return {one.listen for of in (spec, in_force, base) if of is not None for one in of.sockets}
+    return {one for of in (spec, in_force, base) if of is not None for one in of.listens}
 
 
 def _occupied(records: Iterable[SlotRecord]) -> Iterable[SlotRecord]:

@@ -371,6 +371,11 @@ class ServiceSpec:
         return is_served and not self.is_oneshot and self.schedule is None
 
     @property
+    def listens(self) -> frozenset[str]:
+        """Give the addresses of its sockets."""
+        return frozenset(one.listen for one in self.sockets)
+
+    @property
     def shares_sockets(self) -> bool:
         """Tell whether its instances share sockets, and with them the work."""
         return bool(self.sockets) and self.exec_mode is not ExecMode.FORK
