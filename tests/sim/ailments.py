@@ -163,7 +163,7 @@ class AilmentRules:
             spec = in_force(told.service) if told.service is not None else None
             if told.kind == "service.degraded":
                 assert self._last.get(run) is Verdict.DEGRADED, f"{told.slot} is called degraded"
-                is_known = self._called.get(run) == "degraded"
+                is_known = self._calls.get(run, self._called.get(run)) == "degraded"
                 assert not is_known, f"{told.slot} is called degraded a second time"
                 self._calls[run] = "degraded"
             elif told.kind == "service.recovered":

@@ -325,9 +325,12 @@ def _is_as_wanted(world: World) -> None:
 
 
 def _may_run(found: ManifestSet, spec: ServiceSpec) -> bool:
-    """Tell whether all that a service cannot do without is wanted to run."""
+    """Tell whether all that a service cannot do without is wanted to run, and may run itself."""
     needs = [found.definitions.get(need.service) for need in spec.needs if need.required]
-    return all(need is not None and need.spec.wants_to_run for need in needs)
+    return all(
+        need is not None and need.spec.wants_to_run and _may_run(found, need.spec)
+        for need in needs
+    )
 
 
 def _kept_its_schedules(world: World, since: int, shown: WallTime) -> None:
