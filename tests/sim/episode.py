@@ -328,8 +328,7 @@ def _may_run(found: ManifestSet, spec: ServiceSpec) -> bool:
     """Tell whether all that a service cannot do without is wanted to run, and may run itself."""
     needs = [found.definitions.get(need.service) for need in spec.needs if need.required]
     return all(
-        need is not None and need.spec.wants_to_run and _may_run(found, need.spec)
-        for need in needs
+        need is not None and need.spec.wants_to_run and _may_run(found, need.spec) for need in needs
     )
 
 
