@@ -82,8 +82,8 @@ class _Court:
         return memory.spec if memory is not None and self.is_removal_held(name) else None
 
     def is_removal_held(self, name: ServiceName) -> bool:
-        prune = self.situation.prune
-        return prune is not None and not prune.approved and name in prune.services
+        held = self.situation.prune
+        return held is not None and not held.approved and name in held.services
 
     def width(self, name: ServiceName) -> int:
         """Give how many slots a service should have."""
@@ -91,8 +91,7 @@ class _Court:
         if spec is None or self.situation.shutting_down or not spec.wants_to_run:
             return 0
         memory = self.situation.services.get(name)
-        rollout = memory.rollout if memory is not None else None
-        return spec.instances + (rollout.surge if rollout is not None else 0)
+        return spec.instances + (memory.rollout.surge if memory and memory.rollout else 0)
 
     def version(self, slot: Slot) -> ServiceSpec | None:
         """Give the spec that a slot is to run."""
@@ -209,15 +208,15 @@ class _Court:
         is_due = is_old or process.digest != spec.digest or is_failing
         if not (is_due or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"
-        missed = [need.service for need in wanted.needs if not self.is_met(need)]
-        if missed and not self._is_in_the_way(wanted):
-            yield f"its successor would miss {missed[0]}"
+        for need in wanted.needs:
+            if not self.is_met(need) and not self._is_in_the_way(wanted):
+                yield f"its successor would miss {need.service}"
 
     def _is_in_the_way(self, wanted: ServiceSpec) -> bool:
-        """Tell whether something below a service waits for an address that it no longer wants."""
+        """Tell whether a need, or one of its own, waits for an address that it leaves to it."""
         left = {*self.situation.sockets.get(wanted.name, ())} - wanted.listens
-        below = [self.spec(name) for name in self._below([wanted.name]) - {wanted.name}]
-        return any(spec is not None and left & spec.listens for spec in below)
+        below = filter(None, map(self.spec, self._below([wanted.name]) - {wanted.name}))
+        return any(left & spec.listens for spec in below)
 
     def _rolled_since(self, action: Restart) -> Nanos:
         """Give when the rollout began whose version a slot has to run, started anew since."""
@@ -344,14 +343,12 @@ class _Court:
 
     def _ends_service(self, action: SlotAction | Update | Forget) -> bool:
         """Tell whether an action is part of ending a service, not of one slot's own trouble."""
-        if isinstance(action, Restart):
-            return True
-        return isinstance(action, Stop) and self.width(action.slot.service) == 0
+        is_last = isinstance(action, Stop) and self.width(action.slot.service) == 0
+        return is_last or isinstance(action, Restart)
 
-    def _stopping(self) -> Iterator[ServiceName]:
-        for name, records in self.situation.slots.items():
-            if any(record.state is State.STOPPING for record in records.values()):
-                yield name
+    def _stopping(self) -> set[ServiceName]:
+        slots = self.situation.slots.items()
+        return {name for name, one in slots if State.STOPPING in {r.state for r in one.values()}}
 
     def _needs(self, name: ServiceName) -> list[ServiceName]:
         memory = self.situation.services.get(name)

@@ -69,7 +69,7 @@ def resume_failed(ledger: Ledger, name: ServiceName) -> None:
     """Try a version again that failed, because somebody asked for the service's start."""
     memory = ledger.services.get(name)
     if memory is not None and memory.rollout is not None and memory.rollout.failed:
-        ledger.put_service(ask(memory, "resume", {}))
+        ledger.put_service(ask(memory, "resume", ledger.slots.get(name, {})))
 
 
 def moments_of_rollouts(ledger: Ledger) -> Iterator[Nanos]:

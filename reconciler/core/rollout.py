@@ -88,7 +88,16 @@ def ask(memory: ServiceMemory, verb: str, records: Records) -> ServiceMemory:
             paused = replace(rollout, phase=RolloutPhase.PAUSED, because=because, failed=False)
             return replace(memory, rollout=paused)
         case "resume" if rollout.phase is not RolloutPhase.ROLLING:
-            going = replace(rollout, phase=RolloutPhase.ROLLING, because="", failed=False)
+            # What stood through a failure may be what the rollout is to replace.
+            new = {i for i in rollout.rolled if i not in records or _is_new(rollout, records[i])}
+            going = replace(
+                rollout,
+                phase=RolloutPhase.ROLLING,
+                because="",
+                failed=False,
+                rolled=tuple(index for index in rollout.rolled if index in new),
+                proven=tuple(index for index in rollout.proven if index in new),
+            )
             return replace(memory, rollout=going, quarantined=without(memory, rollout.to.digest))
         case "undo" if rollout.phase in (RolloutPhase.ROLLING, RolloutPhase.PAUSED):
             because = "somebody asked for it"

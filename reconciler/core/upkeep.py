@@ -126,7 +126,7 @@ def why_unwanted(board: Board, wish: Wish) -> str:
         return "removed from the manifests"
     if not wish.runs:
         return wish.why_stopped
-    return f"instances is {wish.instances} now"
+    return f"{wish.instances} {'instance is' if wish.instances == 1 else 'instances are'} wanted"
 
 
 def bring_down(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
