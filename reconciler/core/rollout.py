@@ -365,7 +365,10 @@ class _View:
         """Tell whether a slot that does not serve is not about to, either."""
         trouble, process = record.memory.trouble, record.process
         is_failing = trouble.gave_up or trouble.failures >= FAILS_TO_SERVE
-        if is_failing or self.rollout.phase is RolloutPhase.BACK:
+        # What ended well, or waits for a need that its version has, may be down for good.
+        is_late = trouble.retry_at is None or trouble.retry_at < self.now
+        is_down = is_late and not is_live(record) and record.pending is None
+        if is_failing or is_down or self.rollout.phase is RolloutPhase.BACK:
             return True
         known = (self.rollout.base.digest, self.rollout.to.digest)
         return process is not None and process.digest not in known
