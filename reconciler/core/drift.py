@@ -25,7 +25,7 @@ _ALIVE = (State.STARTING, State.RUNNING, State.DEGRADED)
 
 def process_seen(ledger: Ledger, event: ProcessSeen) -> None:
     """Note what was done to a process, and tell of it once; or that it is as it should be."""
-    record, spec = ledger.record(event.slot), ledger.spec(event.slot.service)
+    record, spec = ledger.record(event.slot), ledger.version(event.slot)
     process = record.process
     if process is None or process.run != event.run or process.exit is not None or spec is None:
         return
@@ -85,7 +85,7 @@ def repair_or_wait(wish: Wish, record: SlotRecord, now: Nanos) -> Repair | Hold 
 
 def begin_repair(ledger: Ledger, action: Repair) -> None:
     """Have a process put right."""
-    record, spec = ledger.record(action.slot), ledger.spec(action.slot.service)
+    record, spec = ledger.record(action.slot), ledger.version(action.slot)
     drift, process = drift_of(record, spec), record.process
     if drift is None or process is None or spec is None:
         return
@@ -107,7 +107,7 @@ def begin_repair(ledger: Ledger, action: Repair) -> None:
 
 def repair_answered(ledger: Ledger, record: SlotRecord, event: SignalAnswered) -> bool:
     """Take in whether a process was put right; tell whether the answer was about that."""
-    drift = drift_of(record, ledger.spec(event.slot.service))
+    drift = drift_of(record, ledger.version(event.slot))
     if drift is None or drift.serial is None or drift.serial != event.serial:
         return False
     if event.problem:

@@ -21,7 +21,7 @@ _BETWEEN = (State.STARTING, State.STOPPING)
 
 def health_told(ledger: Ledger, event: HealthTold) -> None:
     """Note what the checks of a run come to, unless another one has taken its place."""
-    record, spec = ledger.record(event.slot), ledger.spec(event.slot.service)
+    record, spec = ledger.record(event.slot), ledger.version(event.slot)
     process = record.process
     if process is None or process.exit is not None or process.run != event.run:
         return
@@ -55,7 +55,7 @@ def _tell_of_failure(ledger: Ledger, record: SlotRecord, before: Verdict) -> Non
 
 def heal(ledger: Ledger, record: SlotRecord) -> None:
     """Bring a slot to the state that its checks call for, and do about it what is due."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if spec is None or not is_astray(record, spec):
         _act_if_due(ledger, record, spec)
     elif record.state is State.RUNNING:

@@ -54,7 +54,7 @@ def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
             case Reload():
                 faults += fault_of(action, court.against_reload(action))
             case Repair():
-                faults += fault_of(action, against_repair(action, situation, court.spec))
+                faults += fault_of(action, against_repair(action, situation, court.version))
             case Forget():
                 faults += court.against_forget(action)
             case Update():
@@ -204,7 +204,7 @@ class _Court:
             return
         is_old = process.started < max(self.restart_asked(spec.name), self._rolled_since(action))
         wanted = self.spec(spec.name) or spec
-        is_failing = bool(record.outgrown) or judge_health.may_be_replaced(wanted, record)
+        is_failing = bool(record.outgrown) or judge_health.may_be_replaced(spec, record)
         is_due = is_old or process.digest != spec.digest or is_failing
         if not (is_due or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from reconciler.model.observed import State
+from reconciler.model.observed import Slot, State
 from reconciler.model.plan import Repair, Situation
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import ServiceName
 
 _ALIVE = (State.STARTING, State.RUNNING, State.DEGRADED)
 
 
 def against_repair(
-    action: Repair, situation: Situation, spec_of: Callable[[ServiceName], ServiceSpec | None]
+    action: Repair, situation: Situation, version: Callable[[Slot], ServiceSpec | None]
 ) -> Iterator[str]:
     """Only what was done to a process that is to go on is undone, and nothing twice at a time."""
-    slot, spec = action.slot, spec_of(action.slot.service)
+    slot, spec = action.slot, version(action.slot)
     record = situation.slots.get(slot.service, {}).get(slot.index)
     if record is None or record.process is None or record.process.id != action.target:
         yield "its target is not what runs there"

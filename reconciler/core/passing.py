@@ -159,7 +159,7 @@ def _moments_of(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
 
 def _moments_of_health(ledger: Ledger, record: SlotRecord) -> Iterator[Nanos]:
     """Give when something is due about a degraded slot; what is late waits for another one."""
-    spec = ledger.spec(record.memory.slot.service)
+    spec = ledger.version(record.memory.slot)
     if is_astray(record, spec):
         # It came to be so after this step had looked for it.
         yield Nanos(ledger.now + 1)

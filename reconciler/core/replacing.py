@@ -55,11 +55,11 @@ def _reasons(
         return []
     reasons = []
     for record in board.wanted_records(wish):
-        process = _replaceable(board, wish, record)
+        process, spec = _replaceable(board, wish, record), wish.of(record.memory.slot.index).spec
         because = process and (
             _why(board, wish, record, process, found)
             or record.outgrown
-            or why_replaced(wish.spec, record)
+            or (why_replaced(spec, record) if spec is not None else "")
         )
         if because:
             reasons.append((record.memory.slot.index, because))

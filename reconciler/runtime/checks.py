@@ -280,12 +280,11 @@ class Checks:
 def _checked(situation: Situation) -> Iterator[tuple[SlotRecord, ServiceSpec]]:
     """Give the slots that are to be checked, as far as their processes are up."""
     for name, memory in situation.services.items():
-        if memory.spec.health is None:
-            continue
         for record in situation.slots.get(name, {}).values():
-            process = record.process
-            if process is not None and process.exit is None and record.state in _KEPT:
-                yield record, memory.spec
+            process, spec = record.process, memory.version(record.memory.slot.index)
+            is_checked = spec.health is not None and record.state in _KEPT
+            if is_checked and process is not None and process.exit is None:
+                yield record, spec
 
 
 def question(health: HealthCheck) -> tuple[object, ...]:

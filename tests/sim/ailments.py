@@ -17,7 +17,8 @@ from tests.sim.machine import Run
 
 PATIENCE = seconds(60)
 """For what a slot may have to wait for besides its back-off."""
-InForce = Callable[[ServiceName], ServiceSpec | None]
+Version = Callable[[Slot], ServiceSpec | None]
+"""Gives the spec that a slot has to run."""
 
 
 class AilmentRules:
@@ -85,15 +86,17 @@ class AilmentRules:
                 del alerts[slot]
 
     def before(
-        self, events: Iterable[Event], runs: dict[RunId, Run], in_force: InForce, now: Nanos
+        self, events: Iterable[Event], runs: dict[RunId, Run], version: Version, now: Nanos
     ) -> None:
         """Note what the engine is about to hear."""
         for event in events:
             run = runs.get(event.run) if isinstance(event, HealthTold) else None
             if isinstance(event, HealthTold) and run is not None and run.slot == event.slot:
-                self._hear(event, run, in_force(run.slot.service), now)
+                self._hear(event, run, version(run.slot), now)
 
     def _hear(self, event: HealthTold, run: Run, spec: ServiceSpec | None, now: Nanos) -> None:
+        if spec is None or spec.health is None:
+            return  # it is the answer of a check that is none any more
         self._last[run.id] = event.verdict
         if event.verdict is Verdict.HEALTHY:
             self._ill_here.pop(run.id, None)
@@ -109,7 +112,7 @@ class AilmentRules:
                 return
             self._ill[run.id] = now
             since = self._well_since.pop(run.slot, now)
-            if spec is not None and now - since >= spec.backoff.reset_after:
+            if now - since >= spec.backoff.reset_after:
                 self._treated.pop(run.slot, None)
 
     def recorded(self) -> None:
@@ -156,11 +159,11 @@ class AilmentRules:
         assert not is_last, f"{run.slot} is restarted for its checks again and again"
         row.append(run.id)
 
-    def told(self, happenings: Iterable[Happening], in_force: InForce, now: Nanos) -> None:
+    def told(self, happenings: Iterable[Happening], version: Version, now: Nanos) -> None:
         """See that people are told the truth, and once."""
         for told in happenings:
             run = RunId(str(told.data.get("run", "")))
-            spec = in_force(told.service) if told.service is not None else None
+            spec = version(told.slot) if told.slot is not None else None
             if told.kind == "service.degraded":
                 assert self._last.get(run) is Verdict.DEGRADED, f"{told.slot} is called degraded"
                 is_known = self._calls.get(run, self._called.get(run)) == "degraded"
@@ -192,13 +195,13 @@ class AilmentRules:
         self._alerts_now[slot] = now
 
     def shown(
-        self, situation: Situation, runs: dict[RunId, Run], in_force: InForce, now: Nanos
+        self, situation: Situation, runs: dict[RunId, Run], version: Version, now: Nanos
     ) -> None:
         """See that every slot is shown as its checks say, and that what is due is done."""
         for records in situation.slots.values():
             for record in records.values():
                 run = runs.get(record.process.run) if record.process is not None else None
-                spec = in_force(record.memory.slot.service)
+                spec = version(record.memory.slot)
                 if run is None or spec is None or spec.health is None or run.exit is not None:
                     continue
                 if "STOPPING=1" in run.has_said or run.is_by_hand or record.pending is not None:

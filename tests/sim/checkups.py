@@ -55,7 +55,8 @@ class Checkups:
         seen = set()
         for name, memory in situation.services.items():
             for record in situation.slots.get(name, {}).values():
-                process, check = record.process, memory.spec.health
+                process = record.process
+                check = memory.version(record.memory.slot.index).health
                 if check is None or process is None or process.exit is not None:
                     continue
                 run = self._machine.runs.get(process.run)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from reconciler.model.event import Event, Happening, SignalAnswered
+from reconciler.model.observed import Slot
 from reconciler.model.put_right import ProcessSeen, PutRight
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import RunId, ServiceName
+from reconciler.model.units import RunId
 from tests.sim.machine import Run
 
-InForce = Callable[[ServiceName], ServiceSpec | None]
+Version = Callable[[Slot], ServiceSpec | None]
 
 
 class DriftRules:
@@ -72,10 +73,10 @@ class DriftRules:
         """Give the processes that were last found stopped."""
         return (run for run, seen in self._seen.items() if seen.is_halted)
 
-    def reniced(self, in_force: InForce, runs: dict[RunId, Run]) -> Iterator[RunId]:
+    def reniced(self, version: Version, runs: dict[RunId, Run]) -> Iterator[RunId]:
         """Give the processes that were last found with another nice than their manifest's."""
         for run, seen in self._seen.items():
-            spec = in_force(seen.slot.service)
+            spec = version(seen.slot)
             is_its = spec is not None and runs[run].digest == spec.digest
             if is_its and spec is not None and spec.nice not in (None, seen.nice):
                 yield run

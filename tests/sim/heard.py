@@ -217,7 +217,7 @@ class Heard:
         self.reloads.before(events, now)
         self.drifts.before(events)
         self.appetites.before(events, self._host.runs, self.wanted.version)
-        self.ailments.before(events, self._host.runs, self.wanted.in_force, now)
+        self.ailments.before(events, self._host.runs, self.wanted.version, now)
         self.refusals.before(events)
         self._before_step = self._counted()
         for event in events:

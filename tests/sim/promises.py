@@ -237,7 +237,7 @@ class Promises:
         """See that what was done by hand to a process that is to go on is undone in time."""
         rules = self._rules
         runs = self._host.runs
-        found = {*rules.drifts.halted(), *rules.drifts.reniced(rules.wanted.in_force, runs)}
+        found = {*rules.drifts.halted(), *rules.drifts.reniced(rules.wanted.version, runs)}
         for run_id in found:
             run = runs[run_id]
             spec = rules.wanted.in_force(run.slot.service)

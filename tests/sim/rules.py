@@ -56,7 +56,7 @@ class Rules(StartRules, StopRules, RecordRules):
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
         self.wanted.told(decision.happenings)
         self.appetites.told(decision.happenings)
-        self.ailments.told(decision.happenings, self.wanted.in_force, now)
+        self.ailments.told(decision.happenings, self.wanted.version, now)
         self.drifts.told(decision.happenings)
         self.reloads.told(decision)
         self.refusals.told(decision)
@@ -81,7 +81,7 @@ class Rules(StartRules, StopRules, RecordRules):
     def _shows_who_is_ill(self, engine: Engine, now: Nanos) -> None:
         if self.sees_host and not self.is_lenient:
             situation, known = engine.situation(now), self._host.runs
-            self.ailments.shown(situation, known, self.wanted.in_force, now)
+            self.ailments.shown(situation, known, self.wanted.version, now)
 
     def _spared(self, name: ServiceName, now: Nanos) -> Iterator[RunId]:
         """Give the processes that were ready by their age alone, as the manifest was till now."""
@@ -119,7 +119,7 @@ class Rules(StartRules, StopRules, RecordRules):
         run = self._host.runs[command.run]
         is_going = run.id in self._ended or self._is_asked(run.id)
         assert not is_going, f"{run.slot} is put right, and has to end"
-        self.drifts.may_put_right(command, run, self.wanted.in_force(run.slot.service))
+        self.drifts.may_put_right(command, run, self.wanted.version(run.slot))
 
     def _is_judged_well(self, engine: Engine, now: Nanos) -> None:
         situation = engine.situation(now)

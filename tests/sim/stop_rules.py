@@ -143,7 +143,7 @@ class StopRules(Heard):
             yield "restart asked"
         if self.appetites.has_outgrown(run):
             yield "uses too much"
-        if self.ailments.may_replace(run, spec):
+        if self.ailments.may_replace(run, self.wanted.version(run.slot) or spec):
             yield "its checks fail"
         if self._is_late(run, spec, now):
             yield "start timeout"
@@ -183,7 +183,7 @@ class StopRules(Heard):
             other.digest != spec.digest
             or other.started < self._restart_asked.get(name, Nanos(-1))
             or self.appetites.has_outgrown(other)
-            or self.ailments.may_replace(other, spec)
+            or self.ailments.may_replace(other, self.wanted.version(other.slot) or spec)
             or any(self._is_renewed(further, other) for further in spec.needs)
             for other in runs
             if not other.is_empty or other.id not in self._ended
