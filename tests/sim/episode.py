@@ -316,7 +316,9 @@ def _is_as_wanted(world: World) -> None:
         assert not run.is_halted, f"{run.slot} was stopped by hand, and stays so"
         nice = defined.spec.nice if defined is not None else None
         assert nice is None or run.nice in (None, nice), f"{run.slot} was reniced, and stays so"
-    at_rest(world.host, [one.spec for one in found.definitions.values()])
+    kept = [world.rules.wanted.in_force(name) for name in found.invalid]
+    in_force = [*(one.spec for one in found.definitions.values()), *filter(None, kept)]
+    at_rest(world.host, in_force)
     left = [
         run
         for run in world.host.machine.live_errands()

@@ -98,7 +98,10 @@ class StopRules(Heard):
         """See that a watchdog acts only where a process was silent, or said so itself."""
         is_silent = 0 < run.watchdog <= now - run.well_at
         has_said = "WATCHDOG=trigger" in run.has_said
-        assert is_silent or has_said, f"{run.slot} is aborted, and said in time that it is well"
+        # A word that may have been lost is said again, whatever was heard since.
+        may = is_silent or has_said or run.id in self._aborted
+        assert may, f"{run.slot} is aborted, and said in time that it is well"
+        self._aborted.add(run.id)
 
     def _is_up(self, run: Run, spec: ServiceSpec | None, now: Nanos) -> bool:
         """Tell whether a process may have proved ready."""
