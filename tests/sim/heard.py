@@ -112,8 +112,6 @@ class Heard:
         self._lately: dict[Slot, list[Nanos]] = {}
         """When each slot was started in the last second, since people last changed their mind."""
         self._restart_asked: dict[ServiceName, Nanos] = {}
-        self._aborted: set[RunId] = set()
-        """Runs that were told to abort, be it that the word was lost."""
         self._patience: dict[RunId, Nanos] = {}
         self._stop_timeouts: dict[ServiceName, Nanos] = {}
         """What held before this step, of services that have a new version since."""

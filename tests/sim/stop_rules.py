@@ -19,13 +19,18 @@ from reconciler.model.spec import (
 from reconciler.model.units import Nanos, RunId, ServiceName, seconds
 from tests.sim.heard import READY_AFTER, Heard, is_taken_on_trust
 from tests.sim.holder import RELOADS
-from tests.sim.host import Run
+from tests.sim.host import Host, Run
 
 START_TIMEOUT = seconds(60)
 
 
 class StopRules(Heard):
     """What must hold of each signal."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self._aborted: set[RunId] = set()
+        """Runs that were told to abort, be it that the word was lost."""
 
     def _may_signal(self, order: Signal, now: Nanos) -> None:
         run = self._host.runs[order.run]
