@@ -41,7 +41,7 @@ def heed(ledger: Ledger, record: SlotRecord, who: ProcessId, notice: Notice) -> 
     heard = replace(record, process=replace(process, id=who, notice=notice))
     if notice.extended > process.notice.extended:
         heard = _given_time(heard, notice.extended)
-    heard = replace(heard, watchdog_at=fed(heard, record, ledger.now))
+    heard = replace(heard, watchdog_at=fed(heard, record, ledger.now, ledger.slept_at))
     heard = ledger.put(leaving(heard, ledger.version(process.slot), ledger.now))
     hear_of_reload(ledger, heard)
     if notice.ready and heard.state is State.STARTING and _waits_for_word(ledger, heard):

@@ -29,8 +29,11 @@ def grace(record: SlotRecord, now: Nanos) -> Nanos | None:
     return Nanos(now + timeout + min(timeout // SLACK_PARTS, MOST_SLACK))
 
 
-def fed(record: SlotRecord, before: SlotRecord, now: Nanos) -> Nanos | None:
-    """Give when a process has to be heard of next, after it said something."""
+def fed(record: SlotRecord, before: SlotRecord, now: Nanos, woke: Nanos) -> Nanos | None:
+    """Give when a process has to be heard of next, after it said something.
+
+    What was said before the host slept counts from when it `woke`: nobody spoke in between.
+    """
     due = grace(record, now)
     if due is None or record.process is None or before.process is None:
         return due
@@ -39,7 +42,7 @@ def fed(record: SlotRecord, before: SlotRecord, now: Nanos) -> Nanos | None:
         return due
     if notice.pinged == old.pinged:
         return before.watchdog_at
-    return max(before.watchdog_at, Nanos(due - now + notice.pinged))
+    return max(before.watchdog_at, Nanos(due - now + max(notice.pinged, woke)))
 
 
 def unheard(record: SlotRecord, span: Nanos, now: Nanos) -> Nanos | None:
