@@ -45,7 +45,7 @@ def _too_few(
         if action.slot.service == name
         if action.slot.index in serving and not _is_past_use(spec, records[action.slot.index])
     }
-    least = spec.instances - rollout.to.update.unavailable
+    least = spec.instances - rollout.to.unavailable
     if ended and len(serving - ended) < least:
         yield Fault(service=name, text=f"roll {name}: only {len(serving - ended)} would serve")
 
@@ -80,9 +80,9 @@ def _against_start(action: Start, situation: Situation, memory: ServiceMemory) -
         wanted = situation.desired.services.get(name)
         # More may be wanted by now than when it began: the service was scaled in between.
         newest = wanted.spec if wanted is not None and wanted.spec is not None else rollout.to
-        most = max(newest.instances, rollout.to.instances) + rollout.to.update.surge
+        most = max(newest.instances, rollout.to.instances) + rollout.to.surge
         if action.slot.index >= most:
             yield Fault(service=name, text=f"start {action.slot}: {most} may run at most")
     version = memory.version(action.slot.index)
-    if memory.spec.rolls and version.digest in memory.quarantined:
+    if version.digest in memory.quarantined:
         yield Fault(service=name, text=f"start {action.slot}: its version is quarantined")

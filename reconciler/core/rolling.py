@@ -42,7 +42,8 @@ def begin_rollout(
     records = ledger.slots.get(name, {})
     rollout = begin(memory, spec, records, ledger.now, anew=anew)
     memory = replace(memory, spec=spec, rollout=rollout)
-    if anew:  # somebody wants this very version
+    # Somebody wants this very version, or it runs without being put to the proof.
+    if anew or rollout is None:
         memory = replace(memory, quarantined=without(memory, spec.digest))
     ledger.put_service(memory)
     if rollout is not None and (former is None or former.began != rollout.began):

@@ -42,15 +42,17 @@ def begin(
     former = memory.rollout
     base = former.base if former is not None else memory.spec
     if former is not None and former.to.digest == spec.digest and not anew:
-        return replace(former, to=spec) if spec.rolls else None
+        kept = replace(former, to=spec, surge=min(former.surge, spec.surge))
+        return kept if spec.rolls or former.failed else None
     is_served = any(is_up(record) for record in records.values())
     runs = {record.process.digest for record in records.values() if record.process is not None}
     is_same = runs <= {spec.digest} and spec.digest == base.digest and not anew
     is_kept_away = spec.digest in memory.quarantined and not anew
-    if not spec.rolls or is_same or not (is_served or is_kept_away):
+    # A version that failed stays away, be it that a single instance is wanted by now.
+    if is_same or not (is_kept_away or (spec.rolls and is_served)):
         return None
     since = memory.restart_before or now if anew else Nanos(0)
-    surge = former.surge if former else 0
+    surge = min(former.surge, spec.surge) if former else 0
     begun = Rollout(to=spec, base=base, since=since, began=now, surge=surge)
     if is_kept_away:
         why = "this version failed before"
@@ -88,6 +90,9 @@ def ask(memory: ServiceMemory, verb: str, records: Records) -> ServiceMemory:
             paused = replace(rollout, phase=RolloutPhase.PAUSED, because=because, failed=False)
             return replace(memory, rollout=paused)
         case "resume" if rollout.phase is not RolloutPhase.ROLLING:
+            tried = replace(memory, quarantined=without(memory, rollout.to.digest))
+            if not rollout.to.rolls:
+                return replace(tried, rollout=None)
             # What stood through a failure may be what the rollout is to replace.
             new = {i for i in rollout.rolled if i not in records or _is_new(rollout, records[i])}
             going = replace(
@@ -98,7 +103,7 @@ def ask(memory: ServiceMemory, verb: str, records: Records) -> ServiceMemory:
                 rolled=tuple(index for index in rollout.rolled if index in new),
                 proven=tuple(index for index in rollout.proven if index in new),
             )
-            return replace(memory, rollout=going, quarantined=without(memory, rollout.to.digest))
+            return replace(tried, rollout=going)
         case "undo" if rollout.phase in (RolloutPhase.ROLLING, RolloutPhase.PAUSED):
             because = "somebody asked for it"
             left = _standing(rollout, records)
@@ -249,6 +254,11 @@ class _View:
         """Give the slots that it has only now."""
         return range(self.rollout.to.instances, self.rollout.to.instances + self.rollout.surge)
 
+    @property
+    def standing(self) -> tuple[int, ...]:
+        """Give the slots that were rolled, and whose process is up."""
+        return tuple(i for i in self.rollout.rolled if is_up(self.record(i)) and i in self.all)
+
     def record(self, index: int) -> SlotRecord:
         found = self.records.get(index)
         return found or unused(Slot(service=self.rollout.to.name, index=index))
@@ -304,7 +314,7 @@ class _View:
         free = {index for index in self.own if self._is_free(index)}
         view = replace(self, rollout=self.with_rolled(free)).proven_by_now()
         unproven = [index for index in self.own if index not in view.rollout.proven]
-        surge = min(self.rollout.to.update.surge, len(unproven))
+        surge = min(self.rollout.to.surge, len(unproven))
         view = replace(view, rollout=replace(view.rollout, surge=surge))
         above = {index for index in view.above if not is_live(self.record(index))}
         rest = [index for index in view.all if index not in (*view.rollout.rolled, *above)]
@@ -325,9 +335,10 @@ class _View:
 
     def gone_back(self) -> Rollout:
         """Take as many slots back as may be, and rest when all are."""
-        rollout = self.rollout
+        # What has ended is not started again as the version that is left.
+        rollout = replace(self.rollout, rolled=self.standing)
         left = [index for index in self.own if index in rollout.rolled]
-        surge = max(rollout.surge, min(rollout.to.update.surge, len(left)))
+        surge = max(rollout.surge, min(rollout.to.surge, len(left)))
         view = replace(self, rollout=replace(rollout, surge=surge))
         back = {*view.next_ones(left)}
         rolled = tuple(index for index in rollout.rolled if index not in back)
@@ -341,9 +352,8 @@ class _View:
     def without_the_fallen(self) -> Rollout:
         """Let no slot be started again as a version that failed."""
         rollout = self.rollout
-        stands = tuple(i for i in rollout.rolled if is_up(self.record(i)) and i in self.all)
         keeps = rollout.surge if any(not self.serves(index) for index in self.own) else 0
-        return replace(rollout, rolled=stands, surge=keeps)
+        return replace(rollout, rolled=self.standing, surge=keeps)
 
     def next_ones(self, candidates: Iterable[int]) -> Iterator[int]:
         """Give the slots that may be replaced now: all others together serve well enough."""
@@ -351,7 +361,7 @@ class _View:
         if not any(self.serves(index) for index in candidates):
             yield from candidates  # nothing that serves is put at risk
             return
-        least = len(self.own) - self.rollout.to.update.unavailable
+        least = len(self.own) - self.rollout.to.unavailable
         spare = sum(self.serves(index) for index in self.all) - least
         for index in sorted(candidates, key=self.serves):
             if self.serves(index):

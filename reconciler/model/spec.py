@@ -371,6 +371,16 @@ class ServiceSpec:
         return is_served and not self.is_oneshot and self.schedule is None
 
     @property
+    def surge(self) -> int:
+        """Give how many slots above `instances` a rollout may use."""
+        return self.update.surge if self.rolls else 0
+
+    @property
+    def unavailable(self) -> int:
+        """Give how many slots may be without service because of a rollout."""
+        return self.update.unavailable if self.rolls else self.instances
+
+    @property
     def listens(self) -> frozenset[str]:
         """Give the addresses of its sockets."""
         return frozenset(one.listen for one in self.sockets)

@@ -111,7 +111,7 @@ class Wanted:
         memory = self._in_force.get(name)
         if memory is None or memory.rollout is None:
             return 0
-        assert memory.rollout.surge <= memory.rollout.to.update.surge, f"too many slots of {name}"
+        assert memory.rollout.surge <= memory.rollout.to.surge, f"too many slots of {name}"
         return memory.rollout.surge
 
     def is_rolling(self, name: ServiceName) -> bool:
