@@ -74,7 +74,8 @@ class AilmentRules:
 
     def starts_anew(self, slot: Slot) -> None:
         """Note that a slot gets another version, for which nothing was done yet."""
-        self._treated.pop(slot, None)
+        for known in (self._treated, self._alerts, self._alerts_now):
+            known.pop(slot, None)
 
     def forgive(self, names: Iterable[ServiceName]) -> None:
         """Begin to count anew: people asked for it, or there is another version."""

@@ -21,7 +21,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Slot, State
-from reconciler.model.units import Serial, ServiceName
+from reconciler.model.units import Digest, Serial, ServiceName
 
 OF_OTHERS = (
     Exited,
@@ -46,6 +46,8 @@ class RefusalRules:
         """Slots whose last start was refused."""
         self._asked: dict[Slot, Serial] = {}
         """The last start of each slot."""
+        self._versions: dict[Slot, Digest] = {}
+        """... and which version that was."""
         self._is_quiet = False
         """Whether all that this step hears of is what is under way."""
         self._heard: set[Slot] = set()
@@ -100,7 +102,12 @@ class RefusalRules:
 
     def told(self, decision: Decision) -> None:
         """See that no refusal is told twice, and that one more try of what was refused is not."""
-        again = {one.slot: one.serial for one in decision.commands if isinstance(one, Spawn)}
+        starts = [one for one in decision.commands if isinstance(one, Spawn)]
+        again = {one.slot: one.serial for one in starts}
+        versions = {one.slot: one.spec.digest for one in starts}
+        # In a rollout a slot may be tried as another version, which is news.
+        self._heard |= {one for one in versions if self._versions.get(one) != versions[one]}
+        self._versions |= versions
         for change in decision.transitions:
             slot = change.slot
             is_try = change.after is State.STARTING and slot in again and slot in self._tried

@@ -8,7 +8,7 @@ NOTICES = (
     Mutant(
         name="watchdog-is-not-fed-by-words",
         module="reconciler/core/watchdog.py",
-        before="    return max(before.watchdog_at, Nanos(due - now + notice.pinged))",
+        before="    return max(before.watchdog_at, Nanos(due - now + max(notice.pinged, woke)))",
         after="    return before.watchdog_at",
         story="A service that says it is well every second is aborted all the same, time and"
         " again, and its core dumps fill the disk.",
