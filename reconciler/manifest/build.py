@@ -12,6 +12,7 @@ from reconciler.manifest.hooks import hook_of, hooks_of
 from reconciler.manifest.words import split
 from reconciler.model.health import OnUnhealthy
 from reconciler.model.listening import AUTO_PORT, ExecMode, ListenSocket
+from reconciler.model.log import LogRotation
 from reconciler.model.spec import (
     Backoff,
     CatchUp,
@@ -19,7 +20,6 @@ from reconciler.model.spec import (
     Condition,
     DesiredState,
     HttpTarget,
-    LogRotation,
     MemoryAction,
     Need,
     OnRestart,

@@ -13,11 +13,11 @@ from reconciler.manifest.schema import SERVICE, Schema, child, load
 from reconciler.model.change import Effect
 from reconciler.model.health import HealthCheck
 from reconciler.model.listening import AUTO_PORT, ListenSocket
+from reconciler.model.log import LogRotation
 from reconciler.model.spec import (
     Backoff,
     CommandTarget,
     Hooks,
-    LogRotation,
     Need,
     Readiness,
     ReadyType,

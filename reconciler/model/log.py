@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from reconciler.model.spec import LogRotation
-from reconciler.model.units import ServiceName
+from reconciler.model.units import Nanos, ServiceName
 
 
 class Level(StrEnum):
@@ -27,6 +26,19 @@ class Level(StrEnum):
 
 
 _ORDER = tuple(Level)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRotation:
+    """When a log is cut, and what is kept of it."""
+
+    max_size: int | None = 10 * 1024 * 1024
+    """The size at which the live file is cut; None: whatever its size."""
+    max_files: int = 5
+    """Rotated files that are kept besides the live one; 0: its older half is dropped."""
+    compress: bool = True
+    interval: Nanos | None = None
+    """It is cut when this long has passed since the last time, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from reconciler.model.health import HealthCheck, OnUnhealthy
 from reconciler.model.listening import AUTO_PORT, ExecMode, ListenSocket
+from reconciler.model.log import LogRotation
 from reconciler.model.units import Digest, Nanos, ServiceName, minutes, seconds
 from reconciler.model.update import Update
 
@@ -171,19 +172,6 @@ class Hook:
     """Empty: the user of its service."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Beside the variables of its service."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogRotation:
-    """When a log is cut, and what is kept of it."""
-
-    max_size: int | None = 10 * 1024 * 1024
-    """The size at which the live file is cut; None: whatever its size."""
-    max_files: int = 5
-    """Rotated files that are kept besides the live one; 0: its older half is dropped."""
-    compress: bool = True
-    interval: Nanos | None = None
-    """It is cut when this long has passed since the last time, too."""
 
 
 DEFAULT_UMASK = 0o022

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from reconciler.adapters.logs.keeper import Keeper
 from reconciler.adapters.logs.stream import Streams
-from reconciler.model.log import LogSource
-from reconciler.model.spec import LogRotation
+from reconciler.model.log import LogRotation, LogSource
 from tests.logs.rotating import source_of
 
 DAY = 86_400.0

@@ -23,8 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from reconciler import failpoints
 from reconciler.adapters.logs.keeper import Keeper
 from reconciler.adapters.logs.stream import Streams
-from reconciler.model.log import LogSource
-from reconciler.model.spec import LogRotation
+from reconciler.model.log import LogRotation, LogSource
 from reconciler.model.units import ServiceName
 from tests.waiting import until
 

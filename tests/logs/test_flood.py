@@ -17,8 +17,7 @@ import pytest
 
 from reconciler.adapters.logs.files import LogFiles
 from reconciler.adapters.logs.stream import Stream
-from reconciler.model.log import LogLine, LogQuery
-from reconciler.model.spec import LogRotation
+from reconciler.model.log import LogLine, LogQuery, LogRotation
 from tests import settings
 from tests.logs import rotating
 from tests.logs.disks import disk

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.adapters.logs.record import record_path
-from reconciler.model.spec import LogRotation
+from reconciler.model.log import LogRotation
 from reconciler.model.units import Nanos, seconds
 from tests.logs.desk import DAY, FULL, Desk
 from tests.logs.rotating import source_of

@@ -19,8 +19,7 @@ from reconciler.adapters.logs.astray import astray, copied
 from reconciler.adapters.logs.packing import Packer
 from reconciler.adapters.logs.room import Disks, free_bytes, remove_oldest
 from reconciler.adapters.logs.stream import Extent, Stream, Streams
-from reconciler.model.log import LogNews, LogSource
-from reconciler.model.spec import LogRotation
+from reconciler.model.log import LogNews, LogRotation, LogSource
 from reconciler.model.units import in_seconds
 
 SLOW_S = 10.0
