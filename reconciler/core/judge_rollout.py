@@ -38,14 +38,17 @@ def _too_few(
     needs = (*rollout.to.needs, *rollout.base.needs)
     if any(need.on_restart is OnRestart.RESTART for need in needs):
         return
+    # What was more than may be is nothing that a rollout takes away.
+    most = spec.instances + rollout.to.update.surge
     ended = {
         action.slot.index
         for action in plan.actions
         if isinstance(action, Restart) or (isinstance(action, Stop) and not _fails(action))
-        if action.slot.service == name
+        if action.slot.service == name and action.slot.index < most
         if action.slot.index in serving and not _is_past_use(spec, records[action.slot.index])
     }
-    least = spec.instances - rollout.to.unavailable
+    # How many are wanted may be news to the rollout.
+    least = min(spec.instances, rollout.to.instances) - rollout.to.unavailable
     if ended and len(serving - ended) < least:
         yield Fault(service=name, text=f"roll {name}: only {len(serving - ended)} would serve")
 

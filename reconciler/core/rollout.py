@@ -316,7 +316,7 @@ class _View:
         unproven = [index for index in self.own if index not in view.rollout.proven]
         surge = min(self.rollout.to.surge, len(unproven))
         view = replace(view, rollout=replace(view.rollout, surge=surge))
-        above = {index for index in view.above if not is_live(self.record(index))}
+        above = {index for index in view.above if self._is_empty_or_new(index)}
         rest = [index for index in view.all if index not in (*view.rollout.rolled, *above)]
         return view.with_rolled(above.union(view.next_ones(rest)))
 
@@ -332,6 +332,11 @@ class _View:
         record = self.record(index)
         is_unused = not is_live(record) and not record.memory.newest
         return is_unused or _is_new(self.rollout, record)
+
+    def _is_empty_or_new(self, index: int) -> bool:
+        """Tell whether a slot runs nothing but what the rollout has brought, proven or not."""
+        record = self.record(index)
+        return not is_live(record) or _is_new(self.rollout, record)
 
     def gone_back(self) -> Rollout:
         """Take as many slots back as may be, and rest when all are."""

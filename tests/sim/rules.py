@@ -27,6 +27,7 @@ from reconciler.model.put_right import PutRight
 from reconciler.model.units import Nanos, RunId, ServiceName
 from tests.sim.heard import READY_AFTER, is_taken_on_trust, to_end
 from tests.sim.record_rules import RecordRules
+from tests.sim.rollout_rules import RolloutRules
 from tests.sim.socket_rules import may_close, may_let_go
 from tests.sim.start_rules import StartRules
 from tests.sim.stop_rules import StopRules
@@ -35,12 +36,13 @@ LOOKS_EVERY = 8
 """Steps between two looks at what costs the most: the next plan, and what is shown."""
 
 
-class Rules(StartRules, StopRules, RecordRules):
+class Rules(RolloutRules, StartRules, StopRules, RecordRules):
     """What must hold after every step, whatever the world does."""
 
     def after(self, engine: Engine, decision: Decision, now: Nanos) -> None:
         """Look whether everything that was decided may be done."""
         self._steps += 1
+        self._now = now
         self._stop_timeouts.clear()
         for name, memory in decision.remembered.services.items():
             before = self.wanted.in_force(name)
@@ -51,6 +53,7 @@ class Rules(StartRules, StopRules, RecordRules):
             is_new = memory is not None and memory.spec.schedule is not None
             if is_new and (before is None or before.schedule is None):
                 self._scheduled_at[name] = now
+            self._note_version(name, before, memory)
             if self.wanted.put(name, memory):
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
@@ -64,6 +67,8 @@ class Rules(StartRules, StopRules, RecordRules):
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for slot in decision.closes:
             may_let_go(slot, self.wanted)
+        self._note_tested()
+        self._give_way_in_turn(decision, now)
         for command in decision.commands:
             self._may_do(command, now)
         self.hooks.after(decision)
@@ -94,6 +99,7 @@ class Rules(StartRules, StopRules, RecordRules):
         self._serial = command.serial
         match command:
             case Spawn(errand=None):
+                self._may_come(command)
                 self._may_start(command, now)
             case Spawn():
                 self._may_act(command)

@@ -85,6 +85,10 @@ class Wanted:
             self._in_force[name] = memory
         return before is None or memory is None or _wordless(before) != _wordless(memory)
 
+    def remembered(self, name: ServiceName) -> ServiceMemory | None:
+        """Give all that is on record of a service."""
+        return self._in_force.get(name)
+
     def in_force(self, name: ServiceName) -> ServiceSpec | None:
         """Give the version of a service that is in force."""
         memory = self._in_force.get(name)
