@@ -38,8 +38,8 @@ def _too_few(
     needs = (*rollout.to.needs, *rollout.base.needs)
     if any(need.on_restart is OnRestart.RESTART for need in needs):
         return
-    # What was more than may be is nothing that a rollout takes away.
-    most = spec.instances + rollout.to.update.surge
+    # Who asks for fewer instances takes them away, and not the rollout.
+    most = spec.instances + rollout.surge
     ended = {
         action.slot.index
         for action in plan.actions

@@ -318,7 +318,8 @@ class _View:
         view = replace(view, rollout=replace(view.rollout, surge=surge))
         above = {index for index in view.above if self._is_empty_or_new(index)}
         rest = [index for index in view.all if index not in (*view.rollout.rolled, *above)]
-        return view.with_rolled(above.union(view.next_ones(rest)))
+        view = replace(view, rollout=view.with_rolled(above))
+        return view.with_rolled(view.next_ones(rest))
 
     def with_rolled(self, rolled: Iterable[int]) -> Rollout:
         """Give the rollout with these slots rolled, too."""
