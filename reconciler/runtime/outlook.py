@@ -25,6 +25,8 @@ _FINAL = {
     HoldCode.JUDGE_REFUSED,
     HoldCode.PRUNE_HELD,
     HoldCode.DRIFTED,
+    HoldCode.QUARANTINED,
+    HoldCode.ROLLOUT_PAUSED,
 }
 
 
