@@ -45,7 +45,7 @@ def _too_few(
         for action in plan.actions
         if isinstance(action, Restart) or (isinstance(action, Stop) and not _fails(action))
         if action.slot.service == name and action.slot.index < most
-        if action.slot.index in serving and not _is_past_use(spec, records[action.slot.index])
+        if action.slot.index in serving and not _is_past_use(rollout, records[action.slot.index])
     }
     # How many are wanted may be news to the rollout.
     least = min(spec.instances, rollout.to.instances) - rollout.to.unavailable
@@ -57,9 +57,10 @@ def _fails(stop: Stop) -> bool:
     return stop.aborts or stop.start_failed
 
 
-def _is_past_use(spec: ServiceSpec, record: SlotRecord) -> bool:
+def _is_past_use(rollout: Rollout, record: SlotRecord) -> bool:
     """Tell whether a process is replaced for its own sake."""
-    return bool(record.outgrown) or judge_health.may_be_replaced(spec, record)
+    own = rollout.version(record.memory.slot.index)
+    return bool(record.outgrown) or judge_health.may_be_replaced(own, record)
 
 
 def _serves(situation: Situation, record: SlotRecord, rollout: Rollout) -> bool:
