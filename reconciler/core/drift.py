@@ -35,6 +35,9 @@ def process_seen(ledger: Ledger, event: ProcessSeen) -> None:
     if found is None:
         if before is not None:
             _over(ledger, record, before)
+        elif not event.is_halted and record.drift is not None:
+            # It was undone while nobody could say how the process is.
+            ledger.put(replace(record, drift=None))
         return
     if before is not None and (before.is_halted, before.nice) == (found.is_halted, found.nice):
         return

@@ -88,22 +88,13 @@ def ask(memory: ServiceMemory, verb: str, records: Records) -> ServiceMemory:
         case "pause" if rollout.phase in _MOVING:
             because = "somebody asked for it"
             paused = replace(rollout, phase=RolloutPhase.PAUSED, because=because, failed=False)
-            return replace(memory, rollout=paused)
+            return replace(memory, rollout=_of_new_ones(paused, records))
         case "resume" if rollout.phase is not RolloutPhase.ROLLING:
             tried = replace(memory, quarantined=without(memory, rollout.to.digest))
             if not rollout.to.rolls:
                 return replace(tried, rollout=None)
-            # What stood through a failure may be what the rollout is to replace.
-            new = {i for i in rollout.rolled if i not in records or _is_new(rollout, records[i])}
-            going = replace(
-                rollout,
-                phase=RolloutPhase.ROLLING,
-                because="",
-                failed=False,
-                rolled=tuple(index for index in rollout.rolled if index in new),
-                proven=tuple(index for index in rollout.proven if index in new),
-            )
-            return replace(tried, rollout=going)
+            going = replace(rollout, phase=RolloutPhase.ROLLING, because="", failed=False)
+            return replace(tried, rollout=_of_new_ones(going, records))
         case "undo" if rollout.phase in (RolloutPhase.ROLLING, RolloutPhase.PAUSED):
             because = "somebody asked for it"
             left = _standing(rollout, records)
@@ -112,6 +103,16 @@ def ask(memory: ServiceMemory, verb: str, records: Records) -> ServiceMemory:
             return quarantine(replace(memory, rollout=back))
         case _:
             return memory
+
+
+def _of_new_ones(rollout: Rollout, records: Records) -> Rollout:
+    """Count only what the rollout has brought: what stood through a failure it may yet replace."""
+    new = {i for i in rollout.rolled if i not in records or _is_new(rollout, records[i])}
+    return replace(
+        rollout,
+        rolled=tuple(index for index in rollout.rolled if index in new),
+        proven=tuple(index for index in rollout.proven if index in new),
+    )
 
 
 def quarantine(memory: ServiceMemory) -> ServiceMemory:

@@ -220,7 +220,8 @@ def get_well(world: World, which: int) -> None:
 def judge_late(world: World, which: int, verdict: str, late: float) -> None:
     """Let a verdict about what runs now be told only after it may have been replaced."""
     run = _pick(world, which)
-    if run is None or run.role is not Role.MAIN:
+    # Only what a daemon has found does it check.
+    if run is None or run.role is not Role.MAIN or world.picture.host_unseen:
         return
     told = HealthTold(slot=run.slot, run=run.id, verdict=Verdict(verdict), reason="it was slow")
     world.tell_later(seconds(late), told)

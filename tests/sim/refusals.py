@@ -18,6 +18,7 @@ from reconciler.model.event import (
     Spawn,
     Spawned,
     SpawnFailed,
+    TimeTold,
     TreeEmptied,
 )
 from reconciler.model.observed import Slot, State
@@ -78,7 +79,7 @@ class RefusalRules:
                     self._forget(slot)
                 case Spawned(process=process):
                     self._forget(process.slot)
-                case FilesChanged(service=name):
+                case FilesChanged(service=name) | TimeTold(service=name):
                     self._is_quiet = False
                     self.forgive([name])
                 case HostLooked():
