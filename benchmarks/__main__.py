@@ -25,7 +25,7 @@ from benchmarks.cases import (
     survival,
 )
 from benchmarks.peers import PEERS
-from benchmarks.processes import NeverCameError
+from benchmarks.processes import NeverCameError, leave_in_order
 from benchmarks.report import Beside, Row, as_markdown, as_text, with_table
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
@@ -70,6 +70,7 @@ def main() -> int:
         mend = absent[0].mend if absent else "make bench installs it"
         print(f"cannot compare: {', '.join(names)} is not installed; {mend}", file=sys.stderr)
         return 1
+    leave_in_order()
     facts = machine.facts()
     began = time.monotonic()
     found = [one for name in CASES if name in chosen for one in measured(name)]

@@ -20,7 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.processes import NeverCameError, is_alive, open_files, pss_bytes, until
+from benchmarks.processes import (
+    NeverCameError,
+    is_alive,
+    leave_in_order,
+    open_files,
+    pss_bytes,
+    until,
+)
 from benchmarks.supervisors import STOP_S, ImpatientWeaver, running
 
 SERVICES = 200
@@ -255,6 +262,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
     given = parser.parse_args()
     print(f"{given.minutes:g} minutes with {SERVICES} services; replay with --seed={given.seed}")
+    leave_in_order()
     try:
         faults = soak(given.minutes * 60, given.seed)
     except (BrokenError, NeverCameError) as error:

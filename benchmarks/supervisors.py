@@ -27,6 +27,8 @@ NUMBERS = itertools.count(1)
 SLEEP = shutil.which("sleep") or "/bin/sleep"
 STOP_S = 60.0
 QUIET_S = 90.0
+HOLDER = b"/holder/__main__.py\0"
+"""What only a holder is executed with, wherever the checkout is."""
 NUMBER = re.compile(r"\.(\d+)\b")
 CLEAN_UPS = 10
 
@@ -226,7 +228,7 @@ class Weaver(Supervisor):
 
     def holder(self) -> int:
         """Find the holder's pid."""
-        (pid,) = (pid for pid in self.managers() if b"holder" in _words(pid))
+        (pid,) = (pid for pid in self.managers() if HOLDER in _words(pid))
         return pid
 
     def until_quiet(self) -> None:

@@ -55,8 +55,11 @@ class Scanned(Supervisor):
         """Say how much of a service's output its logger keeps."""
 
     def managers(self) -> list[int]:
-        """List the scanner, its supervising processes and the loggers: all are in its folder."""
-        found = [pid for pid in all_pids() if folder_of(pid).is_relative_to(self.folders)]
+        """List the scanner, its supervising processes and the loggers: all are in our folder.
+
+        runsvdir returns from the folder that it scans to where it was started.
+        """
+        found = [pid for pid in all_pids() if folder_of(pid).is_relative_to(self.folder)]
         services = self.census.fresh()
         return sorted(pid for pid in found if pid not in services)
 

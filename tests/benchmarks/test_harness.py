@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from benchmarks import __main__ as program
 from benchmarks import load, processes, report, sample, soak, supervisors
 from benchmarks.cases import planning, rolling
 from benchmarks.peers.pm2 import Pm2
+from benchmarks.peers.scanned import LoggingRunit, LoggingS6, Scanned
 from benchmarks.report import HEAD, LIMITS, WIDTH, Beside, Row, as_markdown, as_text, time_text
 from benchmarks.sample import Sample
 from reconciler.core.planner import plan
@@ -129,6 +131,38 @@ def test_services_are_counted_by_their_tag_once_they_were_really_executed() -> N
         processes.end([service.pid])
         assert census.fresh() == {}, "a dead process is not counted, though nobody waited for it"
         other.kill()
+
+
+SCANNING = """
+import sys
+from benchmarks import processes, supervisors
+from benchmarks.peers import scanned
+
+processes.leave_in_order()
+with supervisors.running(getattr(scanned, sys.argv[1])(2)) as found:
+    print(found.folder, *found.managers(), *found.census.fresh(), flush=True)
+    input()
+"""
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("peer", [LoggingRunit, LoggingS6])
+def test_a_benchmark_that_is_ended_leaves_no_scanner_and_nothing_below_it(
+    peer: type[Scanned],
+) -> None:
+    if not peer.is_installed():
+        pytest.skip(f"{peer.name} is not installed; {peer.mend}")
+    words = [sys.executable, "-c", SCANNING, peer.__name__]
+    with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as benchmark:
+        assert benchmark.stdout
+        folder, *pids = benchmark.stdout.readline().split()
+        told = [*map(int, pids)]
+        names = [processes.command_line(pid).split(b"\0")[0].decode() for pid in told]
+        benchmark.terminate()
+    assert benchmark.returncode == 128 + signal.SIGTERM
+    assert peer.scanner in names
+    assert not any(map(processes.is_alive, told))
+    assert not Path(folder).exists()
 
 
 @pytest.mark.real
