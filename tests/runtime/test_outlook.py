@@ -45,6 +45,18 @@ THERE, COMING, STUCK = Outlook.THERE, Outlook.COMING, Outlook.STUCK
         pytest.param(down("web"), 1, COMING, id="failed once"),
         pytest.param(down("web"), 3, STUCK, id="failed three times"),
         pytest.param(down("web", code="GaveUp"), 1, STUCK, id="gave up"),
+        pytest.param(
+            replace(running("web"), sync=Sync.OUT_OF_SYNC, reason_code="Quarantined"),
+            0,
+            STUCK,
+            id="the new version failed",
+        ),
+        pytest.param(
+            replace(running("web"), sync=Sync.OUT_OF_SYNC, reason_code="RolloutPaused"),
+            0,
+            STUCK,
+            id="its rollout is paused",
+        ),
         pytest.param(replace(running("web"), sync=Sync.INVALID), 0, STUCK, id="invalid"),
         pytest.param(replace(running("web"), sync=Sync.HELD), 0, STUCK, id="held"),
         pytest.param(
