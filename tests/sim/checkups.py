@@ -31,8 +31,22 @@ class Patient:
     check: HealthCheck
     state: HealthState
     results: list[tuple[Nanos, bool]] = field(default_factory=list)
-    """What every check said that counted, as this daemon has it."""
+    """What the checks said that counted, as this daemon has it: as far back as matters."""
+    has_passed: bool = False
     was_degraded: bool = False
+
+    @property
+    def since(self) -> Nanos:
+        """Give the begin of the window; it may be taken for a thirtieth longer."""
+        window = self.check.threshold.time_window
+        return Nanos(self.results[-1][0] - window - window // 30 if self.results else 0)
+
+    def forget(self) -> None:
+        """Drop what no verdict goes by any more."""
+        check = self.check
+        kept = max(check.threshold.consecutive_failures, check.success_threshold << MOST_RELAPSES)
+        if len(self.results) > 2 * kept and self.results[kept][0] < self.since:
+            del self.results[:kept]
 
 
 class Checkups:
@@ -75,7 +89,7 @@ class Checkups:
             self._patients[run.id] = known
             self._plan(known, Nanos(round(check.interval * Random(run.id).random())))
         if known.check != check:
-            known.check, known.results = check, []
+            known.check, known.results, known.has_passed = check, [], False
             known.state = begin(run.id, run.started, known.state.verdict)
         if record.verdict is not known.state.verdict:
             self._say(known)
@@ -103,10 +117,12 @@ class Checkups:
             detail="" if is_well else "refused",
         )
         patient.state = heed(before, result, patient.check)
-        is_new = not is_well and not any(ok for _, ok in patient.results)
+        is_new = not is_well and not patient.has_passed
         is_early = now - run.started < patient.check.start_period and not patient.was_degraded
         if not (is_new and is_early):
             patient.results.append((now, is_well))
+            patient.has_passed |= is_well
+            patient.forget()
         _is_right(patient, before.verdict)
         patient.was_degraded = patient.state.verdict is Verdict.DEGRADED
         if patient.state.verdict is not before.verdict:
@@ -149,8 +165,7 @@ def _last(answers: Iterable[bool], *, ok: bool) -> int:
 
 
 def _rate(patient: Patient) -> float | None:
-    """Give the percentage that failed; the window may be taken for a thirtieth longer."""
-    window = patient.check.threshold.time_window
-    since = patient.results[-1][0] - window - window // 30 if patient.results else 0
+    """Give the percentage of those in the window that failed."""
+    since = patient.since
     answers = [ok for at, ok in patient.results if at >= since]
     return 100 * answers.count(False) / len(answers) if answers else None
