@@ -281,6 +281,8 @@ class _View:
             for index in rollout.rolled
             if index in rollout.proven or self._is_proven(self.record(index))
         )
+        if found == rollout.proven:
+            return self
         return replace(self, rollout=replace(rollout, proven=found))
 
     def _is_proven(self, record: SlotRecord) -> bool:

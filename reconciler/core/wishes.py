@@ -54,7 +54,8 @@ class Wish:
 
     def of(self, index: int) -> Wish:
         """Give what is wanted of one slot: the version that it has to run."""
-        return self if self.rollout is None else replace(self, spec=self.rollout.version(index))
+        spec = self.spec if self.rollout is None else self.rollout.version(index)
+        return self if spec is self.spec else replace(self, spec=spec)
 
     @property
     def needs(self) -> tuple[Need, ...]:
