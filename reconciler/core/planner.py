@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from reconciler.core.quiet import restless
-from reconciler.core.rollout import next_moment, told
+from reconciler.core.rollout import next_moment
+from reconciler.core.rollout_words import told
 from reconciler.core.storms import in_turn
 from reconciler.core.upkeep import Desk, Step, bring_down, keep_up, set_up, why_unwanted
 from reconciler.core.wishes import Board, Layout, Wish, arrange

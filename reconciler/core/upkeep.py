@@ -10,7 +10,7 @@ from reconciler.core.drift import repair_or_wait
 from reconciler.core.reloading import reload_or_wait
 from reconciler.core.replacing import Replacement, is_none_of_its_runs, replacements
 from reconciler.core.resting import between_runs, unwell
-from reconciler.core.rollout import why_as_it_is
+from reconciler.core.rollout_words import why_as_it_is
 from reconciler.core.watchdog import is_due, why_due
 from reconciler.core.whys import why_given_up, why_start
 from reconciler.core.wishes import (
