@@ -20,6 +20,7 @@ from tests.sim.planted import (
     noticing,
     refusals,
     reloading,
+    rolling,
     schedules,
     timing,
 )
@@ -46,6 +47,9 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "what was done to a process by hand is undone, and told once": drifts.DRIFTS,
     "what uses too much is replaced or told of, and nothing else": appetites.APPETITE,
     "who is ill is called so, and treated in time, once, one at a time": healing.HEALING,
+    "an instance gives way to another version in its turn": rolling.IN_TURN,
+    "a version that failed is not started by itself": rolling.KEPT_AWAY,
+    "a rollout comes to an end": rolling.TO_AN_END,
     "words and silence are heeded, and no more is made of them": noticing.NOTICES,
     "it arrives": liveness.ARRIVAL,
     "no moment is slept through": liveness.WAKING,
