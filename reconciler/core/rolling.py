@@ -27,11 +27,19 @@ def roll(ledger: Ledger) -> None:
         return
     for name in sorted(ledger.to_restart):
         memory = ledger.services[name]
+        asked = memory.restart_before or Nanos(0)
         since = memory.rollout.since if memory.rollout else Nanos(0)
-        if memory.spec.rolls and since < (memory.restart_before or Nanos(0)):
+        if memory.spec.rolls and since < asked and not _is_kept_away(memory, asked):
             begin_rollout(ledger, memory, memory.spec, anew=True)
     for name in sorted(ledger.rollouts):
         _advance(ledger, ledger.services[name])
+
+
+def _is_kept_away(memory: ServiceMemory, asked: Nanos) -> bool:
+    """Tell whether the version in force failed before, and came after a restart was asked for."""
+    rollout = memory.rollout
+    is_of_before = rollout is not None and rollout.failed and asked <= rollout.began
+    return is_of_before and memory.spec.digest in memory.quarantined
 
 
 def begin_rollout(

@@ -159,8 +159,7 @@ def _standing(rollout: Rollout, records: Records) -> tuple[int, ...]:
     found = [
         index
         for index, record in sorted(records.items())
-        if is_up(record) and record.process is not None
-        if record.process.digest == rollout.to.digest
+        if is_up(record) and _is_new(rollout, record)
         if index in rollout.proven or index not in rollout.rolled
     ]
     return tuple(index for index in found if index < rollout.to.instances + rollout.surge)

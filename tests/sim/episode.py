@@ -12,7 +12,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heapify, heapreplace
 from typing import Any
 
@@ -29,6 +29,7 @@ from tests.sim.faults import SPANS
 from tests.sim.kinds import KINDS, MAKERS, Deed
 from tests.sim.luck import Luck
 from tests.sim.reloads import behind
+from tests.sim.rolls import ROLLS
 from tests.sim.socket_rules import at_rest
 from tests.sim.timetables import times_between
 from tests.sim.world import World
@@ -43,6 +44,10 @@ ARRIVAL_TAKES = 1200
 """Seconds within which all is as wanted once the faults have stopped."""
 SETTLING = 90
 QUIET = 600
+MOSTLY = 4
+"""How much more there is of what an episode is about."""
+ROLLING_TRAITS = ("instances", "sockets")
+"""What services may have, or be, where an episode is about rollouts."""
 ACTIONS_A_SLOT = 8
 """Commands that each slot may take to arrive: a stop, a kill, starts; with room for back-off."""
 
@@ -84,7 +89,7 @@ def play(seed: int, number: int, digest: Any = None) -> Toll:
     world = World(seed=luck.of("world").randrange(1000))
     history: list[Deed] = []
     try:
-        for deed in _story(luck, world, narrow(luck) if number % 2 else wide(luck)):
+        for deed in _story(luck, world, _swarm(luck, number)):
             history.append(deed)
             do(world, deed)
     except Exception as why:
@@ -169,6 +174,20 @@ class Swarm:
             args = (args[0], field, luck.choice(FIELDS[field]))
         is_few = any("many" in traits for traits in self.without)
         return Deed(kind, tuple(map(one_of_few, args)) if is_few else args)
+
+
+def _swarm(luck: Luck, number: int) -> Swarm:
+    """Give what there is in an episode; every other narrow one is about rollouts besides."""
+    if number % 2 == 0:
+        return wide(luck)
+    return rolling(luck, narrow(luck)) if number % 4 == 3 else narrow(luck)
+
+
+def rolling(luck: Luck, swarm: Swarm) -> Swarm:
+    """Have new versions of services one after the other, whatever else there is."""
+    often = {kind: MOSTLY * count for kind, count in _often(ROLLS, luck).items()}
+    traits = [tuple(t for t in traits if t not in ROLLING_TRAITS) for traits in swarm.without]
+    return replace(swarm, kinds={**swarm.kinds, **often}, without=tuple(traits))
 
 
 def wide(luck: Luck) -> Swarm:

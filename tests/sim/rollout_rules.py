@@ -52,8 +52,6 @@ class RolloutRules(StopRules, Heard):
         """When the version in force came, or a restart of it was asked for."""
         self._updates: dict[ServiceName, list[Update]] = {}
         """All that was said since then of how it is to come."""
-        self._tested: dict[RunId, Digest] = {}
-        """Processes that were started as a version that is on its way."""
         self._failed_versions: dict[ServiceName, frozenset[Digest]] = {}
         """Versions that are not to be started again by themselves."""
         self._paused: frozenset[ServiceName] = frozenset()
@@ -141,20 +139,28 @@ class RolloutRules(StopRules, Heard):
             ready = self._earliest_ready(run)
             update = self._loosest(slot.service)
             if ready is None or end.at < ready + update.min_ready:
-                self._fails(run, now)
+                is_of_today = run.identity.boot == self._host.machine.boot
+                is_new = run.started >= self._new_since.get(slot.service, Nanos(0))
+                if is_of_today and is_new and run_id not in self._lost:
+                    self._fails(slot, run.digest, now)
         super()._hear(run_id, slot, end, now)
 
-    def _fails(self, run: Run, now: Nanos) -> None:
+    def _note_failed_start(self, serial: int) -> None:
+        if serial in self._starts:
+            slot, _, digest = self._starts[serial]
+            self._fails(slot, digest, self._now)
+        super()._note_failed_start(serial)
+
+    def _fails(self, slot: Slot, digest: Digest, now: Nanos) -> None:
         """Note that a process of a version on its way failed before it could be counted on."""
-        name, digest = run.slot.service, self._tested.get(run.id)
-        memory = self.wanted.remembered(name)
+        memory = self.wanted.remembered(slot.service)
         rollout = memory.rollout if memory is not None else None
-        is_of_today = run.identity.boot == self._host.machine.boot and run.id not in self._lost
-        if rollout is None or digest is None or rollout.to.digest != digest or not is_of_today:
+        if rollout is None or rollout.to.digest != digest:
             return
-        others = [one for one in self._host.machine.of(run.slot) if one is not run]
-        if not any(self._may_count(one, now) for one in others if one.digest == digest):
-            self._fail_version(name, digest)
+        of_version = [one for one in self._host.machine.of(slot) if one.digest == digest]
+        ended_at = ((one, one.exit.at if one.exit is not None else now) for one in of_version)
+        if not any(self._may_count(one, until) for one, until in ended_at):
+            self._fail_version(slot.service, digest)
 
     def _fail_version(self, name: ServiceName, digest: Digest) -> None:
         memory = self.wanted.remembered(name)
@@ -202,15 +208,6 @@ class RolloutRules(StopRules, Heard):
         is_away = digest in self._failed_versions.get(name, ())
         if spec is not None and spec.rolls and not self._lost:
             assert not is_away, f"{start.slot} is started as a version that failed"
-
-    def _note_tested(self) -> None:
-        """Note which processes are of a version that is on its way."""
-        for run in self._host.machine.all_live():
-            memory = self.wanted.remembered(run.slot.service)
-            rollout = memory.rollout if memory is not None else None
-            is_on_its_way = rollout is not None and rollout.to.digest == run.digest
-            if rollout is not None and is_on_its_way and rollout.base.digest != run.digest:
-                self._tested.setdefault(run.id, run.digest)
 
     def _give_way_in_turn(self, decision: Decision, now: Nanos) -> None:
         """See that nothing that serves is ended for a rollout unless enough others serve."""
@@ -264,8 +261,7 @@ class RolloutRules(StopRules, Heard):
         is_new = spec is not None and run.digest == spec.digest
         is_new = is_new and run.started >= self._new_since.get(run.slot.service, Nanos(0))
         span = self._loosest(run.slot.service).min_ready if is_new else 0
-        until = run.exit.at if run.exit is not None and run.id in self._ended else now
-        return until >= ready + span
+        return now >= ready + span
 
     def _surely_serves(self, run: Run, spec: ServiceSpec, now: Nanos) -> bool:
         """Tell whether the daemon has to count a process among those that serve."""

@@ -67,7 +67,6 @@ class Rules(RolloutRules, StartRules, StopRules, RecordRules):
         assert refused == [] or self.is_lenient, f"the judge refused a plan: {refused}"
         for slot in decision.closes:
             may_let_go(slot, self.wanted)
-        self._note_tested()
         self._give_way_in_turn(decision, now)
         for command in decision.commands:
             self._may_do(command, now)

@@ -9,8 +9,8 @@ IN_TURN = (
     Mutant(
         name="started-is-good-enough",
         module=CORE,
-        before="        return is_ready and self.now - record.since >= self.rollout.to.update.min_ready",
-        after="        return is_ready",
+        before="is_ready and self.now - record.since >= self.rollout.to.update.min_ready",
+        after="is_ready",
         story="A version that leaks its connections is through all instances before the first of"
         " them falls over.",
     ),
