@@ -72,14 +72,6 @@ KEPT_AWAY = (
         after="    kept = without(memory, rollout.to.digest)",
         story="A version that failed at night is tried again at the next reload, and the next.",
     ),
-    Mutant(
-        name="the-fallen-are-started-as-they-fell",
-        module=CORE,
-        before="    left = tuple(one for one in _standing(rollout, records) if one != index)",
-        after="    left = rollout.rolled",
-        story="The new version cannot serve; its slot is started with it over and over, where the"
-        " version before would do.",
-    ),
 )
 TO_AN_END = (
     Mutant(
@@ -88,13 +80,6 @@ TO_AN_END = (
         before="    if former is not None and former.to.digest == spec.digest and not anew:",
         after="    if former is not None and not anew:",
         story="The mend of a version that hangs is pushed, and waits for the version that hangs.",
-    ),
-    Mutant(
-        name="one-rollout-at-a-time",
-        module="reconciler/core/rolling.py",
-        before="    for name in sorted(ledger.rollouts):\n        _advance",
-        after="    for name in sorted(ledger.rollouts)[:1]:\n        _advance",
-        story="Two services get a new version with one commit, and the second never does.",
     ),
     Mutant(
         name="nobody-wakes-for-min-ready",
