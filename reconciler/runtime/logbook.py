@@ -168,11 +168,16 @@ class Logbook:
             for pid in [shown.process.id.pid if shown.process else None]
             for source in self._files(status.spec, shown.slot, pid)
         ]
-        if found or status.spec is None:
+        if status.spec is None:
             return found
-        # Wanted stopped: its slots are not shown, their logs are still there.
-        slots = [Slot(service=status.name, index=index) for index in range(status.spec.instances)]
-        return [source for slot in slots for source in self._files(status.spec, slot, None)]
+        unseen = range(0)
+        if not found:  # wanted stopped: its slots are not shown, their logs are still there
+            unseen = range(status.spec.instances)
+        elif status.rollout is not None:  # what helped out may have told why it could not go on
+            unseen = range(status.spec.instances, status.spec.instances + status.spec.surge)
+        shown_slots = {shown.slot.index for shown in status.slots}
+        slots = [Slot(service=status.name, index=i) for i in unseen if i not in shown_slots]
+        return found + [source for slot in slots for source in self._files(status.spec, slot, None)]
 
     def _files(
         self, spec: ServiceSpec | None, slot: Slot, pid: int | None

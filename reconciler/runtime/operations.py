@@ -131,6 +131,7 @@ class Operations:
     ) -> AsyncIterator[Message]:
         guards.known(names, self._daemon.picture().services)
         self._ask(OperationKind.START, terms, services=names)
+        await self._daemon.caught_up()  # what was decided before is no answer to this
         chase = self._chase(names, terms, verbs=dict.fromkeys(names, (Verb.START,)))
         async for message in self._pursue(f"start {_list(names)}", chase, terms, listener):
             yield message
@@ -141,11 +142,12 @@ class Operations:
         guards.may_steer(name, steer, self._daemon.picture().services)
         self._ask(OperationKind(f"{steer}-rollout"), terms, services=(name,))
         what = f"{steer} the rollout of {name}"
+        await self._daemon.caught_up()  # what was decided before is no answer to this
         if steer is Steer.PAUSE:
-            await self._daemon.caught_up()
             yield Summary(exit_code=0, text=f"{what} - done; all runs on as it is")
             return
-        chase = self._chase((name,), terms, verbs={name: (Verb.RESTART,)})
+        aim = Aim(undoes_rollout=steer is Steer.UNDO)
+        chase = self._chase((name,), terms, verbs={name: (Verb.RESTART,)}, aim=aim)
         async for message in self._pursue(what, chase, terms, listener):
             yield message
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from reconciler.model.health import Verdict
 from reconciler.model.observed import State
 from reconciler.model.plan import HoldCode, Situation
+from reconciler.model.record import RolloutPhase
 from reconciler.model.spec import DesiredState
 from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
 from reconciler.model.units import Nanos, ServiceName
@@ -56,6 +57,8 @@ class Aim:
     """Processes must have been started or reloaded since: a reload was asked for."""
     finishes_oneshots: bool = True
     """Whether a oneshot is there only when it is done, not while it is at work."""
+    undoes_rollout: bool = False
+    """Whether the version before is to serve, whatever the manifest says."""
 
 
 THERE = Standing(outlook=Outlook.THERE)
@@ -82,7 +85,7 @@ class Watcher:
         status = self._picture.services.get(name)
         if status is None:
             return THERE
-        if is_as_wanted(status, self._aim):
+        if is_as_wanted(status, self._aim) or (self._aim.undoes_rollout and is_undone(status)):
             return THERE
         if failed := failed_reload(status, self._aim):
             return Standing(outlook=Outlook.STUCK, because=failed)
@@ -150,6 +153,11 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
     # A run that a schedule began is nobody's to wait for; one that somebody asked for is.
     finishes = aim.finishes_oneshots and (aim.since is not None or not is_scheduled)
     return status.reason_code in _DONE or not (is_oneshot and finishes)
+
+
+def is_undone(status: ServiceStatus) -> bool:
+    """Tell whether the version before serves again in the place of one that was taken back."""
+    return status.rollout is not None and status.rollout.phase is RolloutPhase.UNDONE
 
 
 def failed_reload(status: ServiceStatus, aim: Aim) -> str:

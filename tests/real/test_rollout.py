@@ -21,6 +21,7 @@ pytestmark = pytest.mark.real
 SERVER = """
 import os, select, signal, socket, sys, time
 if sys.argv[1] == "bad":
+    print("cannot serve", flush=True)
     sys.exit(3)
 if sys.argv[1] == "hangs":
     time.sleep(1000)
@@ -41,6 +42,7 @@ while wake not in select.select([door, wake], [], [])[0]:
     guest.close()
 """
 COUNT = 3
+STEER, OURS = "/v1/operations", {"kind": "rollout", "service": "web"}
 
 
 class Shop:
@@ -135,13 +137,16 @@ def test_a_version_that_fails_is_kept_away_until_somebody_wants_it(here: Station
         assert web.has("v1")
         assert here.pids() == before
         assert told(here, "service.crashed") == 1
-        here.tell("/v1/operations", kind="rollout", service="web", steer="resume")
-        until(lambda: told(here, "rollout.failed") == 2)
-        here.tell("/v1/operations", kind="rollout", service="web", steer="undo")
-        until(lambda: web.rollout.get("phase") == "undone")
+        *_, problem, said = here.tell(STEER, **OURS, steer="resume")
+        assert told(here, "rollout.failed") == 2
+        assert (said["exitCode"], problem["logTail"]) == (4, ["cannot serve"] * 2)
+        assert here.tell(STEER, **OURS, steer="undo")[-1]["exitCode"] == 0
+        assert web.rollout["phase"] == "undone"
+        assert here.pids() == before
         # One that hangs is no obstacle to the next one: that would have to wait for a minute.
         web.brings("hangs")
         until(lambda: "hangs" in web.versions())
         web.brings("v3")
+        until(lambda: "v3" in web.versions(), 1)
         until(lambda: web.has("v3"), 30)
         caller.is_served_again()

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.model.health import CheckType, HealthCheck, Verdict
 from reconciler.model.observed import State
+from reconciler.model.record import Rollout, RolloutPhase
 from reconciler.model.spec import Condition
 from reconciler.model.status import Health, Picture, ServiceStatus, Sync
 from reconciler.model.units import Nanos, ServiceName
@@ -32,6 +33,30 @@ from tests.runtime.pictures import (
 
 WEB = ServiceName("web")
 THERE, COMING, STUCK = Outlook.THERE, Outlook.COMING, Outlook.STUCK
+
+
+def kept_away(
+    phase: RolloutPhase = RolloutPhase.PAUSED, code: str = "Quarantined"
+) -> ServiceStatus:
+    """Give a service whose former version serves in the place of one that failed."""
+    status = running("web")
+    assert status.spec
+    base, zero = status.spec, Nanos(0)
+    rollout = Rollout(to=base, base=base, since=zero, began=zero, phase=phase, failed=True)
+    return replace(status, sync=Sync.OUT_OF_SYNC, reason_code=code, rollout=rollout)
+
+
+@pytest.mark.parametrize(
+    ("phase", "outlook"), [(RolloutPhase.UNDONE, THERE), (RolloutPhase.PAUSED, STUCK)]
+)
+def test_who_takes_a_version_back_waits_for_the_one_before(
+    phase: RolloutPhase, outlook: Outlook
+) -> None:
+    status = kept_away(phase)
+    found = judge(picture(status), situation({}), [WEB], Aim(undoes_rollout=True))
+    assert found[WEB].outlook is outlook
+    found = judge(picture(status), situation({}), [WEB], Aim())
+    assert found[WEB].outlook is STUCK
 
 
 @pytest.mark.parametrize(
@@ -59,6 +84,9 @@ THERE, COMING, STUCK = Outlook.THERE, Outlook.COMING, Outlook.STUCK
         ),
         pytest.param(replace(running("web"), sync=Sync.INVALID), 0, STUCK, id="invalid"),
         pytest.param(replace(running("web"), sync=Sync.HELD), 0, STUCK, id="held"),
+        pytest.param(kept_away(), 0, STUCK, id="its version failed"),
+        pytest.param(kept_away(code="RolloutPaused"), 0, STUCK, id="its rollout is paused"),
+        pytest.param(kept_away(code="RollingOut"), 0, COMING, id="its rollout goes on"),
         pytest.param(
             replace(running("web"), health=Health.PROGRESSING), 0, COMING, id="progressing"
         ),
