@@ -89,11 +89,4 @@ TO_AN_END = (
         story="A rollout takes as many half minutes as there are instances, as it goes on only when"
         " something else happens.",
     ),
-    Mutant(
-        name="the-surge-stays",
-        module=CORE,
-        before="    return {*range(rollout.to.instances)} <= {*rollout.proven}",
-        after="    return {*range(rollout.to.instances + 1)} <= {*rollout.proven}",
-        story="All instances have the new version, and the one that helped out stays for good.",
-    ),
 )
