@@ -92,7 +92,8 @@ def _update_faults(document: Document) -> Iterator[Fault]:
     if document.get("instances", 1) in (0, 1) and not document.get("sockets"):
         message = "`update` does nothing for one instance without `sockets`"
         mend = "remove it; or set `instances`, or `sockets`"
-        yield Fault(at, Code.NO_EFFECT, message, mend, at_key=True)
+        # No error: who scales to one instance for a while keeps what is there for more of them.
+        yield Fault(at, Code.NO_EFFECT, message, mend, at_key=True, is_warning=True)
     stops_first = update.get("order") == "stop-first"
     surge = 0 if stops_first else update.get("maxSurge", 1)
     if stops_first and "maxSurge" in update:

@@ -160,7 +160,8 @@ def action_of(
     event: EventRecord, planned: tuple[Verb, ...], spec: ServiceSpec | None
 ) -> ActionSeen | None:
     """Tell what an event means for what was planned: a restart is one action, stop to ready."""
-    is_restart = Verb.RESTART in planned
+    # One that only helps out while others are replaced comes and goes.
+    is_restart = Verb.RESTART in planned and not _is_extra(event, spec)
     is_oneshot = spec is not None and spec.is_oneshot
     kind = event.kind
     if kind in _RELOADS:
@@ -195,6 +196,12 @@ def _seen(event: EventRecord, verb: Verb, phase: Phase, spec: ServiceSpec | None
         instance="" if is_only else event.instance,
         reason=event.reason,
     )
+
+
+def _is_extra(event: EventRecord, spec: ServiceSpec | None) -> bool:
+    """Tell whether an event is of a slot above those that a service has by itself."""
+    index = event.instance.rpartition("-")[2]
+    return spec is not None and index.isdecimal() and int(index) >= spec.instances
 
 
 def _more(names: Sequence[str]) -> str:

@@ -153,6 +153,22 @@ def test_events_mean_actions(
     assert (action and (action.action, action.phase)) == meaning
 
 
+@pytest.mark.parametrize(
+    ("kind", "meaning"),
+    [
+        ("service.starting", (Verb.START, Phase.START)),
+        ("service.ready", (Verb.START, Phase.DONE)),
+        ("service.stopping", (Verb.STOP, Phase.START)),
+        ("service.stopped", (Verb.STOP, Phase.DONE)),
+        ("service.crashed", (Verb.START, Phase.FAILED)),
+    ],
+)
+def test_who_helps_out_in_a_restart_comes_and_goes(kind: str, meaning: tuple[Verb, Phase]) -> None:
+    one = replace(event(kind), instance="web-1")
+    action = action_of(one, (Verb.RESTART,), service("web"))
+    assert (action and (action.action, action.phase)) == meaning
+
+
 def test_a_oneshot_is_done_when_it_is_completed_not_when_it_is_at_work() -> None:
     spec = running("web", oneshot=True).spec
     assert action_of(event("service.ready"), (Verb.START,), spec) is None
