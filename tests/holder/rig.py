@@ -52,6 +52,10 @@ class Rig:
     def __init__(self, root: Path, setting: str = settings.AS_IT_IS) -> None:
         self.root = root
         self.setting = setting
+        self.program = str(MAIN)
+        """The holder that is started next."""
+        self.patience_s = 20.0
+        """How long a holder may be silent that has something to say."""
         self.directory = root / "repo"
         self.directory.mkdir()
         for folder in (root, self.directory):
@@ -68,7 +72,7 @@ class Rig:
 
     def launch(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the holder's program with an empty environment, until it answers or gives up."""
-        command = [sys.executable, "-I", "-S", str(MAIN)]
+        command = [sys.executable, "-I", "-S", self.program]
         command += arguments or (str(self.directory), str(self.state))
         return subprocess.run(
             settings.command(self.setting, command),
@@ -97,7 +101,7 @@ class Rig:
     def open_socket(self) -> Any:
         """Connect without a word."""
         sock = wire.open_socket()
-        sock.settimeout(20)
+        sock.settimeout(self.patience_s)
         sock.connect(wire.address(str(self.directory)))
         return sock
 

@@ -103,6 +103,18 @@ def test_the_last_word_of_each_kind_counts_while_the_daemon_is_away(rig: Rig) ->
     until(lambda: fds_of(rig.holder_pid) <= before, message="descriptors to be closed")
 
 
+def test_the_last_words_of_a_process_are_told_before_its_end(rig: Rig) -> None:
+    """They are said so fast after the first ones that it is too early to tell of them."""
+    words = [f"say STATUS={number}" for number in range(20)]
+    for _ in range(3):
+        web = rig.spawn("web-0", sys.executable, "-S", SPEAKER, *words, "exit 3", notify={})
+        rig.wait_for("empty", web)
+        kinds = [event["event"] for event in rig.events if event.get("run") == web.run]
+        assert kinds[-3:] == ["notified", "exited", "empty"]
+        (*_, last) = [event for event in rig.events if event["event"] == "notified"]
+        assert last["notice"]["status"] == "19"
+
+
 def test_v10_hostile_datagrams_are_harmless(rig: Rig) -> None:
     """V10: zero length, binary, oversized, senseless, each with sixty descriptors."""
     web = speak(rig, "web-0", "say READY=1", "abuse 20", "barrier 4", "say STATUS=still here")
