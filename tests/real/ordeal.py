@@ -124,6 +124,22 @@ class Ordeal(Deeds):
             return is_running and environment_of(found["pid"]).get("EDITION") == saved
         return False
 
+    def _resume_what_failed(self) -> None:
+        """Say that the mistake is mended where a version could not listen.
+
+        Such a version is taken back, and not tried again before somebody says so.
+        """
+        name = f"s{LISTENING}"
+        until(lambda: self._rollout_of(name) != "back", 10, f"{name} to be taken back")
+        if self._rollout_of(name) == "undone":
+            self.here.tell("/v1/operations", kind="rollout", service=name, steer="resume")
+            self._come_back(in_order=False)
+
+    def _rollout_of(self, name: str) -> str:
+        """Give the phase of a service's rollout; nothing where none is under way."""
+        found = self.here.ask("/v1/rollouts?format=json")["rollouts"]
+        return next((str(one["phase"]) for one in found if one["service"] == name), "")
+
     def _not_running(self) -> list[tuple[str, str]]:
         services = self.here.status()["services"]
         return [(one["name"], one["reason"]) for one in services if one["state"] != "running"]
@@ -245,6 +261,7 @@ class Ordeal(Deeds):
         # Whoever edits hears of a failure where the commit is complete, and what follows it comes
         # later: a restart that belongs to this deed must not be taken for one of the next.
         until(self._runs_what_is_saved, FOLLOWS_S, f"s5 to be as saved after {point.name}")
+        self._resume_what_failed()
         found = self.pids()
         changed = {slot for slot, pid in found.items() if self._pids[slot] != pid}
         may_change = found if point.deed == "down" else {f"{CONCERNS.get(point.deed)}-0", "s6-0"}
