@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from reconciler.api import rollout_text
 from reconciler.api.health_text import last_check
 from reconciler.api.human import (
     NOTHING,
@@ -130,6 +131,7 @@ def _reasons(scene: Scene, service: ServiceStatus) -> Iterator[tuple[str, str]]:
     for woe in _own_troubles(scene, service):
         yield "trouble", woe
     yield "wanted", service.desired or unwanted
+    yield from rollout_text.summary(service)
 
 
 def _own_troubles(scene: Scene, service: ServiceStatus) -> list[str]:

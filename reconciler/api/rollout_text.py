@@ -28,10 +28,8 @@ def rollout_text(services: Sequence[ServiceStatus], page: Page) -> str:
 
 def _block(service: ServiceStatus, rollout: Rollout, page: Page) -> list[str]:
     colour = Paint.BAD if rollout.failed else Paint.BUSY
-    is_stuck = rollout.failed and rollout.phase is RolloutPhase.PAUSED
-    words = "failed, and is paused" if is_stuck else _PHASES[rollout.phase]
     name = paint(plain(service.name), Paint.BOLD, page)
-    lines = [f"{name}  {paint(words, colour, page)}"]
+    lines = [f"{name}  {paint(_phase(rollout), colour, page)}"]
     for label, text in _facts(service, rollout):
         gap = " " * (LABEL_WIDTH - len(label))
         first, *rest = wrap(plain(text), page, indent=" " * (LABEL_WIDTH + 2))
@@ -39,20 +37,46 @@ def _block(service: ServiceStatus, rollout: Rollout, page: Page) -> list[str]:
     return lines
 
 
+def summary(service: ServiceStatus) -> Iterator[tuple[str, str]]:
+    """Give what the page of a service says of its rollout, each fact with its label."""
+    if service.rollout is not None:
+        told = (_phase(service.rollout), _what(service.rollout), _progress(service.rollout))
+        yield "rollout", "; ".join(told)
+    if service.quarantined:
+        yield "kept away", _kept_away(service)
+
+
+def _phase(rollout: Rollout) -> str:
+    is_stuck = rollout.failed and rollout.phase is RolloutPhase.PAUSED
+    return "failed, and is paused" if is_stuck else _PHASES[rollout.phase]
+
+
+def _what(rollout: Rollout) -> str:
+    if rollout.to.digest == rollout.base.digest:
+        return "a restart"
+    return f"version {rollout.to.digest[:SHORT]} after {rollout.base.digest[:SHORT]}"
+
+
+def _progress(rollout: Rollout) -> str:
+    done = len({*range(rollout.to.instances)}.intersection(rollout.proven))
+    return f"{done} of {count(rollout.to.instances, 'instance')}"
+
+
+def _kept_away(service: ServiceStatus) -> str:
+    return ", ".join(digest[:SHORT] for digest in service.quarantined)
+
+
 def _facts(service: ServiceStatus, rollout: Rollout) -> Iterator[tuple[str, str]]:
     if rollout.because:
         yield "why", rollout.because
-    is_restart = rollout.to.digest == rollout.base.digest
-    what = "a restart" if is_restart else rollout.to.digest[:SHORT]
-    yield "brings", what if is_restart else f"version {what} after {rollout.base.digest[:SHORT]}"
-    done = len({*range(rollout.to.instances)}.intersection(rollout.proven))
-    yield "done", f"{done} of {count(rollout.to.instances, 'instance')}"
+    yield "brings", _what(rollout)
+    yield "done", _progress(rollout)
     if rollout.rolled:
         yield "on it", ", ".join(f"{service.name}-{index}" for index in rollout.rolled)
     if rollout.surge:
         yield "helped by", f"{count(rollout.surge, 'instance')} more, until it is over"
     if service.quarantined:
-        yield "kept away", ", ".join(digest[:SHORT] for digest in service.quarantined)
+        yield "kept away", _kept_away(service)
     mends = {
         RolloutPhase.ROLLING: f"weaver rollout pause|undo {service.name}",
         RolloutPhase.PAUSED: f"weaver rollout resume|undo {service.name}, or mend the manifest",

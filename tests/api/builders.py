@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from reconciler.core.health import begin, heed
 from reconciler.model.desired import Revision
@@ -19,7 +20,7 @@ from reconciler.model.health import (
 )
 from reconciler.model.observed import Exit, Process, ProcessId, Slot, State
 from reconciler.model.plan import Wait
-from reconciler.model.record import PruneHold
+from reconciler.model.record import PruneHold, Rollout, RolloutPhase
 from reconciler.model.spec import Condition, DesiredState, Need, ServiceSpec
 from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, milliseconds, seconds
@@ -220,6 +221,49 @@ def shop() -> Scene:
             Slot(service=name("worker"), index=1): usage(0.6),
         },
     )
+
+
+def rolling_shop() -> Scene:
+    """Give a shop with a rollout under way, one whose version failed, and one without any."""
+    slots = [slot_status("api", 0, up=4), slot_status("api", 1)]
+    api = with_rollout(
+        service(
+            "api",
+            health=Health.PROGRESSING,
+            sync=Sync.OUT_OF_SYNC,
+            reason="rollout 1/2",
+            reason_code="RollingOut",
+            slots=slots,
+        ),
+        rolled=(0, 1),
+        proven=(0,),
+        surge=1,
+    )
+    why = "web-2: exited with 3"
+    web = with_rollout(
+        service(
+            "web",
+            sync=Sync.OUT_OF_SYNC,
+            reason=f"rollout failed at 0/2: {why}; mend the manifest, or weaver rollout resume web",
+            reason_code="Quarantined",
+            slots=[slot_status("web", 0), slot_status("web", 1)],
+        ),
+        phase=RolloutPhase.PAUSED,
+        failed=True,
+        because=why,
+    )
+    kept = (Digest("0da4d52000"), Digest("1a897c8900"))
+    return scene(api, replace(web, quarantined=kept), service("db"))
+
+
+def with_rollout(status: ServiceStatus, **more: Any) -> ServiceStatus:
+    """Give a service of two instances with a rollout."""
+    assert status.spec is not None
+    base = replace(status.spec, instances=2)
+    to = replace(base, digest=Digest("1a897c8900"))
+    begun = Nanos(NOW - seconds(5))
+    rollout = Rollout(**{"to": to, "base": base, "since": Nanos(0), "began": begun, **more})
+    return replace(status, spec=to, rollout=rollout)
 
 
 def checked_shop() -> Scene:

@@ -78,14 +78,25 @@ def test_a_body_asks_for_a_change(kind: str) -> None:
         ({"kind": "restart", "services": ["web"]}, requests.RestartServices(services=(WEB,))),
         ({"kind": "start", "services": ["web"]}, requests.RetryServices(services=(WEB,))),
         ({"kind": "settle"}, requests.Settle()),
+        (
+            {"kind": "rollout", "service": "web", "steer": "undo"},
+            requests.SteerRollout(service=WEB, steer=requests.Steer.UNDO),
+        ),
     ],
-    ids=["restart", "start what crashed", "settle"],
+    ids=["restart", "start what crashed", "settle", "take a rollout back"],
 )
 def test_a_body_asks_for_an_operation(
     said: dict[str, Any], wanted: requests.OperationRequest
 ) -> None:
     body: bodies.OperationBodies = bodies.decode(msgspec.json.encode(said), bodies.OperationBodies)
     assert bodies.operation(body) == wanted
+
+
+@pytest.mark.parametrize("said", [{"service": "web", "steer": "stop"}, {"steer": "undo"}])
+def test_a_rollout_is_steered_in_three_ways_and_by_name(said: dict[str, Any]) -> None:
+    body = msgspec.json.encode({"kind": "rollout", **said})
+    with pytest.raises(bodies.UnacceptableError, match="cannot accept the request: "):
+        bodies.decode(body, bodies.OperationBodies)
 
 
 def test_terms_are_the_clients_but_the_uid_is_the_kernels() -> None:

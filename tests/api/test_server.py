@@ -33,6 +33,8 @@ QUESTIONS = (
     "/v1/environment/db",
     "/v1/health",
     "/v1/health?name=db",
+    "/v1/rollouts",
+    "/v1/rollouts?name=db",
     "/v1/metrics",
     "/v1/metrics/db",
 )

@@ -24,6 +24,7 @@ from reconciler.api.history_text import history_text
 from reconciler.api.human import cells
 from reconciler.api.log_text import log_csv, log_text
 from reconciler.api.page import Page
+from reconciler.api.rollout_text import rollout_text
 from reconciler.api.status_text import status_text
 from reconciler.api.why_text import why_text
 from reconciler.model.change import Effect, FieldChange, ServiceChange, Verb
@@ -45,6 +46,7 @@ from tests.api.builders import (
     WALL,
     checked_shop,
     name,
+    rolling_shop,
     scene,
     service,
     shop,
@@ -118,6 +120,15 @@ def known() -> Background:
 def checked_details() -> str:
     stage = checked_shop()
     return details_text(stage, stage.picture.services[name("api")], Background(), PAGE)
+
+
+def rolling_details(of: str) -> str:
+    stage = rolling_shop()
+    return details_text(stage, stage.picture.services[name(of)], Background(), PAGE)
+
+
+def rollouts(page: Page = PAGE) -> str:
+    return rollout_text(list(rolling_shop().picture.services.values()), page)
 
 
 def broken_details() -> str:
@@ -349,6 +360,11 @@ EVERYTHING: dict[str, Callable[[], str]] = {
     "health-of-mailer": lambda: health_of("mailer"),
     "health-of-worker": lambda: health_of("worker"),
     "details-checked": checked_details,
+    "details-rolling": lambda: rolling_details("api"),
+    "details-kept-away": lambda: rolling_details("web"),
+    "rollouts": rollouts,
+    "rollouts-40": lambda: rollouts(Page(width=40)),
+    "rollouts-none": lambda: rollout_text(list(shop().picture.services.values()), PAGE),
     "history": history,
     "logs": lambda: log_text(some_lines(), PAGE, prefixed=True, several={"worker"}),
     "logs-colour": lambda: log_text(some_lines("api"), COLOURED, prefixed=True),

@@ -18,6 +18,7 @@ from reconciler.api.wire.health import health_document
 from reconciler.api.wire.messages import message_keys
 from reconciler.api.wire.preview import diff_document, diff_exit_code
 from reconciler.api.wire.records import events_document, history_document, log_keys
+from reconciler.api.wire.rollout import rollout_document
 from reconciler.api.wire.status import status_document
 from reconciler.api.yaml_text import yaml_text
 from reconciler.model.change import Verb
@@ -47,6 +48,7 @@ from tests.api.builders import (
     WALL,
     checked_shop,
     name,
+    rolling_shop,
     scene,
     service,
     shop,
@@ -128,6 +130,10 @@ def history() -> History:
 DOCUMENTS: dict[str, Document] = {
     "status": status_document(shop(), list(shop().picture.services.values())),
     "status-troubled": status_document(troubled(), list(troubled().picture.services.values()), 7),
+    "status-rolling": status_document(
+        rolling_shop(), list(rolling_shop().picture.services.values()), 7
+    ),
+    "rollouts": rollout_document(list(rolling_shop().picture.services.values())),
     "diff": diff_document(full_preview()),
     "events": events_document(some_events()),
     "history": history_document(history()),

@@ -40,10 +40,11 @@ class RolloutDocument(Document, frozen=True, kw_only=True):
 
 def rollout_document(services: Sequence[ServiceStatus]) -> RolloutDocument:
     """Write the rollouts of the chosen services."""
-    return RolloutDocument(exit_code=0, rollouts=[*filter(None, map(_keys, services))])
+    return RolloutDocument(exit_code=0, rollouts=[*filter(None, map(rollout_keys, services))])
 
 
-def _keys(service: ServiceStatus) -> RolloutKeys | None:
+def rollout_keys(service: ServiceStatus) -> RolloutKeys | None:
+    """Write the rollout of a service; None where there is none."""
     rollout = service.rollout
     if rollout is None:
         return None

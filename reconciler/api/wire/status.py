@@ -16,6 +16,7 @@ from reconciler.api.wire.base import (
     revision_keys,
     timestamp,
 )
+from reconciler.api.wire.rollout import RolloutKeys, rollout_keys
 from reconciler.model.observed import Exit, Process
 from reconciler.model.plan import Wait
 from reconciler.model.record import PruneHold
@@ -109,6 +110,8 @@ class ServiceKeys(Wire, frozen=True, kw_only=True):
     """Only with a `schedule`: its next time; null where that cannot be told."""
     last_run: str | UnsetType | None = UNSET
     """Only with a `schedule`: the scheduled time of its last run."""
+    rollout: RolloutKeys | UnsetType = UNSET
+    """How far a new version, or a restart, has come; left out where none is under way."""
     instances: list[InstanceKeys]
 
 
@@ -209,6 +212,7 @@ def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
         dependents=list(service.needed_by),
         next_run=_next_run(service),
         last_run=_wall(service.last_run) if spec and spec.schedule else UNSET,
+        rollout=rollout_keys(service) or UNSET,
         instances=[
             _instance(slot, scene, is_checked=bool(spec and spec.health)) for slot in service.slots
         ],
