@@ -70,7 +70,7 @@ def advance(memory: ServiceMemory, records: Records, now: Nanos) -> ServiceMemor
         return _failed(memory, rollout, records, *failure)
     match rollout.phase:
         case RolloutPhase.ROLLING:
-            rollout = view.rolled_on()
+            rollout = view.of_what_has_begun().rolled_on()
         case RolloutPhase.BACK:
             rollout = view.gone_back()
         case RolloutPhase.PAUSED if rollout.failed:
@@ -277,6 +277,17 @@ class _View:
         if record.state is State.STOPPED and has_ended:
             return record.reason or "it ended"
         return ""
+
+    def of_what_has_begun(self) -> _View:
+        """Let what serves on as it was be chosen anew: a need was missing, or more are to serve."""
+        rollout = self.rollout
+        waiting = {i for i in rollout.rolled if is_up(self.record(i))}
+        waiting = {i for i in waiting if why_rolled(rollout, self.record(i))}
+        waiting = {i for i in waiting if self.record(i).pending is None}
+        if not waiting:
+            return self
+        rolled = tuple(index for index in rollout.rolled if index not in waiting)
+        return replace(self, rollout=replace(rollout, rolled=rolled))
 
     def rolled_on(self) -> Rollout:
         """Roll as many slots as may be, and end the rollout when all are."""
