@@ -9,7 +9,8 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,17 @@ def some_up(here: Station) -> dict[str, int | None]:
     here.up()
     assert here.settle()["exitCode"] == 0
     return here.pids()
+
+
+def sleepers(here: Station) -> list[int]:
+    """Give the pids of all that sleeps in the repository, whoever knows of it."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            is_asleep = place.joinpath("cmdline").read_bytes() == b"sleep\x001000\x00"
+            if is_asleep and place.joinpath("cwd").readlink() == here.root:
+                found.append(int(place.name))
+    return found
 
 
 def test_p1_a_killed_daemon_changes_no_pid_and_the_next_one_adopts(here: Station) -> None:
@@ -111,6 +123,39 @@ def test_daemon_and_holder_die_together_and_all_that_they_knew_with_them(here: S
         assert here.settle()["exitCode"] == 0
         assert here.pids() == before
     assert not [event for event in here.events() if event["kind"] == "service.starting"]
+
+
+def test_a_journal_deleted_under_a_living_holder_loses_no_end(here: Station) -> None:
+    before = some_up(here)
+    here.paths.journal.unlink()
+    here.kill_daemon()
+    os.kill(before["web-0"] or 0, signal.SIGSEGV)
+    until(lambda: not is_alive(before["web-0"]))
+    here.up()
+    until(lambda: here.is_running("web", "api") and here.pid("web") != before["web-0"])
+    assert here.instance("web")["lastExit"]["signal"] == "SIGSEGV"
+    after = here.pids()
+    assert {slot for slot in before if after[slot] != before[slot]} == {"web-0"}
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda journal: os.truncate(journal, 60)])
+def test_with_the_journal_that_alone_told_of_an_end_only_this_end_is_lost(
+    here: Station, lose: Callable[[Path], None]
+) -> None:
+    before = some_up(here)
+    holder = here.status()["daemon"]["holderPid"]
+    here.kill_daemon()
+    os.kill(before["api-0"] or 0, signal.SIGSEGV)
+    until(lambda: '"is":"exited"' in here.paths.journal.read_text())
+    os.kill(holder, signal.SIGKILL)
+    until(lambda: not here.is_held)
+    lose(here.paths.journal)
+    here.up()
+    until(lambda: here.is_running("web", "api") and here.pid("api") not in (None, before["api-0"]))
+    assert here.instance("api")["lastExit"] is None, "nobody knows how, and nothing is made up"
+    after = here.pids()
+    assert {slot for slot in before if after[slot] != before[slot]} == {"api-0"}
+    assert sorted(sleepers(here)) == sorted(pid or 0 for pid in after.values())
 
 
 def test_services_can_be_kept_when_the_daemon_goes(here: Station) -> None:
