@@ -64,6 +64,7 @@ from reconciler.runtime.measuring import Measuring
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.patrol import Patrol
+from reconciler.runtime.reverting import Reverting
 from reconciler.runtime.worktree import Worktree
 from reconciler.runtime.world import World
 
@@ -96,6 +97,7 @@ class Assembly:
     checker: HostChecker
     patrol: Patrol
     allotting: Allotting
+    reverting: Reverting
     hooks: HostHooks
     gate: Gate
 
@@ -162,6 +164,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     def after_reading(situation: Situation) -> None:
         follow(situation)
         allotting.look()
+        reverting.look()
 
     daemon = Daemon(
         CountingDecider(Engine(memory, seed=secrets.randbits(63)), counts),
@@ -242,7 +245,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     )
     control = LiveControl(daemon, parts)
     allotting = Allotting(lambda: daemon.source.last, control.change, is_free)
-    troubles.append(lambda: allotting.problem)
+    reverting = Reverting(daemon, daemon.journal.listen, repository, worktree, control.change)
+    troubles += [lambda: allotting.problem, lambda: reverting.problem]
     return Assembly(
         daemon=daemon,
         control=control,
@@ -252,6 +256,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         checking=checking,
         checker=checker,
         allotting=allotting,
+        reverting=reverting,
         patrol=Patrol(daemon.situation, conditions, daemon.tell),
         measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,

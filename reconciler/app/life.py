@@ -139,6 +139,7 @@ class Life:
         self._begin(checking, self._endless)
         self._begin(parts.patrol.run(), self._endless)
         self._begin(parts.allotting.run(), self._endless)
+        self._begin(parts.reverting.run(), self._endless)
         self._begin(parts.hooks.run(parts.daemon.journal.listen), self._endless)
         self._begin(self._tell_of_return(), self._endless)
         self._begin(self._announcer.keep_alive(), self._endless)

@@ -154,6 +154,8 @@ def _update(value: Document) -> Update:
         fields["min_ready"] = durations.read(value["minReady"])
     if "onFailure" in value:
         fields["on_failure"] = OnFailure(value["onFailure"])
+    if "revert" in value:
+        fields["revert"] = value["revert"]
     return Update(**fields)
 
 

@@ -35,6 +35,8 @@ class Update:
     min_ready: Nanos = seconds(2)
     """How long a new process has to be ready before another is touched."""
     on_failure: OnFailure = OnFailure.PAUSE
+    revert: bool = False
+    """Whether a version that was taken back is taken out of the manifest too, by a commit."""
 
     @property
     def unavailable(self) -> int:

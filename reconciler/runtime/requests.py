@@ -78,6 +78,15 @@ class PutManifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """Write the manifest that a service had in a commit, in the place of one that failed."""
+
+    service: ServiceName
+    text: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unregister:
     """Remove services; refused while others need them, unless `cascade` removes those too."""
 
@@ -107,7 +116,15 @@ class UndoLast:
 
 
 Change = (
-    Apply | SetValues | Scale | PutManifest | Unregister | StartServices | StopServices | UndoLast
+    Apply
+    | SetValues
+    | Scale
+    | PutManifest
+    | Restore
+    | Unregister
+    | StartServices
+    | StopServices
+    | UndoLast
 )
 
 

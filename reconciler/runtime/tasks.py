@@ -16,6 +16,7 @@ from reconciler.runtime.requests import (
     Apply,
     Change,
     PutManifest,
+    Restore,
     Scale,
     SetValues,
     StartServices,
@@ -43,7 +44,9 @@ class Task:
     id: str = field(default_factory=lambda: secrets.token_hex(6))
 
 
-async def work_out(request: Change, services: Services, drafts: Drafts) -> Task:
+async def work_out(  # noqa: C901 - one arm for each request
+    request: Change, services: Services, drafts: Drafts
+) -> Task:
     """Give what a request comes to. Raises WeaverError where it is wrong or a guard forbids it."""
     match request:
         case Apply():
@@ -62,6 +65,14 @@ async def work_out(request: Change, services: Services, drafts: Drafts) -> Task:
             return _scale(counts, services)
         case PutManifest():
             return await _put(request, services, drafts)
+        case Restore(service=name, text=text, commit=commit):
+            guards.known((name,), services)
+            return Task(
+                op="rollback",
+                what=f"go back to {commit[:7]}, a new version failed",
+                services=(name,),
+                intents=intents.put(((name, text),), verbatim=True),
+            )
         case Unregister(services=names, cascade=cascade):
             guards.known(names, services)
             if not cascade:

@@ -16,12 +16,14 @@ def update_of(text: str) -> Update:
 
 
 def test_all_of_it_is_read() -> None:
-    said = "update: {order: stop-first, maxUnavailable: 2, minReady: 5s, onFailure: rollback}\n"
+    said = "update: {order: stop-first, maxUnavailable: 2, minReady: 5s, onFailure: rollback"
+    said += ", revert: true}\n"
     assert update_of(WEB + said) == Update(
         order=UpdateOrder.STOP_FIRST,
         max_unavailable=2,
         min_ready=seconds(5),
         on_failure=OnFailure.ROLLBACK,
+        revert=True,
     )
     assert update_of(WEB) == Update()
 
@@ -48,6 +50,7 @@ def test_there_is_always_room_for_a_change(said: str, unavailable: int, surge: i
         (f"{WEB}update: {{order: stop-first, maxSurge: 1}}\n", ["4:29 W211"]),
         (f"{WEB}update: {{order: stop-first, maxUnavailable: 0}}\n", ["4:45 W212"]),
         (f"{WEB}update: {{maxSurge: 0, maxUnavailable: 0}}\n", ["4:39 W212"]),
+        (f"{WEB}update: {{revert: true}}\n", ["4:10 W211"]),
         (f"{WEB}type: oneshot\nupdate: {{minReady: 5s}}\n", ["5:1 W211"]),
     ],
 )

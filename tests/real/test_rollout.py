@@ -150,3 +150,30 @@ def test_a_version_that_fails_is_kept_away_until_somebody_wants_it(here: Station
         until(lambda: "v3" in web.versions(), 1)
         until(lambda: web.has("v3"), 30)
         caller.is_served_again()
+
+
+def test_a_version_that_failed_is_taken_out_of_the_manifest_by_one_commit(here: Station) -> None:
+    """It is left while it is only saved, and whoever wants it again gets it out once more."""
+    with shop(here) as (web, _):
+        reverts = ", onFailure: rollback, revert: true"
+        web.brings("v1", reverts)
+        good, before = here.commit(), here.pids()
+        web.brings("bad", reverts)
+        log = here.paths.daemon_log
+        until(lambda: "web is left as it is: it was saved, and not committed" in log.read_text())
+        assert web.rollout["phase"] == "undone"
+        assert "server.py bad" in here.file("web").read_text()
+        for first, named in ((True, good), (False, "")):
+            if not first:
+                web.brings("bad", reverts)
+            here.commit()
+            until(lambda: here.git("status", "--porcelain", "services.d") == "")
+            until(lambda: "server.py v1" in here.file("web").read_text())
+            until(lambda: web.rollout == {})
+            said = here.git("log", "-1", "--format=%an: %B")
+            assert f"Weaver: web: go back to {named[:7]}" in said
+        assert "a new version failed\n\nWeaver-Op: rollback" in said
+        assert "Weaver-Services: web\nWeaver-Reason: this version failed before" in said
+        assert here.git("log", "--format=%an", f"{good}..").split() == ["Weaver", "Ada"] * 2
+        assert here.git("diff", good, "--", "services.d") == ""
+        assert here.pids() == before
