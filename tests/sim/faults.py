@@ -6,60 +6,27 @@ nothing at all. What went wrong is counted in `World.faults` when it really did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
 from reconciler.model.event import HealthTold, Measured, OperationKind
 from reconciler.model.health import Verdict
 from reconciler.model.observed import Role
 from reconciler.model.units import Digest, Nanos, ServiceName, seconds
 from tests.core.building import slot
 from tests.sim import documents as made_up
+from tests.sim.drawing import Kind, a_name, choose, count, named, nothing, which
 from tests.sim.host import Weather
-from tests.sim.luck import Luck
 from tests.sim.machine import Run
-from tests.sim.repository import path_of, text_of
 from tests.sim.world import Doom, World
 
-SYNTAX = b"  - [\n"
-UNKNOWN_KEY = b"restrat: always\n"
-CONFLICT = b"<<<<<<< HEAD\n=======\n>>>>>>> theirs\n"
 SPANS = (0.0, 0.001, 0.05, 0.5, 3.0, 15.0)
 LONG_SPANS = (59.9, 70.0, 130.0, 310.0)
 """Over the times of schedules."""
 MUCH = 64
 """More than the least that services may use, in MiB."""
 JUMPS = (60.0, 3600.0, 30_000.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One way to disturb a world: how its details are chosen, and what is done."""
-
-    draw: Callable[[Random], tuple[Any, ...]]
-    act: Callable[..., None]
-    weight: int = 1
-
-
-def nothing(_: Random) -> tuple[Any, ...]:
-    """Choose no details, since there are none."""
-    return ()
-
-
-def choose(*choices: Any) -> Callable[[Random], tuple[Any, ...]]:
-    """Choose one of several details."""
-    return lambda luck: (luck.choice(choices),)
-
-
-def a_name(luck: Random) -> str:
-    return luck.choice(made_up.NAMES)
-
-
-def count(world: World, name: str, did: object = True) -> None:
-    world.faults[name] += bool(did)
 
 
 # --- time ------------------------------------------------------------------------------------
@@ -444,204 +411,6 @@ def shut_down(world: World, kind: str, again: float) -> None:
     count(world, "shut down")
 
 
-# --- manifests -------------------------------------------------------------------------------
-
-
-def save_all(world: World, seed: int, without: Sequence[str] = ()) -> None:
-    """Save another set of services, none of which has any of some traits."""
-    world.repository.save(made_up.documents(Luck(seed), without))
-    world.look_at_repository()
-
-
-def edit(world: World, name: str, field: str, value: Any) -> None:
-    """Change one field of a service, by an editor."""
-    world.repository.set_line(name, field, value)
-    world.look_at_repository()
-
-
-def draw_edit(luck: Random) -> tuple[Any, ...]:
-    field = luck.choice(sorted(made_up.FIELDS))
-    return (a_name(luck), field, luck.choice(made_up.FIELDS[field]))
-
-
-def edit_sockets(world: World, name: str, which: Sequence[int]) -> None:
-    """Let a service listen elsewhere, by an editor."""
-    world.repository.set_line(name, "sockets", made_up.sockets(name, which))
-    world.look_at_repository()
-    count(world, "sockets changed")
-
-
-def take_port(world: World, name: str, which: int, is_taken: bool) -> None:
-    """Let a stranger listen where a service may want to, unless one of ours does; or leave."""
-    address, strangers = made_up.addresses(name)[which], world.host.machine.strangers
-    if not is_taken:
-        strangers.pop(address, None)
-    elif not world.host.is_open(address):
-        strangers[address] = "a stranger (pid 7)"
-        count(world, "port taken")
-
-
-def deny(world: World, is_denied: bool) -> None:
-    """Let the kernel keep sockets that holders would take back out of processes."""
-    world.host.machine.traces = not is_denied
-    count(world, "sockets not given back", is_denied)
-
-
-def add(world: World, seed: int, without: Sequence[str] = ()) -> None:
-    """Save one service that may need others, be there others or not."""
-    luck = Luck(seed)
-    name = a_name(luck)
-    others = [other for other in made_up.NAMES if other < name]
-    world.repository.put(made_up.document(luck, name, others[-2:], without))
-    world.look_at_repository()
-
-
-def add_need(world: World, name: str, other: str) -> None:
-    """Let one service need another: perhaps one that is not there, or that needs it as well."""
-    path = ("dependsOn", other)
-    intent = SetField(service=ServiceName(name), path=path, value="{condition: ready}")
-    count(world, "need added", _write(world, intent))
-
-
-def drop_needs(world: World, name: str) -> None:
-    _write(world, RemoveField(service=ServiceName(name), path=("dependsOn",)))
-
-
-def _write(world: World, intent: Intent) -> bool:
-    drafted = world.repository.draft([intent])
-    did = drafted is not None and world.repository.commit(drafted)
-    world.look_at_repository()
-    return did
-
-
-def _yaml(value: Any) -> str:
-    return text_of({"x": value}).decode()[3:-1]
-
-
-def write_back(world: World, name: str, field: str, value: Any, takes: float) -> None:
-    """Have Weaver commit a change, which somebody's push may overtake."""
-    intent = SetField(service=ServiceName(name), path=(field,), value=_yaml(value))
-    repository = world.repository
-    drafted, base = repository.draft([intent]), repository.commits
-
-    def finish() -> None:
-        mine = drafted
-        if repository.commits != base:
-            count(world, "commit lost its race")
-            mine = repository.draft([intent])
-        if mine is not None and repository.commit(mine):
-            world.look_at_repository()
-
-    world.host.later(seconds(takes), finish)
-
-
-def draw_write_back(luck: Random) -> tuple[Any, ...]:
-    return (*draw_edit(luck), luck.choice((0.05, 0.5, 3.0)))
-
-
-def remove(world: World, name: str) -> None:
-    count(world, "manifest removed", world.repository.remove(name))
-    world.look_at_repository()
-
-
-def unregister(world: World, name: str) -> None:
-    """Remove a service by name, which is a yes to its removal."""
-    if _write(world, RemoveService(service=ServiceName(name))):
-        world.ask(OperationKind.APPROVE_PRUNE, name)
-
-
-def vanish(world: World) -> None:
-    """Let every manifest be gone at once."""
-    count(world, "manifests vanished", world.repository.files)
-    world.repository.save([])
-    world.look_at_repository()
-
-
-def spoil(world: World, name: str, garbage: bytes) -> None:
-    count(world, "manifest broken", world.repository.break_file(name, garbage))
-    world.look_at_repository()
-
-
-def garble(world: World, which: int) -> None:
-    """Let a conflict of a merge be all that is left of a file, so that not even its name is."""
-    count(world, "manifest garbled", world.repository.garble_file(which, CONFLICT))
-    world.look_at_repository()
-
-
-def mend(world: World) -> None:
-    world.repository.mend()
-    world.look_at_repository()
-
-
-def move(world: World, name: str) -> None:
-    to = f"services.d/moved/{name}.yaml"
-    count(world, "file renamed", world.repository.move(name, to))
-    world.look_at_repository()
-
-
-def rename(world: World, name: str, to: str) -> None:
-    count(world, "service renamed", world.repository.rename(name, to))
-    world.look_at_repository()
-
-
-def duplicate(world: World, name: str) -> None:
-    to = path_of(f"copy-of-{name}")
-    count(world, "name defined twice", world.repository.copy(name, to))
-    world.look_at_repository()
-
-
-def remove_duplicate(world: World, name: str) -> None:
-    world.repository.remove(f"copy-of-{name}")
-    world.look_at_repository()
-
-
-def put_verbatim(world: World, seed: int, without: Sequence[str] = ()) -> None:
-    """Have Weaver apply a file: `weaver apply -f`."""
-    luck = Luck(seed)
-    name = a_name(luck)
-    text = text_of(made_up.document(luck, name, (), without)).decode()
-    _write(world, PutService(service=ServiceName(name), text=text))
-
-
-def hold_source(world: World, is_held: bool) -> None:
-    world.repository.is_held = is_held
-    count(world, "manifests held", is_held)
-    world.look_at_repository()
-
-
-def write_loaded(world: World, which: int, text: str) -> None:
-    """Let a file that services load have a content; none: it is gone."""
-    contents, path = world.repository.contents, made_up.LOADED[which % len(made_up.LOADED)]
-    count(world, "loaded file changed", contents.get(path, "") != text)
-    contents[path] = text
-    if not text:
-        del contents[path]
-    world.look_at_repository()
-
-
-def change_code(world: World, name: str) -> None:
-    """Let a file of a service's code be changed, be it watched or not."""
-    world.change_code(name)
-    spec = world.rules.wanted.defined(ServiceName(name))
-    count(world, "code changed", spec is not None and spec.watch is not None)
-
-
-def _two_names(luck: Random) -> tuple[Any, ...]:
-    return (a_name(luck), a_name(luck))
-
-
-def named(luck: Random) -> tuple[Any, ...]:
-    return (a_name(luck),)
-
-
-def _seeded(luck: Random) -> tuple[Any, ...]:
-    return (luck.randrange(100_000),)
-
-
-def _which(*choices: Any) -> Callable[[Random], tuple[Any, ...]]:
-    return lambda luck: (luck.randrange(100), luck.choice(choices))
-
-
 SLOW = ("Spawn", "Signal", "LookAtHost", "PutRight")
 _ANY_PROGRAM = tuple(range(len(made_up.PROGRAMS)))
 
@@ -653,28 +422,28 @@ FAULTS: Mapping[str, Kind] = {
     "pass-times": Kind(choose(*LONG_SPANS), pass_time, 2),
     "stay-away": Kind(choose(*LONG_SPANS), kill_daemon),
     "behave": Kind(lambda luck: (a_name(luck), luck.choice(_ANY_PROGRAM)), behave, 4),
-    "end": Kind(_which(None, None, 0, 1), end, 6),
-    "change": Kind(_which(*_ANY_PROGRAM), change, 2),
+    "end": Kind(which(None, None, 0, 1), end, 6),
+    "change": Kind(which(*_ANY_PROGRAM), change, 2),
     "starve": Kind(lambda luck: (luck.randrange(100),), starve),
-    "measure": Kind(_which(1, 60, 65, 400, 600), measure, 3),
+    "measure": Kind(which(1, 60, 65, 400, 600), measure, 3),
     "shorten-memory": Kind(choose(0, 100, None), shorten_memory),
-    "say": Kind(_which(*SAYINGS), say, 3),
+    "say": Kind(which(*SAYINGS), say, 3),
     "fall-silent": Kind(lambda luck: (luck.randrange(100),), fall_silent, 2),
     "halt": Kind(lambda luck: (luck.randrange(100),), halt, 2),
-    "renice": Kind(_which(0, 5, 19), renice, 2),
+    "renice": Kind(which(0, 5, 19), renice, 2),
     "go-on": Kind(lambda luck: (luck.randrange(100),), go_on),
     "by-hand": Kind(named, start_by_hand),
     "refuse": Kind(choose(*REFUSALS), refuse, 2),
     "fail-step": Kind(lambda luck: (a_name(luck), luck.choice(("", *FAILING_STEPS))), fail_step),
     "fail-signal": Kind(choose(1, 2, 5), fail_signal),
-    "sicken": Kind(_which(True, False), sicken, 4),
+    "sicken": Kind(which(True, False), sicken, 4),
     "get-well": Kind(lambda luck: (luck.randrange(100),), get_well, 3),
     "judge-late": Kind(
         lambda luck: (luck.randrange(100), luck.choice(VERDICTS), luck.choice((0.0, 2.0, 9.0))),
         judge_late,
         2,
     ),
-    "judge-the-dead": Kind(_which("degraded", "healthy"), judge_the_dead),
+    "judge-the-dead": Kind(which("degraded", "healthy"), judge_the_dead),
     "run-short": Kind(choose(0.5, 20.0), run_short),
     "lose-holder": Kind(choose(0.1, 3.0, 20.0), lose_holder, 2),
     "kill-holder": Kind(choose(0.0, 0.1, 3.0, 20.0), kill_holder, 2),
@@ -703,32 +472,5 @@ FAULTS: Mapping[str, Kind] = {
     "shut-down": Kind(
         lambda luck: (luck.choice(("shutdown", "kill")), luck.choice((0.0, 5.0))), shut_down
     ),
-    "write-loaded": Kind(_which("v1", "v2", "v3", ""), write_loaded, 3),
-    "change-code": Kind(named, change_code, 3),
-    "save-all": Kind(_seeded, save_all, 2),
-    "edit": Kind(draw_edit, edit, 6),
-    "edit-sockets": Kind(
-        lambda luck: (a_name(luck), luck.choice(made_up.SOME_SOCKETS)), edit_sockets, 3
-    ),
-    "take-port": Kind(
-        lambda luck: (a_name(luck), luck.randrange(3), luck.choice((True, False))), take_port, 2
-    ),
-    "deny": Kind(choose(True, False), deny),
-    "add": Kind(_seeded, add, 2),
-    "add-need": Kind(_two_names, add_need, 2),
-    "drop-needs": Kind(named, drop_needs),
-    "write-back": Kind(draw_write_back, write_back, 2),
-    "remove": Kind(named, remove, 2),
-    "unregister": Kind(named, unregister),
-    "vanish": Kind(nothing, vanish),
-    "spoil": Kind(lambda luck: (a_name(luck), luck.choice((SYNTAX, UNKNOWN_KEY))), spoil, 2),
-    "garble": Kind(lambda luck: (luck.randrange(100),), garble),
-    "mend": Kind(nothing, mend, 2),
-    "move": Kind(named, move),
-    "rename": Kind(_two_names, rename),
-    "duplicate": Kind(named, duplicate),
-    "remove-duplicate": Kind(named, remove_duplicate),
-    "apply": Kind(_seeded, put_verbatim),
-    "hold": Kind(choose(True, False, False), hold_source),
 }
-"""Every deed of one step."""
+"""Every deed of one step but those in the repository."""

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.sim.faults import FAULTS, Kind
+from tests.sim.drawing import Kind
+from tests.sim.faults import FAULTS
 from tests.sim.rolls import ROLLS
+from tests.sim.saves import SAVES
 from tests.sim.traps import TRAPS
 from tests.sim.world import World
 
-KINDS: Mapping[str, Kind] = {**FAULTS, **TRAPS, **ROLLS}
+KINDS: Mapping[str, Kind] = {**FAULTS, **SAVES, **TRAPS, **ROLLS}
 """`weight` says how often a kind is chosen beside the others."""
 MAKERS = ("add", "apply", "save-all")
 """Deeds that make services up, and may be told what these are to be without."""

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.model.event import OperationKind
 from reconciler.model.units import Nanos, ServiceName, milliseconds, seconds
 from tests.sim import documents as made_up
-from tests.sim.faults import Kind, a_name, count
+from tests.sim.drawing import Kind, a_name, count
 from tests.sim.machine import Program
 from tests.sim.world import World
 

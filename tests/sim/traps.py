@@ -10,16 +10,13 @@ from reconciler.model.event import OperationKind
 from reconciler.model.units import ServiceName, seconds
 from tests.core.building import slot
 from tests.sim import documents as made_up
+from tests.sim.drawing import Kind, a_name, count, named
 from tests.sim.faults import (
     LONG_SPANS,
-    Kind,
-    a_name,
-    count,
     end,
     kill_daemon,
     kill_holder,
     lose_holder,
-    named,
     sleep,
     stall,
 )
