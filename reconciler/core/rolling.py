@@ -68,8 +68,11 @@ def rollout_asked(ledger: Ledger, operation: Operation) -> None:
     verb, kind = _VERBS.get(operation.kind, ("", ""))
     for name in operation.services if verb else ():
         memory = ledger.services.get(name)
-        after = ask(memory, verb, ledger.slots.get(name, {})) if memory is not None else None
-        if after is not None and after != memory:
+        if memory is None:
+            continue
+        records = ledger.slots.get(name, {})
+        after = ask(memory, verb, records, is_seen=ledger.host_seen)
+        if after != memory:
             ledger.put_service(after)
             ledger.tell(kind, service=name, reason=operation.reason, actor=operation.actor)
 

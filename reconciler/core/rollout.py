@@ -42,6 +42,10 @@ def begin(
     base = former.base if former is not None else memory.spec
     if former is not None and former.to.digest == spec.digest and not anew:
         kept = replace(former, to=spec, surge=min(former.surge, spec.surge))
+        if former.to.update != spec.update and not former.failed:
+            # Whose turn it is, and has not begun, is for what is said now to say.
+            under_way = {i for i in kept.rolled if not _is_old(kept, records.get(i))}
+            kept = replace(kept, rolled=tuple(i for i in kept.rolled if i in under_way))
         return kept if spec.rolls or former.failed else None
     is_served = any(is_up(record) for record in records.values())
     runs = {record.process.digest for record in records.values() if record.process is not None}
@@ -78,8 +82,13 @@ def advance(memory: ServiceMemory, records: Records, now: Nanos) -> ServiceMemor
     return replace(memory, rollout=rollout)
 
 
-def ask(memory: ServiceMemory, verb: str, records: Records) -> ServiceMemory:
-    """Give a service's memory after a person said `pause`, `resume` or `undo`."""
+def ask(
+    memory: ServiceMemory, verb: str, records: Records, *, is_seen: bool = True
+) -> ServiceMemory:
+    """Give a service's memory after a person said `pause`, `resume` or `undo`.
+
+    `is_seen` says whether the records tell what runs now.
+    """
     rollout = memory.rollout
     if rollout is None:
         return memory
@@ -96,7 +105,8 @@ def ask(memory: ServiceMemory, verb: str, records: Records) -> ServiceMemory:
             return replace(tried, rollout=_of_new_ones(going, records))
         case "undo" if rollout.phase in (RolloutPhase.ROLLING, RolloutPhase.PAUSED):
             because = "somebody asked for it"
-            left = _standing(rollout, records)
+            # Of what nobody sees at the moment it counts what was proven.
+            left = _standing(rollout, records) if is_seen else rollout.proven
             back = replace(rollout, phase=RolloutPhase.BACK, because=because, failed=True)
             back = replace(back, rolled=left, proven=left)
             return quarantine(replace(memory, rollout=back))
@@ -175,6 +185,11 @@ def _is_new(rollout: Rollout, record: SlotRecord) -> bool:
     process = record.process
     is_to = process is not None and process.digest == rollout.to.digest
     return is_to and process is not None and process.started >= rollout.since
+
+
+def _is_old(rollout: Rollout, record: SlotRecord | None) -> bool:
+    """Tell whether a slot serves by a process that the rollout has still to replace."""
+    return record is not None and is_up(record) and not _is_new(rollout, record)
 
 
 def _failed(

@@ -248,9 +248,17 @@ class RolloutRules(StopRules, Heard):
             told = [run for run in self._host.machine.of(other) if run.id in self._live]
             for run in {one.id: one for one in (*told, *self._host.live(other))}.values():
                 is_going = run.id in going or run.asked_at is not None or self._is_asked(run.id)
-                if run.id not in self._ended and not is_going and self._may_count(run, now):
+                is_there = run.id not in self._ended and not is_going
+                if is_there and (self._may_count(run, now) or self._was_proven(run)):
                     yield other
                     break
+
+    def _was_proven(self, run: Run) -> bool:
+        """Tell whether another process of its version was ready for long enough in its place."""
+        if self._earliest_ready(run) is None:
+            return False
+        before = [one for one in self._host.machine.of(run.slot) if one.digest == run.digest]
+        return any(one.exit is not None and self._may_count(one, one.exit.at) for one in before)
 
     def _may_count(self, run: Run, now: Nanos) -> bool:
         """Tell whether a process may have been ready for long enough."""
