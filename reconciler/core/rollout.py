@@ -42,10 +42,6 @@ def begin(
     base = former.base if former is not None else memory.spec
     if former is not None and former.to.digest == spec.digest and not anew:
         kept = replace(former, to=spec, surge=min(former.surge, spec.surge))
-        if former.to.update != spec.update and not former.failed:
-            # Whose turn it is, and has not begun, is for what is said now to say.
-            under_way = {i for i in kept.rolled if not _is_old(kept, records.get(i))}
-            kept = replace(kept, rolled=tuple(i for i in kept.rolled if i in under_way))
         return kept if spec.rolls or former.failed else None
     is_served = any(is_up(record) for record in records.values())
     runs = {record.process.digest for record in records.values() if record.process is not None}
@@ -185,11 +181,6 @@ def _is_new(rollout: Rollout, record: SlotRecord) -> bool:
     process = record.process
     is_to = process is not None and process.digest == rollout.to.digest
     return is_to and process is not None and process.started >= rollout.since
-
-
-def _is_old(rollout: Rollout, record: SlotRecord | None) -> bool:
-    """Tell whether a slot serves by a process that the rollout has still to replace."""
-    return record is not None and is_up(record) and not _is_new(rollout, record)
 
 
 def _failed(

@@ -271,6 +271,8 @@ class Ordeal(Deeds):
             told = self.here.instance(name)["lastExit"]
             if told is None and point.deed == "schema":
                 continue  # with its record, what ran is forgotten; so no end of it is told
+            if point.deed == "journal" and replaced and told["code"] != code:
+                continue  # it ended with the journal away, and with whoever had seen it
             assert told["code"] == code or (replaced and told.get("unknown")), (point, name, told)
             self.unknown += bool(told.get("unknown"))
             begins = until(functools.partial(self._begins, name, begun[name]))
