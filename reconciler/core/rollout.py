@@ -243,7 +243,10 @@ class _View:
             return False
         if index in rollout.rolled:
             return index in rollout.proven
-        return not why_rolled(rollout, record)
+        digest = record.process.digest if record.process is not None else None
+        # What a rollout had brought, and did not prove before it failed, helps out at best.
+        is_left_over = rollout.failed and digest == rollout.to.digest != rollout.base.digest
+        return not is_left_over and not why_rolled(rollout, record)
 
     def proven_by_now(self) -> _View:
         """Count the slots that have been ready for long enough by now."""
