@@ -88,6 +88,9 @@ def ask(
     rollout = memory.rollout
     if rollout is None:
         return memory
+    if verb != "resume" and memory.restart_before is not None:
+        # Whoever asked for a restart before, and was not heard yet, has changed their mind.
+        rollout = replace(rollout, since=max(rollout.since, memory.restart_before))
     match verb:
         case "pause" if rollout.phase in _MOVING:
             because = "somebody asked for it"

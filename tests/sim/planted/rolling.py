@@ -33,8 +33,8 @@ IN_TURN = (
     Mutant(
         name="what-was-rolled-serves",
         module=CORE,
-        before="            return index in rollout.proven\n        return not",
-        after="            return True\n        return not",
+        before="            return index in rollout.proven\n        digest",
+        after="            return True\n        digest",
         story="`minReady: 60s` is in the manifest since the cache takes so long to fill, and the"
         " second instance goes while that of the first is empty.",
     ),
