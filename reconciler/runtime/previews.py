@@ -12,7 +12,7 @@ from reconciler.model.change import ServiceChange, Verb
 from reconciler.model.desired import Desired, ManifestSet
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.plan import Situation
-from reconciler.model.record import PruneHold
+from reconciler.model.record import PruneHold, Rollout
 from reconciler.model.units import ServiceName
 from reconciler.ports import Draft
 from reconciler.runtime.messages import FileChange, Preview
@@ -38,7 +38,12 @@ def drafted(
 ) -> Preview:
     """Say what a change would do that is not written yet."""
     desired = settle(draft.manifests, situation.services)
-    supposed = replace(situation, desired=desired, prune=_guard(situation, desired, released))
+    supposed = replace(
+        situation,
+        desired=desired,
+        rollouts=_not_pre_empted(situation, desired),
+        prune=_guard(situation, desired, released),
+    )
     compared = _compare(supposed, language)
     under_way = {change.service: change for change in _compare(situation, language).changes}
     return Preview(
@@ -58,6 +63,16 @@ def drafted(
         ),
         unchanged=compared.unchanged,
     )
+
+
+def _not_pre_empted(situation: Situation, desired: Desired) -> dict[ServiceName, Rollout]:
+    """Give the rollouts in whose place no other version comes."""
+    specs = {name: wanted.spec for name, wanted in desired.services.items()}
+    return {
+        name: rollout
+        for name, rollout in situation.rollouts.items()
+        if (spec := specs.get(name)) is None or spec.digest == rollout.to.digest
+    }
 
 
 def _guard(
