@@ -54,7 +54,9 @@ class StopRules(Heard):
             self._may_abort(run, now)
         if spec is not None:
             # Asked again by a later daemon, it has the time that the manifest then gives.
-            may_take = min(spec.stop_timeout, self._stop_timeouts.get(spec.name, spec.stop_timeout))
+            own = self.wanted.version(run.slot) or spec
+            before = self._stop_timeouts.get(spec.name, spec.stop_timeout)
+            may_take = min(spec.stop_timeout, own.stop_timeout, before)
             self._patience[run.id] = min(self._patience.get(run.id, may_take), may_take)
         reasons = list(self._reasons_to_end(run, spec, now))
         if reasons == ["its checks fail"] and spec is not None:
