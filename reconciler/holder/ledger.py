@@ -5,6 +5,7 @@
 {"is": "spawned", "run", "pid", "born", "seen"}    the main process was executed
 {"is": "failed", "run"}                            it was not: nothing was started
 {"is": "moved", "run", "pid", "born"}              another process is the main one since
+{"is": "doomed", "run"}                            all of it shall be killed, whoever leaves it
 {"is": "noticed", "run", "notice"}                 what it said of itself; see notice.py
 {"is": "exited", "run", "seq", "at", "code", "signal", "core", "unknown"}
 {"is": "empty", "run", "seq"}                      nothing is left of the run
@@ -30,6 +31,7 @@ class Run:
     __slots__ = (
         "at",
         "born",
+        "doomed",
         "empty",
         "exit",
         "id",
@@ -60,6 +62,8 @@ class Run:
         """The pid and the birth tick of the main process where that is not the first one."""
         self.notice: Message | None = entry.get("notice")
         """What it said of itself; None where it was given no way to."""
+        self.doomed = False
+        """Whether all of it shall be killed: whoever is found of it later, too."""
         self.exit: Message | None = None
         self.empty: int | None = None
         """The number of the event that nothing is left of it."""
@@ -133,6 +137,8 @@ class Ledger:
             run.pid, run.born, run.seen = entry["pid"], entry["born"], entry["seen"]
         elif entry["is"] == "moved":
             run.moved = (entry["pid"], entry["born"])
+        elif entry["is"] == "doomed":
+            run.doomed = True
         elif entry["is"] == "noticed":
             run.notice = entry["notice"]
         elif entry["is"] == "failed":
@@ -189,6 +195,8 @@ class Ledger:
             yield {"is": "spawned", "run": run.id} | identity
             if run.moved is not None:
                 yield {"is": "moved", "run": run.id, "pid": run.moved[0], "born": run.moved[1]}
+            if run.doomed:
+                yield {"is": "doomed", "run": run.id}
             if run.exit is not None:
                 yield {"is": "exited", "run": run.id} | run.exit
             if run.empty is not None:

@@ -67,8 +67,6 @@ class Processes:
         """What tells when the leaf of a run without a main process is empty, by run."""
         self._unsettled: dict[str, Run] = {}
         """Runs without a main process, of which /proc shall tell whether anything is left."""
-        self._doomed: set[str] = set()
-        """Runs whose tree was killed: whatever of it still turns up is killed too."""
         self._survey_at = 0.0
 
     # --- requests ---
@@ -105,7 +103,7 @@ class Processes:
             raise Refused("signal", errno.ESRCH, f"process {order['pid']} is not there any more")
         try:
             if (order["signal"], order["scope"]) == (signal.SIGKILL, "tree"):
-                self._doomed.add(run.id)
+                self._doom(run)
             main, survivors = self._mains.get(run.id), self._survivors.get(run.id, {})
             failpoint("holder.signal.before")
             reached = deliver(run, main, survivors, order["signal"], order["scope"])
@@ -164,7 +162,7 @@ class Processes:
                 del self._unsettled[run.id]
         for run_id, members in tree.survey(self._unsettled.values()).items():
             run = self._unsettled[run_id]
-            if run_id in self._doomed:
+            if run.doomed:
                 with contextlib.suppress(PermissionError):
                     to_members(run, members, signal.SIGKILL, "tree")
             if members and not self._watch_survivors(run, members):
@@ -204,7 +202,7 @@ class Processes:
             "apart": [*self.apart],
             "mains": self._mains,
             "survivors": survivors,
-            "doomed": [*self._doomed],
+            "doomed": [run.id for run in self._ledger.unfinished() if run.doomed],
         }
         return known, [
             *self._mains.values(),
@@ -214,7 +212,8 @@ class Processes:
     def resume(self, known: Message) -> list[int]:
         """Hold what a program held that was replaced by ours; give the descriptors in use."""
         runs = self._ledger.runs
-        self._doomed.update(known["doomed"])
+        for doomed in runs.keys() & known["doomed"]:  # what a former version kept in mind alone
+            runs[doomed].doomed = True
         self._children = {int(pid): runs[run] for pid, run in known["children"].items()}
         self._mains = {run: fd for run, fd in known["mains"].items() if run in runs}
         children = {run.id for run in self._children.values()}
@@ -235,6 +234,11 @@ class Processes:
         self.recover([run for run in self._ledger.unfinished() if run.id not in held])
 
     # --- parts of the above ---
+
+    def _doom(self, run: Run) -> None:
+        """Have whoever is found of a run killed, also by the next holder."""
+        if not run.doomed:
+            self._journal.record({"is": "doomed", "run": run.id})
 
     def _refuse_unless_free(self, slot: str, run_id: str) -> None:
         if run_id in self._ledger.runs:
@@ -343,7 +347,7 @@ class Processes:
             return True
         if leaf is None or not cgroup.is_populated(leaf):
             return False
-        if run.id in self._doomed:
+        if run.doomed:
             cgroup.kill(leaf)
         try:
             fd = cgroup.open_events(leaf)
@@ -369,7 +373,6 @@ class Processes:
         return children is not None and children <= self._children.keys() | self.apart.keys()
 
     def _note_empty(self, run: Run) -> None:
-        self._doomed.discard(run.id)
         self._cgroups.remove(run.leaves.values())
         self._notify.ended(run)
         seq = self._ledger.seq + 1

@@ -16,7 +16,7 @@ from tests.holder.rig import Message
 Step = tuple[str, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["start", "fail", "exit", "lose", "empty", "ack", "ack-all"]),
+        st.sampled_from(["start", "fail", "doom", "exit", "lose", "empty", "ack", "ack-all"]),
         st.integers(0, 3),
     ),
     max_size=60,
@@ -41,6 +41,8 @@ def history(steps: list[Step]) -> list[Message]:
             add(**{"is": "spawning", "run": mark, "slot": slot, "tag": {"n": time}, "at": time})
             after = {"is": "failed"} if step == "fail" else {"is": "spawned", "seen": time}
             add(**after, run=mark, pid=100 + time, born=time)
+        elif step == "doom" and run is not None:
+            add(**{"is": "doomed", "run": run.id})
         elif step in ("exit", "lose") and run is not None and run.exit is None:
             lost = step == "lose"
             verdict = {"code": None if lost else 0, "signal": None, "core": False, "unknown": lost}
@@ -61,7 +63,7 @@ def replayed(entries: list[Message]) -> Ledger:
 
 def shown(ledger: Ledger) -> object:
     """Give all that matters of a ledger."""
-    runs = [(run.shown(), run.seen, run.empty) for run in ledger.runs.values()]
+    runs = [(run.shown(), run.seen, run.empty, run.doomed) for run in ledger.runs.values()]
     holders = {run.slot: run.id for run in ledger.unfinished()}
     assert all((run := ledger.holding(slot)) and run.id == mark for slot, mark in holders.items())
     return runs, holders, ledger.boot, ledger.seq, ledger.acked

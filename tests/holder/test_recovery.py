@@ -120,6 +120,8 @@ def test_the_tree_of_an_adopted_service_is_killed_whole(rig: Rig) -> None:
     rig.wait_for("exited", started)
     assert rig.try_spawn("web-0", ["true"])["error"]["errno"] == errno.EBUSY
     assert rig.signal(started, signal.SIGKILL, "tree")["reached"] == 2
+    journal = (rig.state / "holder" / "journal").read_text()
+    assert '"is":"doomed"' in journal, "for the next one, if this one dies before it has done it"
     rig.wait_for("empty", started)
 
 
@@ -191,6 +193,21 @@ def test_p4_a_start_that_was_cut_off_before_its_record_is_found_by_its_mark(fres
         orphan.kill()
         orphan.wait()
     fresh.wait_until(lambda event: event["event"] == "empty" and event["run"] == run)
+
+
+def test_p4_a_kill_of_a_tree_that_was_cut_off_is_done_to_its_end_by_the_next_holder(
+    fresh: Rig,
+) -> None:
+    """Its main process is gone and on record; another one is in a session of its own."""
+    entries = [spawning("r1"), spawned("r1", 2**22, 1), {"is": "doomed", "run": "r1"}]
+    verdict = {"code": None, "signal": 9, "core": False, "unknown": False}
+    entries.append({"is": "exited", "run": "r1", "seq": 41, "at": 1} | verdict)
+    environment = {"WEAVER_RUN": "r1", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(["sleep", "1000"], env=environment, start_new_session=True) as left:
+        write_journal(fresh, entries)
+        fresh.start()
+        assert left.wait(10) == -signal.SIGKILL
+    fresh.wait_until(lambda event: event["event"] == "empty" and event["run"] == "r1")
 
 
 def test_a_start_that_left_no_trace_is_over(fresh: Rig) -> None:
