@@ -102,8 +102,8 @@ class Processes:
         if run is None or run.empty is not None or run.main != identity:
             raise Refused("signal", errno.ESRCH, f"process {order['pid']} is not there any more")
         try:
-            if (order["signal"], order["scope"]) == (signal.SIGKILL, "tree"):
-                self._doom(run)
+            if (order["signal"], order["scope"]) == (signal.SIGKILL, "tree") and not run.doomed:
+                self._journal.record({"is": "doomed", "run": run.id})
             main, survivors = self._mains.get(run.id), self._survivors.get(run.id, {})
             failpoint("holder.signal.before")
             reached = deliver(run, main, survivors, order["signal"], order["scope"])
@@ -234,11 +234,6 @@ class Processes:
         self.recover([run for run in self._ledger.unfinished() if run.id not in held])
 
     # --- parts of the above ---
-
-    def _doom(self, run: Run) -> None:
-        """Have whoever is found of a run killed, also by the next holder."""
-        if not run.doomed:
-            self._journal.record({"is": "doomed", "run": run.id})
 
     def _refuse_unless_free(self, slot: str, run_id: str) -> None:
         if run_id in self._ledger.runs:
