@@ -57,7 +57,12 @@ READY_AFTER = seconds(1)
 
 
 _Counted = tuple[
-    dict[Slot, int], dict[Slot, Nanos], dict[Slot, str], dict[ServiceName, Nanos], set[RunId]
+    dict[Slot, int],
+    dict[Slot, Nanos],
+    dict[Slot, str],
+    dict[ServiceName, Nanos],
+    set[RunId],
+    dict[Slot, Digest],
 ]
 
 
@@ -128,9 +133,9 @@ class Heard:
         """Begin a daemon's life: it starts counting, and was told nothing."""
         if not self._is_carried_out:
             # What was heard in a step that its daemon did not live to write down is heard anew.
-            failures, failed_at, done, restarts, judged = self._before_step
+            failures, failed_at, done, restarts, judged, tried = self._before_step
             self._failures, self._failed_at, self._done = failures, failed_at, done
-            self._restart_asked, self._judged = restarts, judged
+            self._restart_asked, self._judged, self._tried = restarts, judged, tried
             self._is_carried_out = True
         self._asked.update(to_end(memory.slots.values()))
         self.reloads.begin()
@@ -165,6 +170,7 @@ class Heard:
             dict(self._done),
             dict(self._restart_asked),
             set(self._judged),
+            dict(self._tried),
         )
 
     @property
