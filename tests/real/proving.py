@@ -51,7 +51,7 @@ ROTATED = 7
 LISTENING = 8
 FILLS = 1000
 """Lines that are more than a log may have."""
-COMMON = "backoff: {initial: 10ms, max: 20ms, jitter: 0ms}\nmaxRestarts: 100\nrestart: always\n"
+COMMON = "backoff: {initial: 10ms, max: 20ms, jitter: 0ms}\nmaxRestarts: 100000\nrestart: always\n"
 PLAIN = "ready: {type: delay, delay: 10ms}\nstopTimeout: 2s\n"
 
 
