@@ -80,6 +80,7 @@ ASLEEP: frozenset[str] = frozenset(
         "early-end-dropped-by-an-older-look",
         "new-words-forgive-and-new-fields-do-not",
         "start-into-a-restart",
+        "too-much-is-told-each-time",
         "watchdog-sleeps-after-adoption",
         "what-a-hook-leaves-behind-stays",
     }
