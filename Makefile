@@ -7,7 +7,8 @@ VENV := .venv/bin
 BOOTSTRAP = $(if $(PYTHON),$(PYTHON),$(error cannot set up weaver: no python3 on PATH; install Python 3.11 or newer)) tools/bootstrap.py
 
 # Tests run in two processes, and who is done takes tests from the other. To debug: ARGS="-n0 -x".
-PYTEST := $(VENV)/python -m pytest -q -n 2 --dist worksteal
+# Many tests wait for real processes: one more at a time than a small machine has cores.
+PYTEST := $(VENV)/python -m pytest -q -n 3 --dist worksteal
 
 # More arguments for the program that a target ends with: make test ARGS="tests/core -x"
 ARGS ?=

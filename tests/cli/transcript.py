@@ -150,6 +150,8 @@ _VOLATILE: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"\b(?=[0-9a-f]*[a-f]|\d{7}\b)([0-9a-f]{40}|[0-9a-f]{7,12})\b"),
         "COMMIT",
     ),
+    # Whether the instance that failed is gone already when that is told, nobody can say.
+    (re.compile(r"\b\d+ of \d+ running; (?=rollout failed)"), ""),
     (re.compile(r"\b(pid|daemon) \d+"), r"\1 PID"),
     (re.compile(r"\buid:\d+"), "uid:UID"),
     (re.compile(r"(?<![\w.])\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min)\b)?"), "SPAN"),

@@ -207,7 +207,7 @@ def test_p4_a_kill_of_a_tree_that_was_cut_off_is_done_to_its_end_by_the_next_hol
         write_journal(fresh, entries)
         fresh.start()
         assert left.wait(10) == -signal.SIGKILL
-    fresh.wait_until(lambda event: event["event"] == "empty" and event["run"] == "r1")
+    until(lambda: fresh.runs()["r1"]["empty"])
 
 
 def test_a_start_that_left_no_trace_is_over(fresh: Rig) -> None:

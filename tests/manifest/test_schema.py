@@ -115,6 +115,8 @@ def what_it_needs(path: str) -> dict[str, Any]:
     """Give the keys without which a field would do nothing."""
     if path.startswith("schedule"):
         return {"type": "oneshot"}
+    if path == "update.revert":
+        return {"instances": 3, "update": {"onFailure": "rollback"}}
     if path.startswith("update"):
         return {"instances": 3}
     if path.startswith("watch.") and path != "watch.paths":
