@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(FOUND))
 VENV := .venv/bin
 BOOTSTRAP = $(if $(PYTHON),$(PYTHON),$(error cannot set up weaver: no python3 on PATH; install Python 3.11 or newer)) tools/bootstrap.py
 
-# Tests run in two processes, and who is done takes tests from the other. To debug: ARGS="-n0 -x".
+# Who is done takes tests from the others. To debug: ARGS="-n0 -x".
 # Many tests wait for real processes: one more at a time than a small machine has cores.
 PYTEST := $(VENV)/python -m pytest -q -n 3 --dist worksteal
 
