@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.planner import plan
-from reconciler.core.prune import guard
+from reconciler.core.prune import beside, guard, shielded
 from reconciler.core.wishes import unused
 from reconciler.model.change import Effect, FieldChange, ServiceChange, Verb
 from reconciler.model.desired import Desired
@@ -94,6 +94,7 @@ def compare_plan(
     """Put a plan into words, beside the fields that differ from the specs `before`."""
     after = _specs(situation.desired)
     verbs = _verbs(made)
+    touched = _touched(made)
     reasons = _reasons(made)
     blocking = {hold.service: hold for hold in made.holds if hold.code in _BLOCKING}
     order = {name: place for place, name in enumerate(verbs, start=1)}
@@ -114,6 +115,7 @@ def compare_plan(
                 reason=_reason(fields, reasons.get(name, ""), hold),
                 fields=fields,
                 held_by=hold.because if hold else None,
+                processes=len(touched.get(name, ())),
             )
         )
     known = {*before, *after}
@@ -154,7 +156,14 @@ def supposed(base: Desired, head: Desired) -> Situation:
         desired=head,
         services=services,
         slots={name: records for name, records in slots.items() if records},
-        prune=guard(owned, head.services, (), None),
+        prune=guard(
+            owned,
+            head.services,
+            (),
+            None,
+            shielded(services),
+            beside(head.broken_files, services),
+        ),
     )
 
 
@@ -207,6 +216,15 @@ def _verbs(made: Plan) -> dict[ServiceName, tuple[Verb, ...]]:
         name: tuple(verbs)
         for name, verbs in sorted(found.items(), key=lambda item: item[1] == [Verb.UPDATE])
     }
+
+
+def _touched(made: Plan) -> dict[ServiceName, set[Slot]]:
+    """Give the slots whose process does not simply go on."""
+    found: dict[ServiceName, set[Slot]] = {}
+    for action in made.actions:
+        if isinstance(action, Stop | Kill | Restart | Reload | Repair):
+            found.setdefault(action.slot.service, set()).add(action.slot)
+    return found
 
 
 def _verb(action: Action) -> tuple[ServiceName, Verb | None]:

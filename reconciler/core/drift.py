@@ -11,7 +11,7 @@ from dataclasses import replace
 from reconciler.core.ledger import Ledger
 from reconciler.core.wishes import Wish
 from reconciler.model.event import SignalAnswered
-from reconciler.model.observed import State
+from reconciler.model.observed import Process, State
 from reconciler.model.plan import Hold, HoldCode, Repair
 from reconciler.model.put_right import ProcessSeen, PutRight
 from reconciler.model.record import ANSWER_OVERDUE, Drift, SlotRecord
@@ -35,7 +35,7 @@ def process_seen(ledger: Ledger, event: ProcessSeen) -> None:
     if found is None:
         if before is not None:
             _over(ledger, record, before)
-        elif not event.is_halted and record.drift is not None:
+        elif record.drift is not None and not (event.is_halted or _is_reniced(seen, process, spec)):
             # It was undone while nobody could say how the process is.
             ledger.put(replace(record, drift=None))
         return
@@ -53,11 +53,14 @@ def drift_of(record: SlotRecord, spec: ServiceSpec | None) -> Drift | None:
         return None
     if spec is None or process.exit is not None or record.state not in _ALIVE:
         return None
-    # A process of another version has the nice of that one, and goes with it.
-    is_reniced = process.digest == spec.digest and spec.nice not in (None, drift.nice)
-    if not is_reniced:
+    if not _is_reniced(drift, process, spec):
         drift = replace(drift, nice=None)
     return drift if drift.is_halted or drift.nice is not None else None
+
+
+def _is_reniced(drift: Drift, process: Process, spec: ServiceSpec) -> bool:
+    """Tell whether a nice is to be undone: a process of another version goes with its own."""
+    return process.digest == spec.digest and spec.nice not in (None, drift.nice)
 
 
 def in_words(drift: Drift, spec: ServiceSpec) -> str:

@@ -238,10 +238,13 @@ def _how(process: Process, end: Exit) -> Data:
 def one_more_failure(ledger: Ledger, record: SlotRecord, because: str, uptime: Nanos) -> Trouble:
     """Give the trouble of a slot after one more failure.
 
-    The failure of an older version says nothing about today's, which is tried at once.
+    The failure of an older version says nothing about today's, which is tried at once; nor does
+    that of a process which somebody asked to restart already.
     """
     slot, memory = record.memory.slot, record.memory
     spec = ledger.version(slot)
+    if _was_to_restart(ledger, record):
+        return Trouble(because=because)
     if spec is None or memory.tried != spec.digest:
         return Trouble(failures=memory.trouble.failures + 1, because=because)
     return after_failure(
@@ -253,6 +256,13 @@ def one_more_failure(ledger: Ledger, record: SlotRecord, because: str, uptime: N
         now=ledger.now,
         seed=ledger.seed,
     )
+
+
+def _was_to_restart(ledger: Ledger, record: SlotRecord) -> bool:
+    service, process = ledger.services.get(record.memory.slot.service), record.process
+    if service is None or process is None or service.restart_cause != "manual":
+        return False
+    return service.restart_before is not None and process.started < service.restart_before
 
 
 def tell_if_given_up(ledger: Ledger, record: SlotRecord) -> None:

@@ -40,7 +40,14 @@ from reconciler.core.sockets import close_sockets, sockets_closed
 from reconciler.core.status import picture
 from reconciler.core.tidying import is_finished, release_at_end, tidy
 from reconciler.core.timing import follow_schedules, next_runs, time_told
-from reconciler.core.wants import asked, guard_removals, manifests_held, manifests_read
+from reconciler.core.wants import (
+    asked,
+    end_overlays,
+    guard_removals,
+    manifests_held,
+    manifests_read,
+    overlays_asked,
+)
 from reconciler.core.watching import files_changed
 from reconciler.core.wishes import Layout, arrange, lay_out
 from reconciler.model.event import (
@@ -66,6 +73,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import SocketsClosed
 from reconciler.model.observed import Role, Slot
+from reconciler.model.overlay import LayOver, TakeAway
 from reconciler.model.plan import Forget, Hold, HoldCode, Plan, Situation, Update
 from reconciler.model.put_right import ProcessSeen
 from reconciler.model.record import Memory
@@ -97,6 +105,7 @@ class Engine:
         if may_decide:
             claim(ledger)
         let_time_pass(ledger)
+        end_overlays(ledger)
         ledger.is_unsettled = False
         if may_decide and ledger.host_seen:
             run_errands(ledger)
@@ -201,6 +210,8 @@ class Engine:
                 files_changed(ledger, event)
             case Asked():
                 asked(ledger, event)
+            case LayOver() | TakeAway():
+                overlays_asked(ledger, event)
             case _:
                 assert_never(event)
 

@@ -46,7 +46,16 @@ STOP_TIMEOUT = seconds(10)
 """For processes of which no manifest says more."""
 LAST_WORD = seconds(2)
 _MENDS_NOTHING = frozenset(
-    {"description", "display_name", "version", "labels", "annotations", "loads", "instances"}
+    {
+        "description",
+        "display_name",
+        "version",
+        "labels",
+        "annotations",
+        "loads",
+        "instances",
+        "protect",
+    }
 )
 """Fields whose change is no reason to try again at once what failed."""
 

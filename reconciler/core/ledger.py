@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.lifecycle import TOLD, Signal, follow
-from reconciler.core.recall import is_scheduled, recall
+from reconciler.core.overlay import Overlays
+from reconciler.core.recall import is_scheduled, is_timed, recall
 from reconciler.core.wishes import unused
-from reconciler.model.desired import Desired, Wanted
+from reconciler.model.desired import Desired, ManifestSet, Wanted
 from reconciler.model.event import Command, Happening, Notified, Remembered, Transition
-from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Look, Process, Role, Slot, State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import (
@@ -75,6 +75,9 @@ class Ledger:
     seed: int
     now: Nanos = Nanos(0)
     serial: Serial = Serial(0)
+    manifests: ManifestSet | None = None
+    """As last read, which is what overlays lie above."""
+    overlays: Overlays = field(default_factory=dict)
     desired: Desired = field(default_factory=Desired)
     manifests_seen: bool = False
     source_held: str = ""
@@ -158,6 +161,7 @@ class Ledger:
     changed_services: dict[ServiceName, ServiceMemory | None] = field(default_factory=dict)
     changed_slots: dict[Slot, SlotMemory | None] = field(default_factory=dict)
     prune_changed: bool = False
+    overlays_changed: bool = False
 
     @classmethod
     def of(cls, memory: Memory, seed: int) -> Ledger:
@@ -172,6 +176,7 @@ class Ledger:
             services=dict(memory.services),
             remembered_slots=dict(memory.slots),
             prune=memory.prune,
+            overlays={one.name: one for one in memory.overlays},
             to_restart={n for n, m in memory.services.items() if m.restart_before is not None},
             rollouts={n: m.rollout for n, m in memory.services.items() if m.rollout is not None},
             scheduled={n: None for n, m in memory.services.items() if is_scheduled(m)},
@@ -252,7 +257,7 @@ class Ledger:
         self.slots.setdefault(slot.service, {})[slot.index] = record
         self.remembered_slots.pop(slot, None)
         self.stirred[slot] = None
-        if _is_timed(record):
+        if is_timed(record):
             self.timed[slot] = None
         else:
             self.timed.pop(slot, None)
@@ -377,23 +382,8 @@ class Ledger:
             slots=self.changed_slots,
             prune=self.prune,
             prune_changed=self.prune_changed,
+            overlays=tuple(self.overlays.values()) if self.overlays_changed else None,
         )
-        self.changed_services, self.changed_slots, self.prune_changed = {}, {}, False
+        self.changed_services, self.changed_slots = {}, {}
+        self.prune_changed = self.overlays_changed = False
         return found
-
-
-def _is_timed(record: SlotRecord) -> bool:
-    """Tell whether something of a slot becomes due without any event."""
-    return (
-        record.pending is not None
-        or record.deadline is not None
-        or record.watchdog_at is not None
-        or record.next_probe is not None
-        or (record.reloading or record.drift) is not None
-        or record.state is State.DEGRADED
-        or record.verdict is Verdict.DEGRADED
-        or record.memory.trouble.retry_at is not None
-        or (record.process is not None and record.process.exit is not None)
-        or (record.process is None and record.state is State.STOPPING)
-        or bool(record.sides or record.memory.occasions)
-    )

@@ -12,10 +12,10 @@ from reconciler.core.answers import (
     begun,
     run_limit,
     settle_in,
-    spawn_failed,
 )
 from reconciler.core.backoff import ended_well
 from reconciler.core.ends import catch_up, exited, found_again, tree_emptied
+from reconciler.core.gone import unanswered, unseen
 from reconciler.core.issuing import STOP_TIMEOUT, say_again
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal
@@ -31,19 +31,18 @@ from reconciler.core.sides import (
 from reconciler.core.sockets import sockets_seen
 from reconciler.core.strays import is_answer_overdue, keep_strays, most_likely_ours
 from reconciler.core.watchdog import grace, leaving, unheard
-from reconciler.model.event import Exited, HostLooked, HostLost, SpawnFailed, TreeEmptied
+from reconciler.model.event import Exited, HostLooked, HostLost, TreeEmptied
 from reconciler.model.health import Verdict
-from reconciler.model.observed import Exit, Look, Process, ProcessId, Role, Slot, State
+from reconciler.model.observed import Exit, Look, Process, Role, Slot, State
 from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ReadyType
-from reconciler.model.units import Digest, Nanos, Serial, seconds
+from reconciler.model.units import Nanos, Serial, seconds
 
 LOOK_EVERY = seconds(30)
 """The slow look: what no event told of is noticed by then."""
 LOOK_PAUSE = seconds(0.2)
 """Before the first try to see a host that was lost; before each further one twice as long."""
 LONGEST_LOOK_PAUSE = seconds(2)
-_NO_ANSWER = "the start was not answered, and nothing was found of it"
 
 
 def host_lost(ledger: Ledger, event: HostLost) -> None:
@@ -186,7 +185,8 @@ def _compare(
 ) -> list[Process]:
     """Bring one slot to what was found in it; give the live processes that are one too many."""
     slot = record.memory.slot
-    if slot in ledger.remembered_slots:
+    is_first = slot in ledger.remembered_slots
+    if is_first:
         ledger.put(record)
     run = record.process.run if record.process else None
     others = sorted(
@@ -210,7 +210,9 @@ def _compare(
         live.remove(adopted)
         _adopt(ledger, record, adopted)
     elif record.process is None:
-        _unanswered(ledger, record, serial)
+        unanswered(ledger, record, serial)
+        if is_first and not processes and (gone := unseen(record.memory, ledger.now)) is not None:
+            _hear_of_the_dead(ledger, slot, gone)
     return live
 
 
@@ -335,11 +337,13 @@ def _taken_over(record: SlotRecord, process: Process) -> SlotRecord:
 
 def _has_proved_ready(ledger: Ledger, record: SlotRecord, process: Process, until: Nanos) -> bool:
     """Tell whether a process was ready at some moment, as far as anybody can know."""
+    if record.memory.ready_run == process.run:
+        return True
     if process.id.pid == 0:
         # Of a start that was cut off nobody can say that it ever came to be.
         return False
     spec = ledger.version(process.slot)
-    if record.memory.ready_run == process.run or (spec is not None and spec.is_oneshot):
+    if spec is not None and spec.is_oneshot:
         return True
     kind = ReadyType.DELAY if spec is None else spec.readiness.type
     if kind is ReadyType.NOTIFY:
@@ -367,34 +371,3 @@ def _hear_of_the_dead(ledger: Ledger, slot: Slot, process: Process) -> None:
         return
     _adopt(ledger, record, process)
     tree_emptied(ledger, TreeEmptied(slot=slot, run=process.run))
-
-
-def _unanswered(ledger: Ledger, record: SlotRecord, serial: Serial) -> None:
-    """Resolve a command whose answer was lost, now that the host shows no effect of it."""
-    pending, slot = record.pending, record.memory.slot
-    if pending is None or pending.serial >= serial:
-        return
-    if record.state is not State.STARTING:
-        ledger.put(replace(record, pending=None))
-        return
-    runs = [
-        run for run, early in ledger.early.items() if early.slot == slot and early.role is Role.MAIN
-    ]
-    if runs:
-        run = runs[-1]
-        # Its end was told and its start was not: it was there, and the host has forgotten it.
-        gone = Process(
-            slot=slot,
-            id=ProcessId(boot="", pid=0, born=0),
-            run=run,
-            digest=record.memory.tried or Digest(""),
-            started=record.since,
-        )
-        settle_in(ledger, record, gone)
-        ledger.early[run] = replace(ledger.early[run], is_empty=True)
-        catch_up(ledger, slot, run)
-        return
-    failure = SpawnFailed(
-        serial=pending.serial, slot=slot, step="answer", errno=0, because=_NO_ANSWER
-    )
-    spawn_failed(ledger, failure)

@@ -122,6 +122,7 @@ def _moments(ledger: Ledger) -> Iterator[Nanos]:
         yield ledger.look_not_before
     if ledger.looked_at is not None:
         yield Nanos(ledger.looked_at + LOOK_EVERY)
+    yield from (one.ends_at for one in ledger.overlays.values())
     yield from moments_of_strays(ledger)
     if len(ledger.crash_restarts) >= MOST:
         yield Nanos(ledger.crash_restarts[0] + WINDOW)

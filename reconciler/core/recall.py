@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core.backoff import end_in_words
+from reconciler.model.health import Verdict
 from reconciler.model.observed import Role, State
 from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord
 from reconciler.model.spec import ServiceSpec
@@ -26,3 +27,20 @@ def recall(memory: SlotMemory, spec: ServiceSpec | None) -> SlotRecord:
 def is_scheduled(memory: ServiceMemory) -> bool:
     """Tell whether a service runs on a schedule, or something of one is to be forgotten."""
     return memory.spec.schedule is not None or memory.timing is not None
+
+
+def is_timed(record: SlotRecord) -> bool:
+    """Tell whether something of a slot becomes due without any event."""
+    return (
+        record.pending is not None
+        or record.deadline is not None
+        or record.watchdog_at is not None
+        or record.next_probe is not None
+        or (record.reloading or record.drift) is not None
+        or record.state is State.DEGRADED
+        or record.verdict is Verdict.DEGRADED
+        or record.memory.trouble.retry_at is not None
+        or (record.process is not None and record.process.exit is not None)
+        or (record.process is None and record.state is State.STOPPING)
+        or bool(record.sides or record.memory.occasions)
+    )

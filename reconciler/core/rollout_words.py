@@ -5,6 +5,9 @@ from __future__ import annotations
 from reconciler.model.plan import HoldCode
 from reconciler.model.record import Rollout, RolloutPhase, SlotRecord
 
+SHORT = 8
+"""Characters of a digest that tell people which version is meant."""
+
 
 def told(rollout: Rollout) -> tuple[HoldCode, str]:
     """Say how far a rollout is, and what a person may do about it."""
@@ -27,6 +30,22 @@ def told(rollout: Rollout) -> tuple[HoldCode, str]:
     is_other = rollout.to.digest != rollout.base.digest
     code = HoldCode.QUARANTINED if is_other else HoldCode.ROLLOUT_PAUSED
     return code, f"{because}; {mend}"
+
+
+def what_is_left(rollout: Rollout) -> str:
+    """Say what runs after a version failed, and which is kept away; else nothing."""
+    is_at_rest = rollout.phase in (RolloutPhase.PAUSED, RolloutPhase.UNDONE)
+    is_restart = rollout.to.digest == rollout.base.digest
+    if not (rollout.failed and is_at_rest) or is_restart:
+        return ""
+    name, count = rollout.to.name, rollout.to.instances
+    new, old = rollout.to.digest[:SHORT], rollout.base.digest[:SHORT]
+    stand = [f"{name}-{index}" for index in range(count) if index in rollout.rolled]
+    if not stand:
+        return f"{name} runs version {old} as before, version {new} is quarantined"
+    rest = f", the rest of {name} version {old}" if len(stand) < count else ""
+    runs = "runs" if len(stand) == 1 else "run"
+    return f"{' and '.join(stand)} {runs} version {new}, which is quarantined{rest}"
 
 
 def why_as_it_is(rollout: Rollout, record: SlotRecord) -> str:

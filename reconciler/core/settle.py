@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from reconciler.core.graph import cycle_through, knotted
 from reconciler.model.desired import Definition, Desired, ManifestSet, Wanted
@@ -37,12 +38,16 @@ def settle(manifests: ManifestSet, owned: Owned) -> Desired:
         revision=manifests.revision,
         services={name: services[name] for name in sorted(services)},
         diagnostics=diagnostics,
+        broken_files=tuple(sorted(manifests.broken_files)),
     )
 
 
 def _good(memory: ServiceMemory | None, definition: Definition) -> Wanted:
     """Want a valid spec; one that is in force already is the same object, quick to compare."""
     spec = definition.spec
+    if memory is not None and memory.spec.protect and spec.protect is None:
+        # Who deletes the line has not said that the service may go.
+        spec = replace(spec, protect=True)
     if memory is not None and (memory.spec == spec or (spec.awaits_port and memory.spec.port)):
         # A version without a port is none yet: what runs goes on until one is picked.
         spec = memory.spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.core.conditions import describe, hopeless, lacking, may_come
+from reconciler.core.folding import counted, own, state_of
 from reconciler.core.missing import runs_without
 from reconciler.core.reloading import in_words
 from reconciler.core.resting import verdict_of, who_is_unwell
@@ -23,7 +24,8 @@ from reconciler.core.wishes import (
 )
 from reconciler.model.diagnostic import Source
 from reconciler.model.health import Verdict
-from reconciler.model.observed import NOTHING_SAID, Slot, State
+from reconciler.model.observed import NOTHING_SAID, State
+from reconciler.model.overlay import Overlay
 from reconciler.model.plan import (
     Action,
     Forget,
@@ -39,8 +41,6 @@ from reconciler.model.record import SlotRecord
 from reconciler.model.spec import DesiredState
 from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, Sync
 from reconciler.model.units import ServiceName
-
-_WORST = (State.CRASHED, State.UNKNOWN, State.STARTING, State.STOPPING, State.STOPPED)
 
 
 def picture(
@@ -147,17 +147,20 @@ def _service(
     hold = _telling(holds)
     waiting = _waiting_for(holds, action)
     source = wanted.source if wanted else memory.source if memory else Source(file="")
-    state = _state(wish, records)
+    overlay = wanted.overlay if wanted else None
+    state, sync = state_of(wish, records), _sync(wish, hold, action, sight)
+    reason = _blind_reason(records, sight) or _reason(board, wish, records, hold, action)
+    is_laid_over = overlay is not None and sync is Sync.SYNCED
     return ServiceStatus(
         name=name,
         spec=wish.spec,
         source=source,
         desired=_desired(wish),
         state=state,
-        sync=_sync(wish, hold, action, sight),
+        sync=Sync.OUT_OF_SYNC if is_laid_over else sync,
         health=_health(wish, state, records, hold, sight, is_acting=action is not None),
-        reason=_blind_reason(records, sight) or _reason(board, wish, records, hold, action),
-        reason_code=_code(hold, waiting, sight),
+        reason=reason or (_beyond(overlay) if is_laid_over else ""),
+        reason_code=_code(hold, waiting, sight) or (HoldCode.EPHEMERAL if is_laid_over else ""),
         waiting_for=waiting,
         # A slot that was never used has waited since nobody knows when.
         waiting_since=min((r.since for r in records if r.since), default=None) if waiting else None,
@@ -170,7 +173,15 @@ def _service(
         rollout=memory.rollout if memory else None,
         quarantined=memory.quarantined if memory else (),
         left_out=wish.left_out,
+        overlay=overlay,
+        is_laid_over=is_laid_over,
     )
+
+
+def _beyond(overlay: Overlay | None) -> str:
+    """Say of what is wanted for a while what git says of it."""
+    is_new = overlay is not None and overlay.under is None
+    return "no manifest defines it" if is_new else "not what its manifest says"
 
 
 def _desired(wish: Wish) -> DesiredState | None:
@@ -207,20 +218,8 @@ def _waiting_for(holds: list[Hold], action: Action | None) -> tuple[Wait, ...]:
     return next((hold.waiting_for for hold in holds if hold.waiting_for), ())
 
 
-def _state(wish: Wish, records: list[SlotRecord]) -> State:
-    """Fold the slots' states into the service's: all alike, or partly running, or the worst."""
-    states = {record.state for record in records}
-    if not states:
-        return State.STOPPED
-    if len(states) == 1:
-        return states.pop()
-    if any(is_up(record) for record in records) and wish.runs:
-        return State.DEGRADED
-    return next((state for state in _WORST if state in states), State.DEGRADED)
-
-
 def _sync(wish: Wish, hold: Hold | None, action: Action | None, sight: Sight) -> Sync:
-    if sight.host_unseen or sight.unread:
+    if sight.host_unseen or sight.unread or sight.source_held:
         return Sync.UNKNOWN
     if wish.is_invalid:
         return Sync.INVALID
@@ -287,9 +286,9 @@ def _reason(
 ) -> str:
     """Say in one sentence why a service is as it is; empty when all is as wanted."""
     if hold is not None and hold.code is HoldCode.UNHEALTHY:
-        return who_is_unwell(records, hold)
+        return who_is_unwell(own(wish, records), hold)
     if hold is not None and hold.code is not HoldCode.STOPPING:
-        return _counted(records, hold.because, hold.slot)
+        return counted(wish, records, hold.because, hold.slot)
     if isinstance(action, SlotAction) and action.after:
         what = " and ".join(describe(board, wait) for wait in action.after)
         return f"waiting for {what}"
@@ -297,14 +296,14 @@ def _reason(
         return hold.because
     for record in records:
         if doing := _doing(record):
-            return _counted(records, doing, record.memory.slot)
+            return counted(wish, records, doing, record.memory.slot)
     if wish.runs:
         missing = lacking(board, wish)
         if missing and records and all(map(is_up, records)):
             return runs_without(board, missing)
     if not wish.runs and wish.spec is not None and not wish.is_gone:
         return wish.why_stopped if not wish.spec.wants_to_run else "shutting down"
-    return _counted(records, "", None)
+    return counted(wish, records, "", None)
 
 
 def _doing(record: SlotRecord) -> str:
@@ -332,15 +331,6 @@ def _own_words(record: SlotRecord) -> str:
     """Give what a live process says of itself."""
     process = record.process
     return process.notice.status if process is not None and process.exit is None else ""
-
-
-def _counted(records: list[SlotRecord], because: str, slot: Slot | None) -> str:
-    """Put in front how many slots run, when only some of them do, and which one is meant."""
-    up = sum(is_up(record) for record in records)
-    if not 0 < up < len(records):
-        return because
-    who = f"{slot}: " if slot is not None else ""
-    return f"{up} of {len(records)} running" + (f"; {who}{because}" if because else "")
 
 
 def _slot(record: SlotRecord) -> SlotStatus:

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 
+from reconciler.core.issuing import issue
 from reconciler.core.ledger import Ledger
-from reconciler.core.prune import guard
+from reconciler.core.overlay import NOTHING, beneath, desire
+from reconciler.core.prune import beside, guard, shielded
 from reconciler.core.remedies import forgiven
 from reconciler.core.rolling import resume_failed, rollout_asked
 from reconciler.core.settle import settle
 from reconciler.core.tidying import RUN_ASKED_FOR
 from reconciler.core.watching import trust_again
 from reconciler.core.wishes import is_live
+from reconciler.model.desired import ManifestSet
 from reconciler.model.diagnostic import Source
 from reconciler.model.event import Asked, ManifestsHeld, ManifestsRead, Operation, OperationKind
+from reconciler.model.overlay import LayOver, Overlay, OverlayAsked, TakeAway
+from reconciler.model.plan import Update
 from reconciler.model.record import ServiceMemory, Timing, Trouble
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import ServiceName
+from reconciler.model.units import ServiceName, in_seconds
 
 
 def manifests_read(ledger: Ledger, event: ManifestsRead) -> None:
     """Settle the manifests, take new services into our care, and guard against mass removal."""
-    ledger.desired = settle(event.manifests, ledger.services)
-    ledger.manifests_seen = ledger.is_rearranged = True
+    ledger.manifests, ledger.manifests_seen = event.manifests, True
     ledger.source_held = ""
+    _desire(ledger, event.manifests)
+
+
+def _desire(
+    ledger: Ledger,
+    manifests: ManifestSet,
+    ended: Mapping[ServiceName, str] = NOTHING,
+    actor: str = "",
+) -> None:
+    """Settle the manifests, with what lies above them."""
+    ledger.desired, over = desire(manifests, ledger.services, ledger.overlays, ledger.now, ended)
+    ledger.is_rearranged = True
+    for name, why in over.items():
+        _lift(ledger, name, why, actor)
     for name, wanted in ledger.desired.services.items():
         known = ledger.services.get(name)
         if wanted.invalid or wanted.spec is None:
@@ -33,7 +51,7 @@ def manifests_read(ledger: Ledger, event: ManifestsRead) -> None:
             # A yes to the removal of one that had this name before is none to this one's.
             ledger.released.discard(name)
             ledger.put_service(_begun(ledger, wanted.spec, wanted.source))
-            reason = f"defined in {wanted.source.file}"
+            reason = f"defined in {wanted.source.file}" if wanted.source.file else "for a while"
             ledger.tell("service.registered", service=name, reason=reason)
         elif known.source != wanted.source:
             ledger.put_service(replace(known, source=wanted.source))
@@ -52,6 +70,67 @@ def manifests_held(ledger: Ledger, event: ManifestsHeld) -> None:
     ledger.source_held = event.because
 
 
+def overlays_asked(ledger: Ledger, event: OverlayAsked) -> None:
+    """Take in what somebody wants for a while, or no more."""
+    manifests = ledger.manifests
+    if manifests is None:
+        return
+    match event:
+        case LayOver(overlays=overlays):
+            _lay_over(ledger, manifests, overlays)
+            _desire(ledger, manifests)
+        case TakeAway(services=names):
+            why = event.reason or "somebody ended it"
+            _desire(ledger, manifests, dict.fromkeys(names, why), event.actor)
+
+
+def end_overlays(ledger: Ledger) -> None:
+    """Go back to what the manifests say where the time of something else is over."""
+    is_due = any(one.ends_at <= ledger.now for one in ledger.overlays.values())
+    if is_due and ledger.manifests is not None:
+        _desire(ledger, ledger.manifests)
+
+
+def _lay_over(ledger: Ledger, manifests: ManifestSet, overlays: Iterable[Overlay]) -> None:
+    base = settle(manifests, beneath(ledger.services, ledger.overlays)).services
+    laid = dict(ledger.overlays)
+    for one in overlays:
+        laid.pop(one.name, None)
+        below = base.get(one.name)
+        laid[one.name] = replace(one, under=below.spec if below else None)
+        ledger.released.discard(one.name)
+        ledger.tell(
+            "drift.begun",
+            service=one.name,
+            reason=one.reason or "something else than its manifest is wanted for a while",
+            actor=one.actor,
+            data={"cause": "ephemeral", "seconds": in_seconds(one.lasts)},
+        )
+    ledger.overlays, ledger.overlays_changed = laid, True
+
+
+def _lift(ledger: Ledger, name: ServiceName, why: str, actor: str) -> None:
+    """Forget an overlay; what it was for ends as the manifests, or their silence, have it."""
+    kept = dict(ledger.overlays)
+    one = kept.pop(name)
+    ledger.overlays, ledger.overlays_changed = kept, True
+    data = {"cause": "ephemeral"}
+    ledger.tell("drift.ended", service=name, reason=why, actor=actor, data=data)
+    memory, wanted = ledger.services.get(name), ledger.desired.services.get(name)
+    if wanted is None and one.under is None:
+        ledger.released.add(name)  # nobody has to agree to the end of what was for a while
+    is_left = memory is not None and wanted is not None and memory.spec != wanted.spec
+    if is_left and wanted is not None and wanted.invalid and wanted.spec is not None:
+        # No plan changes what is invalid, and its last good version is not what lay above it.
+        changed = tuple(
+            field.name
+            for field in fields(wanted.spec)
+            if memory is not None
+            and getattr(wanted.spec, field.name) != getattr(memory.spec, field.name)
+        )
+        issue(ledger, Update(service=name, fields=changed, because="back to its last good version"))
+
+
 def guard_removals(ledger: Ledger) -> None:
     """Hold a removal that is too large; let go whatever else is wanted no more."""
     if not ledger.manifests_seen:
@@ -59,7 +138,10 @@ def guard_removals(ledger: Ledger) -> None:
     wanted, before = ledger.desired.services, ledger.prune
     _call_back(ledger)
     leaving = {name for name, memory in ledger.services.items() if memory.leaving}
-    hold = guard(ledger.services, wanted, leaving | ledger.released, before)
+    protected = shielded(ledger.services)
+    gone = leaving | (ledger.released - protected)
+    doubts = beside(ledger.desired.broken_files, ledger.services)
+    hold = guard(ledger.services, wanted, gone, before, protected, doubts)
     ledger.set_prune(hold)
     held = hold.services if hold is not None and not hold.approved else ()
     _let_go(ledger, (ledger.services.keys() - wanted.keys()).difference(held))

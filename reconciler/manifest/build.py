@@ -60,6 +60,7 @@ _TEXTS = {
     "errorFile": "error_file",
     "logLevel": "log_level",
     "instances": "instances",
+    "protect": "protect",
     "pidsMax": "pids_max",
     "stopSignal": "stop_signal",
 }

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.core.trust import Verify
+from reconciler.manifest import durations
 from reconciler.manifest.hooks import hook_of, in_words
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.spec import Hook
+from reconciler.model.units import Nanos, seconds
 
 CONFIG_FILE = "weaver.yaml"
+DEFAULT_POLL = seconds(10)
 HOST_HOOKS = (
     "pre-service-start",
     "post-service-start",
@@ -33,6 +37,20 @@ class Config:
     """`git.autoCommit`: whether commands commit what they write."""
     author: str = ""
     """`git.author`: `Name <address>` of commits by people whose git knows no identity."""
+    poll: Nanos = DEFAULT_POLL
+    """`git.poll`: how often a repository that is followed is looked at."""
+    verify: Verify = Verify.OFF
+    """`git.verify`: which commits of a branch that is followed must be signed."""
+    allowed_signers: str = ""
+    """`git.allowedSigners`: whose SSH keys count; relative to the home."""
+    gpg_home: str = ""
+    """`git.gpgHome`: whose GPG keys count; relative to the home."""
+    sign: str = ""
+    """`git.sign`: the SSH key that Weaver signs its commits with; relative to the home."""
+    webhook_listen: str = ""
+    """`git.webhook.listen`: where forges may say that there is news; empty: nowhere."""
+    webhook_secret: str = ""
+    """`git.webhook.secretFile`: relative to the home."""
     metrics_listen: str = ""
     """`metrics.listen`: `host:port`; empty where no port is opened."""
     hooks: Mapping[str, Hook] = field(default_factory=dict)
@@ -65,6 +83,13 @@ def configured(document: Mapping[str, Any]) -> Config:
     return Config(
         auto_commit=git.get("autoCommit", True),
         author=git.get("author", ""),
+        poll=durations.read(git["poll"]) if "poll" in git else DEFAULT_POLL,
+        verify=Verify(git.get("verify", Verify.OFF)),
+        allowed_signers=git.get("allowedSigners", ""),
+        gpg_home=git.get("gpgHome", ""),
+        sign=git.get("sign", ""),
+        webhook_listen=git.get("webhook", {}).get("listen", ""),
+        webhook_secret=git.get("webhook", {}).get("secretFile", ""),
         metrics_listen=document.get("metrics", {}).get("listen", ""),
         hooks={
             kind: hook_of(written)
@@ -92,6 +117,13 @@ def effective(config: Config) -> tuple[ConfigValue, ...]:
     settings = (
         ("git.autoCommit", config.auto_commit, plain.auto_commit),
         ("git.author", config.author, plain.author),
+        ("git.poll", durations.write(config.poll), durations.write(plain.poll)),
+        ("git.verify", config.verify, plain.verify),
+        ("git.allowedSigners", config.allowed_signers, plain.allowed_signers),
+        ("git.gpgHome", config.gpg_home, plain.gpg_home),
+        ("git.sign", config.sign, plain.sign),
+        ("git.webhook.listen", config.webhook_listen, plain.webhook_listen),
+        ("git.webhook.secretFile", config.webhook_secret, plain.webhook_secret),
         ("metrics.listen", config.metrics_listen, plain.metrics_listen),
     )
     own = [

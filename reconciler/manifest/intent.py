@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from reconciler.model.units import ServiceName
 
+_SECRET = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "DSN")
+"""A variable whose name contains one of these keeps its value out of commit messages."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetField:
@@ -49,3 +52,12 @@ class RemoveService:
 
 
 Intent = SetField | RemoveField | PutService | RemoveService
+
+
+def is_secret(path: str) -> bool:
+    """Tell whether a field is called as secrets are.
+
+    >>> is_secret("env.DB_PASSWORD"), is_secret("env.PORT")
+    (True, False)
+    """
+    return any(word in path.upper() for word in _SECRET)

@@ -10,6 +10,7 @@ from reconciler.model.diagnostic import Diagnostic, Source
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_LFS = b"version https://git-lfs.github.com/spec/"
 _NO_TEXT = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
 )
@@ -37,6 +38,13 @@ def decode(file: str, data: bytes) -> str | Diagnostic:
     if data.startswith(_UTF16) or b"\0" in data[:2]:
         return _fault(
             Source(file=file), Code.NOT_UTF8, "the file is UTF-16 text, or no text at all"
+        )
+    if data.startswith(_LFS):
+        return Diagnostic(
+            source=Source(file=file),
+            code=Code.UNREADABLE,
+            message="git LFS keeps this file elsewhere: here is its pointer, which is not followed",
+            mend="keep manifests in git itself: git lfs untrack, then add the file anew",
         )
     body = data.removeprefix(_BOM)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.model.diagnostic import Source
 from reconciler.model.units import ServiceName
 
 
@@ -28,6 +29,8 @@ class FieldChange:
     before: str | None
     after: str | None
     effect: Effect
+    place: Source | None = None
+    """Where the manifest says it now, or stops saying it; None where that was not looked up."""
 
 
 class Verb(StrEnum):
@@ -52,3 +55,7 @@ class ServiceChange:
     reason: str
     fields: tuple[FieldChange, ...] = ()
     held_by: str | None = None
+    processes: int = 0
+    """How many running processes are replaced, ended or told to load anew."""
+    place: Source | None = None
+    """Where the service is defined now, or was; None where that was not looked up."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.diagnostic import Diagnostic, Source
+from reconciler.model.overlay import Overlay
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 
@@ -68,6 +69,8 @@ class Wanted:
     """Why today's manifest cannot be used; empty when it can."""
     left_out: bool = False
     """Whether it is stopped because the daemon runs others only."""
+    overlay: Overlay | None = None
+    """What lies above its manifest for a while, which is where the spec is from then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +80,5 @@ class Desired:
     revision: Revision = field(default_factory=Revision)
     services: Mapping[ServiceName, Wanted] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
+    broken_files: tuple[str, ...] = ()
+    """Files that could not be read as manifests: nobody knows what they define."""

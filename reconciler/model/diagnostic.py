@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -26,6 +26,10 @@ class Diagnostic:
     message: str
     mend: str = ""
     is_warning: bool = False
+
+    def below(self, prefix: str) -> Diagnostic:
+        """Give the fault with its file as it is called from above the repository's folder."""
+        return replace(self, source=replace(self.source, file=prefix + self.source.file))
 
     def __str__(self) -> str:
         kind = "warning: " if self.is_warning else ""

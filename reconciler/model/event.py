@@ -10,6 +10,7 @@ from reconciler.model.desired import ManifestSet
 from reconciler.model.health import Verdict
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Exit, Look, Notice, Process, ProcessId, Role, Slot, State
+from reconciler.model.overlay import Overlay, OverlayAsked
 from reconciler.model.put_right import ProcessSeen, PutRight
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
 from reconciler.model.spec import Hook, Readiness, Schedule, ServiceSpec
@@ -239,6 +240,7 @@ Event = (
     | Measured
     | HealthTold
     | ProcessSeen
+    | OverlayAsked
 )
 
 # --- commands: what the runtime is told to perform -------------------------------------------
@@ -371,11 +373,13 @@ class Remembered:
     slots: Mapping[Slot, SlotMemory | None] = field(default_factory=dict)
     prune: PruneHold | None = None
     prune_changed: bool = False
+    overlays: tuple[Overlay, ...] | None = None
+    """All there are, where that changed."""
 
     @property
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return not (self.services or self.slots or self.prune_changed)
+        return not (self.services or self.slots or self.prune_changed or self.overlays is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

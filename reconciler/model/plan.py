@@ -137,6 +137,7 @@ class HoldCode(StrEnum):
     ROLLOUT_PAUSED = "RolloutPaused"
     QUARANTINED = "Quarantined"
     JUDGE_REFUSED = "JudgeRefused"
+    EPHEMERAL = "Ephemeral"
 
 
 PUT_OFF = (

@@ -9,6 +9,7 @@ from enum import StrEnum
 from reconciler.model.diagnostic import Source
 from reconciler.model.health import Verdict
 from reconciler.model.observed import Exit, Process, Role, Slot, State
+from reconciler.model.overlay import Overlay
 from reconciler.model.spec import Schedule, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime, seconds
 
@@ -376,6 +377,8 @@ class PruneHold:
     services: tuple[ServiceName, ...]
     because: str
     approved: bool = False
+    passes: bool = False
+    """Whether it ends by itself, once the manifests beside it can all be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,3 +389,4 @@ class Memory:
     services: Mapping[ServiceName, ServiceMemory] = field(default_factory=dict)
     slots: Mapping[Slot, SlotMemory] = field(default_factory=dict)
     prune: PruneHold | None = None
+    overlays: tuple[Overlay, ...] = ()

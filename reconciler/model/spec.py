@@ -286,6 +286,8 @@ class ServiceSpec:
     log_rotation: LogRotation = field(default_factory=LogRotation)
 
     state: DesiredState = DesiredState.RUNNING
+    protect: bool | None = None
+    """Whether its removal needs a yes; None: as the version in force has it."""
     instances: int = 1
     exec_mode: ExecMode | None = None
     """None: as its sockets have it."""

@@ -10,6 +10,7 @@ from reconciler.model.desired import Revision, why_stopped
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.health import Verdict
 from reconciler.model.observed import NOTHING_SAID, Exit, Notice, Process, Slot, State
+from reconciler.model.overlay import Overlay
 from reconciler.model.plan import Hold, NextRun, Wait
 from reconciler.model.record import PruneHold, Rollout
 from reconciler.model.spec import DesiredState, ServiceSpec
@@ -112,6 +113,15 @@ class ServiceStatus:
     """A new version, or a restart, on its way through the slots."""
     quarantined: tuple[Digest, ...] = ()
     """Versions whose rollout failed."""
+    overlay: Overlay | None = None
+    """What is wanted for a while in the place of what its manifest says."""
+    is_laid_over: bool = False
+    """Whether what runs is just that."""
+
+    @property
+    def is_followed(self) -> bool:
+        """Tell whether what runs is what is wanted now, be it for a while only."""
+        return self.sync is Sync.SYNCED or self.is_laid_over
 
     @property
     def why_stopped(self) -> str:
