@@ -1,12 +1,13 @@
 """Find the git repository around a folder, by reading files alone.
 
 `.git` may be a file (submodules, linked work trees), and the folder with the manifests may lie
-anywhere below the top of the work tree.
+anywhere below the top of the work tree. A mirror has no work tree at all.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,23 +21,33 @@ _GITMAX_FILE_BYTES = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkout:
-    """One work tree and the repository that it belongs to."""
+class Repo:
+    """Objects and references, and the folder of every revision that its manifests are in."""
 
-    root: Path
-    """The folder that holds `services.d`; paths of manifests are relative to it."""
-    top: Path
-    """The top of the work tree, `root` itself or a parent of it."""
     git_dir: Path
-    """What is this work tree's own: HEAD, the index, a merge in progress."""
+    """What is this work tree's own: HEAD, the index, a merge in progress; of a mirror, all."""
     common_dir: Path
     """What all work trees share: objects, branches."""
 
-    @cached_property
+    @property
     def prefix(self) -> str:
         """Give what git puts before a manifest's path: empty, or `deploy/`."""
-        inner = self.root.relative_to(self.top).as_posix()
-        return "" if inner == "." else f"{inner}/"
+        raise NotImplementedError
+
+    @property
+    def work_tree(self) -> Path | None:
+        """Give the top of the work tree; None where there is none."""
+        return None
+
+    @property
+    def objects(self) -> Mapping[str, str]:
+        """Give what git has to be told besides, for it to find the objects."""
+        return {}
+
+    @property
+    def place(self) -> Path:
+        """Give the folder that people know it by, and that git is run in."""
+        return self.work_tree or self.git_dir
 
     def in_git(self, path: str) -> str:
         """Give git's path of a manifest."""
@@ -45,6 +56,61 @@ class Checkout:
     def from_git(self, path: str) -> str:
         """Give a manifest's path of git's."""
         return path.removeprefix(self.prefix)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout(Repo):
+    """One work tree and the repository that it belongs to."""
+
+    root: Path
+    """The folder that holds `services.d`; paths of manifests are relative to it."""
+    top: Path
+    """The top of the work tree, `root` itself or a parent of it."""
+    index: str = ""
+    """The file of the index, where it is not the work tree's own."""
+
+    @cached_property
+    def prefix(self) -> str:
+        """Give what git puts before a manifest's path: empty, or `deploy/`."""
+        inner = self.root.relative_to(self.top).as_posix()
+        return "" if inner == "." else f"{inner}/"
+
+    @property
+    def objects(self) -> Mapping[str, str]:
+        """Give what git has to be told besides: which index is meant."""
+        return {"GIT_INDEX_FILE": self.index} if self.index else {}
+
+    @property
+    def work_tree(self) -> Path:
+        """Give the top of the work tree."""
+        return self.top
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bare(Repo):
+    """A repository without a work tree: a mirror that is followed, or one that is pushed to."""
+
+    folder: str = ""
+    """The folder in each revision that holds `services.d`; empty: its top."""
+    quarantine: tuple[tuple[str, str], ...] = ()
+    """Where git keeps objects of a push that is not accepted yet, by the names it gives that."""
+
+    @classmethod
+    def at(
+        cls, git_dir: Path, folder: str = "", quarantine: tuple[tuple[str, str], ...] = ()
+    ) -> Bare:
+        """Give the repository in a directory."""
+        return cls(git_dir=git_dir, common_dir=git_dir, folder=folder, quarantine=quarantine)
+
+    @property
+    def objects(self) -> Mapping[str, str]:
+        """Give what git has to be told besides, for it to find the objects."""
+        return dict(self.quarantine)
+
+    @property
+    def prefix(self) -> str:
+        """Give what git puts before a manifest's path."""
+        return f"{self.folder}/" if self.folder else ""
 
 
 def find_root(start: Path) -> Path | None:

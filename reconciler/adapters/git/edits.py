@@ -14,7 +14,7 @@ from typing import Protocol
 from reconciler.manifest import edit
 from reconciler.manifest.intent import Intent, PutService, RemoveService
 from reconciler.model.units import ServiceName
-from reconciler.ports import WeaverError
+from reconciler.ports import CommitRequest, Committed, WeaverError
 
 Changes = Mapping[str, bytes | None]
 """Path to new text, None where the file goes."""
@@ -44,6 +44,16 @@ class Edit(Protocol):
 
     def on(self, files: Mapping[str, bytes]) -> Edited:
         """Make the change to these files."""
+        ...
+
+
+class Write(Protocol):
+    """Writes a change back as one commit, wherever that goes."""
+
+    def __call__(
+        self, request: CommitRequest, edit: Edit, trailers: Sequence[tuple[str, str]] = ()
+    ) -> Committed:
+        """Write it, with trailers besides the usual ones. Raises WeaverError with the mend."""
         ...
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Repo
 from reconciler.adapters.git.message import Identity, parse_trailers, services_in
 from reconciler.adapters.git.plumbing import run
 from reconciler.adapters.git.state import head
@@ -40,17 +40,17 @@ class Commit:
         return "Weaver-Op" in self.trailers and len(self.parents) <= 1
 
 
-def commits(checkout: Checkout, *, path: str | None = None, limit: int = LIMIT) -> Sequence[Commit]:
+def commits(repo: Repo, *, path: str | None = None, limit: int = LIMIT) -> Sequence[Commit]:
     """Give the commits that HEAD descends from, newest first by descent and not by date."""
-    tip = head(checkout).commit
+    tip = head(repo).commit
     if not tip:
         return ()
     template = "%x00".join(_FIELDS) + "%x00"
     output = run(
-        checkout,
+        repo,
         *("rev-list", "--no-commit-header", f"--format=tformat:{template}", "--topo-order"),
         *(f"--max-count={max(1, min(limit, LIMIT))}", tip, "--"),
-        *([checkout.in_git(check_path(path))] if path is not None else []),
+        *([repo.in_git(check_path(path))] if path is not None else []),
     )
     return tuple(_parse(output.decode(errors="replace")))
 
@@ -80,24 +80,37 @@ def _parse(text: str) -> Iterator[Commit]:
         )
 
 
-def log(checkout: Checkout, path: str, limit: int) -> Sequence[LogEntry]:
+def log(repo: Repo, path: str, limit: int) -> Sequence[LogEntry]:
     """Give the commits that touched a file, newest first."""
-    return tuple(_entry(commit) for commit in commits(checkout, path=path, limit=limit))
+    return tuple(_entry(commit) for commit in commits(repo, path=path, limit=limit))
 
 
-def service_log(checkout: Checkout, path: str, service: str, limit: int) -> Sequence[LogEntry]:
+def service_log(repo: Repo, path: str, service: str, limit: int) -> Sequence[LogEntry]:
     """Give the commits that touched a service: of its file's, those not made for another one."""
     touching = (
         commit
-        for commit in commits(checkout, path=path)
+        for commit in commits(repo, path=path)
         if not commit.services or service in commit.services
     )
     return tuple(_entry(commit) for commit, _ in zip(touching, range(limit), strict=False))
 
 
-def who(checkout: Checkout, path: str) -> LogEntry | None:
+def landed(repo: Repo, op_id: str, since: str) -> str:
+    """Give the commit of an operation, looking back as far as `since`; empty where there is none.
+
+    A commit of several operations lists them all.
+    """
+    for commit in commits(repo):
+        if commit.sha == since:
+            break
+        if op_id in commit.trailers.get("Weaver-Op-Id", "").split(", "):
+            return commit.sha
+    return ""
+
+
+def who(repo: Repo, path: str) -> LogEntry | None:
     """Give the last commit that touched a file, None where none did."""
-    return next(iter(log(checkout, path, 1)), None)
+    return next(iter(log(repo, path, 1)), None)
 
 
 def _entry(commit: Commit) -> LogEntry:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Checkout, Repo
 from reconciler.adapters.git.listing import SETTINGS, Entry
 from reconciler.adapters.git.locks import LEFT_OVER
 from reconciler.adapters.git.plumbing import run
@@ -120,7 +120,7 @@ def write_beside(checkout: Checkout, changes: Sequence[Staged]) -> NewIndex:
     return new
 
 
-def records(checkout: Checkout, changes: Sequence[Staged]) -> bytes:
+def records(checkout: Repo, changes: Sequence[Staged]) -> bytes:
     """Give the lines that `update-index -z --index-info` reads."""
     return b"".join(
         f"{entry.mode} {entry.blob} 0\t".encode("ascii") + _name(checkout, entry)
@@ -128,7 +128,7 @@ def records(checkout: Checkout, changes: Sequence[Staged]) -> bytes:
     )
 
 
-def _name(checkout: Checkout, entry: Staged) -> bytes:
+def _name(checkout: Repo, entry: Staged) -> bytes:
     return os.fsencode(checkout.in_git(entry.path)) + b"\0"
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.adapters.git import index, revisions, saved
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Checkout, Repo
 from reconciler.adapters.git.index import Staged
-from reconciler.adapters.git.listing import FILE_MODES, LINK_MODE, list_tree
+from reconciler.adapters.git.listing import FILE_MODES, LINK_MODE, Entry, list_tree
 from reconciler.adapters.git.revisions import why_refused
 from reconciler.adapters.git.saved import SavedFile
 from reconciler.adapters.git.state import algorithm_of, blob_id
@@ -41,14 +41,7 @@ def read(checkout: Checkout, base: Revision) -> Layers:
         for path, entry in index.read_index(checkout).items()
         if is_manifest(path) and entry.mode in FILE_MODES
     }
-    listed = list_tree(checkout, base.commit) if base.commit else []
-    manifests = [entry for entry in listed if entry.is_manifest and not why_refused(entry)]
-    entries = {
-        entry.path: Staged(path=entry.path, mode=entry.mode, blob=entry.blob)
-        for entry in manifests
-        if entry.mode in FILE_MODES
-    }
-    links = [entry for entry in manifests if entry.mode == LINK_MODE]
+    entries, links = _listed(checkout, base)
     texts = _texts(checkout, entries, staged_entries, saved_files)
     return Layers(
         base=base,
@@ -64,6 +57,35 @@ def read(checkout: Checkout, base: Revision) -> Layers:
         staged_entries=staged_entries,
         saved_files=saved_files,
     )
+
+
+def read_committed(repo: Repo, base: Revision) -> Layers:
+    """Read the commit alone, as where nobody has staged or saved anything else."""
+    entries, links = _listed(repo, base)
+    texts = revisions.read_blobs(repo, {entry.blob for entry in entries.values()})
+    committed = {path: texts[entry.blob] for path, entry in entries.items()}
+    return Layers(
+        base=base,
+        committed=committed,
+        staged=committed,
+        saved=committed,
+        linked=revisions.read_entries(repo, base.commit, links).files if links else {},
+        committed_entries=entries,
+        staged_entries=entries,
+        saved_files={},
+    )
+
+
+def _listed(repo: Repo, base: Revision) -> tuple[dict[str, Staged], list[Entry]]:
+    """Give the commit's manifests by path, and those that are links."""
+    listed = list_tree(repo, base.commit) if base.commit else []
+    manifests = [entry for entry in listed if entry.is_manifest and not why_refused(entry)]
+    entries = {
+        entry.path: Staged(path=entry.path, mode=entry.mode, blob=entry.blob)
+        for entry in manifests
+        if entry.mode in FILE_MODES
+    }
+    return entries, [entry for entry in manifests if entry.mode == LINK_MODE]
 
 
 def _texts(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Repo
 from reconciler.adapters.git.plumbing import run
 from reconciler.manifest.naming import FOLDER, is_manifest
 
@@ -31,23 +31,21 @@ class Entry:
         return is_manifest(self.path)
 
 
-def list_tree(
-    checkout: Checkout, commit: str, paths: Sequence[str] = (FOLDER, SETTINGS)
-) -> list[Entry]:
+def list_tree(repo: Repo, commit: str, paths: Sequence[str] = (FOLDER, SETTINGS)) -> list[Entry]:
     """List what a commit has at these paths and below: `services.d` and `weaver.yaml`."""
     output = run(
-        checkout,
+        repo,
         *("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--"),
-        *(checkout.in_git(path) for path in paths),
+        *(repo.in_git(path) for path in paths),
     )
-    return [_entry(checkout, record) for record in output.split(b"\0") if record]
+    return [_entry(repo, record) for record in output.split(b"\0") if record]
 
 
-def _entry(checkout: Checkout, record: bytes) -> Entry:
+def _entry(repo: Repo, record: bytes) -> Entry:
     facts, _, path = record.partition(b"\t")
     mode, _, blob, size = facts.decode("ascii").split()
     return Entry(
-        path=checkout.from_git(os.fsdecode(path)),
+        path=repo.from_git(os.fsdecode(path)),
         mode=mode,
         blob=blob,
         size=int(size) if size.isdigit() else 0,

@@ -187,7 +187,12 @@ def _age_of(path: Path) -> str:
 
 def sweep(checkout: Checkout) -> None:
     """Remove the temporary files of writers that were killed. Call it as the one `writer`."""
-    for path in checkout.git_dir.glob(f"{LEFT_OVER}*"):
+    sweep_in(checkout.git_dir)
+
+
+def sweep_in(git_dir: Path) -> None:
+    """Remove what killed writers left in a directory of git's, while none is at work there."""
+    for path in git_dir.glob(f"{LEFT_OVER}*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.ports import Author, CommitRequest
+from reconciler.ports import Author, CommitPart, CommitRequest
 
 COMMITTER_NAME = "Weaver"
 COMMITTER_EMAIL = "weaver@weaver.invalid"
@@ -67,10 +67,21 @@ def compose(request: CommitRequest, extra: Sequence[tuple[str, str]] = ()) -> st
         ("Weaver-Source", request.source),
         ("Weaver-Services", ", ".join(request.services)),
         ("Weaver-Reason", _one_line(request.reason, REASON_LIMIT)),
+        *(("Weaver-Part", _told_part(part)) for part in request.parts),
         *extra,
     )
     lines = [f"{key}: {text}" for key, value in trailers if (text := _one_line(value))]
     return f"{subject_of(request)}\n\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _told_part(part: CommitPart) -> str:
+    r"""Tell one of several operations of a commit: `3f2c apply web, db: why`.
+
+    >>> _told_part(CommitPart(op="apply", op_id="3f2c", services=("web", "db"), reason="a\nb"))
+    '3f2c apply web, db: a b'
+    """
+    reason = _one_line(part.reason, REASON_LIMIT)
+    return f"{part.op_id} {part.op} {', '.join(part.services)}" + (f": {reason}" if reason else "")
 
 
 def subject_of(request: CommitRequest) -> str:

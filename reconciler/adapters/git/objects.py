@@ -19,7 +19,7 @@ from git import Repo
 from git.exc import GitError
 
 from reconciler.adapters.git import message, plumbing
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Repo as Place
 from reconciler.adapters.git.index import Staged, records
 from reconciler.adapters.git.locks import LEFT_OVER
 from reconciler.ports import HostError
@@ -28,13 +28,13 @@ from reconciler.ports import HostError
 class Objects:
     """Writes new objects into the repository; nothing refers to them until a branch does."""
 
-    def __init__(self, checkout: Checkout) -> None:
-        self._checkout = checkout
+    def __init__(self, place: Place) -> None:
+        self._place = place
         try:
-            self._repo = Repo(checkout.top, expand_vars=False)
+            self._repo = Repo(place.place, expand_vars=False)
         except GitError as failed:
-            raise HostError(f"cannot open the repository {checkout.top}: {failed}") from failed
-        self._repo.git.update_environment(**plumbing.environment(checkout))
+            raise HostError(f"cannot open the repository {place.place}: {failed}") from failed
+        self._repo.git.update_environment(**plumbing.environment(place))
 
     def __enter__(self) -> Self:
         return self
@@ -59,12 +59,14 @@ class Objects:
         with self._folder() as folder:
             index = {"GIT_INDEX_FILE": str(folder / "index")}
             self._git("read-tree", *([base] if base else ["--empty"]), extra=index)
-            lines = records(self._checkout, changes)
+            lines = records(self._place, changes)
             self._git("update-index", "--add", "-z", "--index-info", stdin=lines, extra=index)
             return self._git("write-tree", extra=index)
 
-    def commit(self, tree: str, parent: str, text: str, author: message.Identity) -> str:
-        """Write a commit by this author; the committer is Weaver."""
+    def commit(
+        self, tree: str, parent: str, text: str, author: message.Identity, sign: str = ""
+    ) -> str:
+        """Write a commit by this author; the committer is Weaver, who signs with this key."""
         people = {
             "GIT_AUTHOR_NAME": author.name,
             "GIT_AUTHOR_EMAIL": author.email,
@@ -72,9 +74,20 @@ class Objects:
             "GIT_COMMITTER_EMAIL": message.COMMITTER_EMAIL,
         }
         parents = ["-p", parent] if parent else []
-        return self._git(
-            "commit-tree", *parents, "-F", "-", tree, stdin=text.encode(), extra=people
-        )
+        if not sign:
+            return self._git(
+                "commit-tree", *parents, "-F", "-", tree, stdin=text.encode(), extra=people
+            )
+        # With a key of the host and git's own program, whatever the repository says of signing.
+        program = ("-c", "gpg.format=ssh", "-c", "gpg.ssh.program=ssh-keygen")
+        command = ("commit-tree", f"-S{sign}", *parents, "-F", "-", tree)
+        try:
+            return self._git(*program, *command, stdin=text.encode(), extra=people)
+        except HostError as why:
+            raise HostError(
+                f"cannot sign the commit with {sign}: {str(why).partition(': ')[2]}",
+                mend="git.sign must name an SSH key without a passphrase that only its owner reads",
+            ) from why
 
     def _git(
         self, *arguments: str, stdin: bytes = b"", extra: Mapping[str, str] | None = None
@@ -95,7 +108,7 @@ class Objects:
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix=LEFT_OVER, dir=self._checkout.git_dir) as folder:
+        with tempfile.TemporaryDirectory(prefix=LEFT_OVER, dir=self._place.git_dir) as folder:
             yield Path(folder)
 
 

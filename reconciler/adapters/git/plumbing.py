@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 from collections.abc import Collection, Mapping
@@ -15,7 +16,7 @@ from contextlib import suppress
 from functools import cache
 from typing import IO
 
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Repo
 from reconciler.ports import HostError
 
 DEADLINE_S = 20.0
@@ -38,8 +39,17 @@ _SETTINGS = (
 class GitFailedError(HostError):
     """A git command ended with another code than those that were expected."""
 
+    def __init__(self, text: str, words: str = "", *, mend: str = "") -> None:
+        super().__init__(text, mend=mend)
+        self.words = words
+        """Git's own complaint."""
 
-def environment(checkout: Checkout | None = None) -> dict[str, str]:
+
+class GitSilentError(HostError):
+    """A git command did not end in time; it was killed."""
+
+
+def environment(repo: Repo | None = None) -> dict[str, str]:
     """Give the whole environment of a git child: nothing is inherited but PATH and HOME.
 
     The repository is named outright, so git neither searches for one nor trusts what it finds;
@@ -53,7 +63,7 @@ def environment(checkout: Checkout | None = None) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "false",
+        "GIT_ASKPASS": "",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_ALLOW_PROTOCOL": "none",
         "GIT_NO_LAZY_FETCH": "1",
@@ -64,14 +74,16 @@ def environment(checkout: Checkout | None = None) -> dict[str, str]:
     for number, (key, value) in enumerate(_SETTINGS):
         names[f"GIT_CONFIG_KEY_{number}"] = key
         names[f"GIT_CONFIG_VALUE_{number}"] = value
-    if checkout is not None:
-        names["GIT_DIR"] = str(checkout.git_dir)
-        names["GIT_WORK_TREE"] = str(checkout.top)
+    if repo is not None:
+        names["GIT_DIR"] = str(repo.git_dir)
+        names |= repo.objects
+    if repo is not None and repo.work_tree is not None:
+        names["GIT_WORK_TREE"] = str(repo.work_tree)
     return names
 
 
 def run(
-    checkout: Checkout | None,
+    repo: Repo | None,
     *arguments: str,
     stdin: bytes = b"",
     accept: Collection[int] = (0,),
@@ -79,36 +91,55 @@ def run(
 ) -> bytes:
     """Run one git command and give what it printed. Raises HostError with git's own words."""
     require_git()
-    return _run(
-        environment(checkout) | dict(extra or {}),
-        arguments,
-        stdin,
-        accept,
-        cwd=str(checkout.top) if checkout else None,
-    )
+    env = environment(repo) | dict(extra or {})
+    cwd = str(repo.place) if repo else None
+    return run_in(env, arguments, stdin=stdin, accept=accept, cwd=cwd, deadline_s=DEADLINE_S)
 
 
-def _run(
+def run_in(
     env: Mapping[str, str],
     arguments: tuple[str, ...],
-    stdin: bytes,
-    accept: Collection[int],
-    cwd: str | None,
+    *,
+    stdin: bytes = b"",
+    accept: Collection[int] = (0,),
+    cwd: str | None = None,
+    deadline_s: float = DEADLINE_S,
 ) -> bytes:
+    """Run one git command in an environment that was made for it, as `run` does."""
+    code, out, err = converse(env, arguments, stdin=stdin, cwd=cwd, deadline_s=deadline_s)
+    if code not in accept:
+        words = words_of(err.decode(errors="replace"), code)
+        raise GitFailedError(f"cannot run git {arguments[0]}: {words}", words)
+    return out
+
+
+def converse(
+    env: Mapping[str, str],
+    arguments: tuple[str, ...],
+    *,
+    stdin: bytes = b"",
+    cwd: str | None = None,
+    deadline_s: float = DEADLINE_S,
+    file_limit: int | None = None,
+) -> tuple[int, bytes, bytes]:
+    """Run one git command; give how it ended, what it printed, and what it complained of.
+
+    `file_limit` is what each file that it or its children write may have, in bytes.
+    """
     child = start(env, arguments, cwd=cwd)
+    if file_limit is not None:
+        with suppress(ProcessLookupError):
+            resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (file_limit, file_limit))
     try:
-        out, err = child.communicate(stdin, timeout=DEADLINE_S)
+        out, err = child.communicate(stdin, timeout=deadline_s)
     except subprocess.TimeoutExpired:
-        raise HostError(
-            f"cannot run git {arguments[0]}: no answer within {DEADLINE_S:g} s",
+        raise GitSilentError(
+            f"cannot run git {arguments[0]}: no answer within {deadline_s:g} s",
             mend="check the disk that holds the repository",
         ) from None
     finally:
         end(child)
-    if child.returncode not in accept:
-        words = words_of(err.decode(errors="replace"), child.returncode)
-        raise GitFailedError(f"cannot run git {arguments[0]}: {words}")
-    return out
+    return child.returncode, out, err
 
 
 def start(
@@ -158,7 +189,7 @@ def end(child: subprocess.Popen[bytes]) -> None:
 @cache
 def require_git() -> None:
     """Refuse a git that does not know the protections we rely on; asked once."""
-    text = _run(environment(), ("version",), b"", (0,), None).decode(errors="replace")
+    text = run_in(environment(), ("version",)).decode(errors="replace")
     found = re.match(r"git version (\d+)\.(\d+)", text)
     if found is None or (int(found[1]), int(found[2])) < OLDEST_GIT:
         raise HostError(

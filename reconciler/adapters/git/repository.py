@@ -1,186 +1,48 @@
-"""The git repository as the runtime knows it: reads in a thread, writes in a worker process."""
+"""The git repository of a checkout as the runtime knows it: it is written by a worker process."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
-import reconciler
-from reconciler.adapters.git import history, plumbing, recovery, revisions, state, wire
+from reconciler.adapters.git import recovery, wire
 from reconciler.adapters.git.checkout import locate
-from reconciler.failpoints import failpoint, own_switch
-from reconciler.model.desired import Revision
-from reconciler.ports import (
-    Author,
-    CommitRequest,
-    Committed,
-    HostError,
-    LogEntry,
-    WeaverError,
-)
-
-IDLE_S = 30.0
-"""How long a worker is kept warm."""
-DEADLINE_S = 90.0
-"""For one write-back; every wait inside it is shorter."""
-ANSWER_LIMIT_BYTES = 16 << 20
-_LEAVE_S = 5.0
+from reconciler.adapters.git.reading import Reading
+from reconciler.adapters.git.writer import DEADLINE_S, IDLE_S, Writer
+from reconciler.ports import Author, CommitRequest, Committed
 
 
-class GitRepository:
+class GitRepository(Reading):
     """One repository. Writes queue up behind each other and are never cut short."""
 
     def __init__(
-        self, root: Path, *, idle_s: float = IDLE_S, deadline_s: float = DEADLINE_S
+        self,
+        root: Path,
+        sign: Callable[[], str] = str,
+        *,
+        idle_s: float = IDLE_S,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
+        """Write into the checkout at `root`, signed with the key that `sign` names, if any."""
+        super().__init__(lambda: locate(root))
         self._root = root
-        self._idle_s = idle_s
-        self._deadline_s = deadline_s
-        self._turn = asyncio.Lock()
-        self._worker: Process | None = None
-        self._retirement: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._sign = sign
+        self._writer = Writer(
+            lambda: recovery.clear_left_over(locate(root)), idle_s=idle_s, deadline_s=deadline_s
+        )
 
     async def commit(self, request: CommitRequest) -> Committed:
         """Write the intents back as one commit. Raises WeaverError with the mend."""
-        return await self._ask(wire.commit_question(str(self._root), request))
+        question = wire.commit_question(str(self._root), request, sign=self._sign())
+        return await self._writer.ask(question)
 
     async def undo(self, author: Author, op_id: str, *, auto_commit: bool = True) -> Committed:
         """Revert the last commit that this person made through Weaver."""
-        question = wire.undo_question(str(self._root), author, op_id, auto_commit=auto_commit)
-        return await self._ask(question)
-
-    async def revision(self) -> Revision:
-        """Give HEAD and its branch (`dirty` is left empty)."""
-        return state.head(locate(self._root))
-
-    async def blobs(self, revision: str) -> Mapping[str, bytes]:
-        """Give all manifest files of a revision: path to bytes. Raises NotFoundError."""
-        checkout = locate(self._root)
-        found = await asyncio.to_thread(revisions.read_revision, checkout, revision)
-        return found.files
-
-    async def log(self, path: str, limit: int) -> Sequence[LogEntry]:
-        """Give the commits that touched a file, newest first."""
-        return await asyncio.to_thread(history.log, locate(self._root), path, limit)
-
-    async def service_log(self, path: str, service: str, limit: int) -> Sequence[LogEntry]:
-        """Give the commits that touched a service in its file, newest first."""
-        checkout = locate(self._root)
-        return await asyncio.to_thread(history.service_log, checkout, path, service, limit)
-
-    async def who(self, path: str) -> LogEntry | None:
-        """Give the last commit that touched a file, None where none did."""
-        return await asyncio.to_thread(history.who, locate(self._root), path)
+        question = wire.undo_question(
+            str(self._root), author, op_id, auto_commit=auto_commit, sign=self._sign()
+        )
+        return await self._writer.ask(question)
 
     async def close(self) -> None:
         """Let what is being written finish, and end the worker."""
-        async with self._turn:
-            await self._retire()
-
-    async def _ask(self, question: bytes) -> Committed:
-        """Ask the worker. Whoever stops waiting leaves the write-back to finish by itself."""
-        task = asyncio.create_task(self._in_turn(question))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
-
-    async def _in_turn(self, question: bytes) -> Committed:
-        async with self._turn:
-            if self._retirement is not None:
-                self._retirement.cancel()
-            worker = await self._warm_worker()
-            try:
-                async with asyncio.timeout(self._deadline_s):
-                    answer = await _exchange(worker, question)
-            except TimeoutError:
-                await self._kill(worker)
-                raise HostError(
-                    f"cannot commit: no answer from git within {self._deadline_s:g} s",
-                    mend="check the disk that holds the repository; nothing is half-written",
-                ) from None
-            except ValueError:
-                await self._kill(worker)
-                raise HostError("cannot commit: the answer has no end", mend="try again") from None
-            if not answer.endswith(b"\n"):
-                await self._lost(worker)
-            self._retirement = asyncio.get_running_loop().call_later(self._idle_s, self._rest)
-        return wire.read_answer(answer).result()
-
-    async def _warm_worker(self) -> Process:
-        if self._worker is None or self._worker.returncode is not None:
-            failpoint("git.worker.before")
-            self._worker = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "reconciler.adapters.git.worker"),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                env=_environment(),
-                limit=ANSWER_LIMIT_BYTES,
-                start_new_session=True,
-            )
-            failpoint("git.worker.started")
-        return self._worker
-
-    async def _lost(self, worker: Process) -> None:
-        """Say that the worker died."""
-        await self._kill(worker)
-        code = worker.returncode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        raise HostError(
-            f"cannot commit: the process that writes {how}",
-            mend="try again; the repository is intact",
-        )
-
-    async def _kill(self, worker: Process) -> None:
-        """End a worker with all it started, and clear away what it may have left."""
-        with suppress(ProcessLookupError):
-            os.killpg(worker.pid, signal.SIGKILL)
-        await worker.wait()
-        self._worker = None
-        with suppress(WeaverError, OSError):
-            await asyncio.to_thread(recovery.clear_left_over, locate(self._root))
-
-    def _rest(self) -> None:
-        task = asyncio.create_task(self.close())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _retire(self) -> None:
-        """End the worker: it leaves when its input ends."""
-        if self._retirement is not None:
-            self._retirement.cancel()
-            self._retirement = None
-        worker, self._worker = self._worker, None
-        if worker is None:
-            return
-        if worker.stdin is not None:
-            worker.stdin.close()
-        try:
-            async with asyncio.timeout(_LEAVE_S):
-                await worker.wait()
-        except TimeoutError:
-            await self._kill(worker)
-
-
-def _environment() -> dict[str, str]:
-    """Give the worker's whole environment: git's, and where this package is."""
-    package = Path(reconciler.__file__).parent.parent
-    own = {"PYTHONPATH": str(package), "PYTHONUTF8": "1"}
-    return plumbing.environment() | own | own_switch()
-
-
-async def _exchange(worker: Process, question: bytes) -> bytes:
-    """Send a line and wait for one; what comes back is cut short where the worker died."""
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    with suppress(BrokenPipeError, ConnectionResetError):
-        worker.stdin.write(question)
-        await worker.stdin.drain()
-    return await worker.stdout.readline()
+        await self._writer.close()

@@ -6,15 +6,15 @@ What a person types as a revision is checked before git sees it, and git is told
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Repo
 from reconciler.adapters.git.listing import FILE_MODES, LINK_MODE, SETTINGS, Entry, list_tree
 from reconciler.adapters.git.plumbing import run
 from reconciler.adapters.git.state import head
 from reconciler.manifest.limits import MAX_FILE_BYTES
-from reconciler.manifest.naming import is_passing
+from reconciler.manifest.naming import FOLDER, is_passing
 from reconciler.ports import ManifestError, NotFoundError
 
 REVISION_LIMIT = 256
@@ -42,6 +42,8 @@ class Span:
 
     base: str
     head: str = ""
+    tip: str = ""
+    """The newest commit of the branch that is compared against, which `base` may lie behind."""
 
 
 def check_revision(text: str) -> str:
@@ -54,30 +56,31 @@ def check_revision(text: str) -> str:
     return text
 
 
-def resolve(checkout: Checkout, text: str) -> str:
+def resolve(repo: Repo, text: str) -> str:
     """Give the commit that a revision names. Raises NotFoundError."""
     output = run(
-        checkout,
+        repo,
         *("rev-parse", "-q", "--verify", "--end-of-options", f"{check_revision(text)}^{{commit}}"),
         accept=(0, 1, 128),
     )
     commit = output.decode("ascii", errors="replace").strip()
     if not commit:
         raise NotFoundError(
-            f"cannot find the revision {text!r} in {checkout.top}",
+            f"cannot find the revision {text!r} in {repo.place}",
             mend="see `git log --oneline --all`, or fetch it first",
         )
     return commit
 
 
-def resolve_span(checkout: Checkout, text: str) -> Span:
+def resolve_span(repo: Repo, text: str) -> Span:
     """Resolve `BASE`, `BASE..HEAD` or `BASE...HEAD`; three dots start where the two parted."""
     before, dots, after = _split(check_revision(text))
-    base = resolve(checkout, before or "HEAD")
+    base = resolve(repo, before or "HEAD")
     if not dots:
-        return Span(base=base)
-    other = resolve(checkout, after or "HEAD")
-    return Span(base=merge_base(checkout, base, other) if dots == "..." else base, head=other)
+        return Span(base=base, tip=base)
+    other = resolve(repo, after or "HEAD")
+    parted = merge_base(repo, base, other) if dots == "..." else base
+    return Span(base=parted, head=other, tip=base)
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -88,9 +91,9 @@ def _split(text: str) -> tuple[str, str, str]:
     return text, "", ""
 
 
-def merge_base(checkout: Checkout, one: str, other: str) -> str:
+def merge_base(repo: Repo, one: str, other: str) -> str:
     """Give the commit at which two histories parted. Both are commits already resolved."""
-    output = run(checkout, "merge-base", "--end-of-options", one, other, accept=(0, 1))
+    output = run(repo, "merge-base", "--end-of-options", one, other, accept=(0, 1))
     base = output.decode("ascii").strip()
     if not base:
         raise NotFoundError(
@@ -100,25 +103,23 @@ def merge_base(checkout: Checkout, one: str, other: str) -> str:
     return base
 
 
-def read_revision(checkout: Checkout, text: str) -> RevisionFiles:
+def read_revision(repo: Repo, text: str) -> RevisionFiles:
     """Read all manifests of a revision. Raises NotFoundError."""
-    if text == "HEAD" and not head(checkout).commit:
+    if text == "HEAD" and not head(repo).commit:
         return RevisionFiles(commit="")
-    commit = resolve(checkout, text)
-    return read_entries(checkout, commit, list_tree(checkout, commit))
+    commit = resolve(repo, text)
+    return read_entries(repo, commit, list_tree(repo, commit))
 
 
-def read_paths(checkout: Checkout, commit: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+def read_paths(repo: Repo, commit: str, paths: Sequence[str]) -> dict[str, bytes | None]:
     """Read some files of a commit (empty: of none); None where it has no such file."""
-    found = list_tree(checkout, commit, paths) if commit and paths else []
+    found = list_tree(repo, commit, paths) if commit and paths else []
     blobs = {entry.path: entry.blob for entry in found if entry.mode in FILE_MODES}
-    texts = read_blobs(checkout, blobs.values())
+    texts = read_blobs(repo, blobs.values())
     return {path: texts[blobs[path]] if path in blobs else None for path in paths}
 
 
-def read_any(
-    checkout: Checkout, tree: str, paths: Iterable[str], most_bytes: int
-) -> dict[str, bytes]:
+def read_any(repo: Repo, tree: str, paths: Iterable[str], most_bytes: int) -> dict[str, bytes]:
     """Read whatever files a commit has, the index where `tree` is empty; others are left out.
 
     Left out is also what is larger than so many bytes, and what is not below the repository.
@@ -126,14 +127,14 @@ def read_any(
     asked = sorted(path for path in paths if _is_below(path))
     if not asked:
         return {}
-    names = os.fsencode("".join(f"{tree}:{checkout.in_git(path)}\n" for path in asked))
-    lines = run(checkout, "cat-file", "--batch-check", stdin=names).split(b"\n")
+    names = os.fsencode("".join(f"{tree}:{repo.in_git(path)}\n" for path in asked))
+    lines = run(repo, "cat-file", "--batch-check", stdin=names).split(b"\n")
     blobs = {}
     for path, line in zip(asked, lines, strict=False):
         match line.decode(errors="replace").split(" "):
             case [blob, "blob", size] if int(size) <= most_bytes:
                 blobs[path] = blob
-    texts = read_blobs(checkout, blobs.values())
+    texts = read_blobs(repo, blobs.values())
     return {path: texts[blob] for path, blob in blobs.items()}
 
 
@@ -141,23 +142,25 @@ def _is_below(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/") and path.isprintable()
 
 
-def read_entries(checkout: Checkout, commit: str, entries: Iterable[Entry]) -> RevisionFiles:
+def read_entries(repo: Repo, commit: str, entries: Iterable[Entry]) -> RevisionFiles:
     """Read the entries that are manifests, and say why for those that cannot be read."""
+    entries = list(entries)
     named = [entry for entry in entries if entry.is_manifest or entry.path == SETTINGS]
-    others = [e.path for e in entries if not e.is_manifest and _is_visible(e.path)]
+    others = [e for e in entries if not e.is_manifest and _is_visible(e.path)]
     refused = {entry.path: why for entry in named if (why := why_refused(entry))}
+    refused |= _hidden_behind(repo, commit, others)
     wanted = [entry for entry in named if entry.path not in refused]
     _refuse_too_much(wanted)
-    texts = read_blobs(checkout, {e.blob for e in wanted if e.mode in FILE_MODES})
+    texts = read_blobs(repo, {e.blob for e in wanted if e.mode in FILE_MODES})
     linked, astray = _follow_links(
-        checkout, commit, [entry.path for entry in wanted if entry.mode == LINK_MODE]
+        repo, commit, [entry.path for entry in wanted if entry.mode == LINK_MODE]
     )
     plain = {entry.path: texts[entry.blob] for entry in wanted if entry.mode in FILE_MODES}
     return RevisionFiles(
         commit=commit,
         files=plain | linked,
         refused=refused | astray,
-        others=tuple(sorted(others)),
+        others=tuple(sorted(entry.path for entry in others if entry.path not in refused)),
         links=frozenset(linked),
     )
 
@@ -177,6 +180,35 @@ def why_refused(entry: Entry) -> str:
     return ""
 
 
+def _hidden_behind(repo: Repo, commit: str, others: Sequence[Entry]) -> dict[str, str]:
+    """Say behind which paths, that are no manifests, there may be some that are not read."""
+    hidden = {entry.path: why for entry in others if (why := _why_no_folder(entry))}
+    links = [entry.path for entry in others if entry.mode == LINK_MODE and entry.path not in hidden]
+    why = "it is a link to a folder, and those are not followed in a commit"
+    return hidden | dict.fromkeys(_lead_to_folders(repo, commit, links), why)
+
+
+def _why_no_folder(entry: Entry) -> str:
+    if entry.mode not in FILE_MODES and entry.mode != LINK_MODE:
+        return "it is a submodule, and what is in it is not read"
+    if entry.path == FOLDER:
+        return f"it is a {'link' if entry.mode == LINK_MODE else 'file'}, not a folder"
+    return ""
+
+
+def _lead_to_folders(repo: Repo, commit: str, paths: Sequence[str]) -> Iterator[str]:
+    if not paths:
+        return
+    asked = os.fsencode("".join(f"{commit}:{repo.in_git(path)}\n" for path in paths))
+    answers = _Answers(run(repo, "cat-file", "--batch-check", "--follow-symlinks", stdin=asked))
+    for path in paths:
+        words = answers.line()
+        if "tree" in words:
+            yield path
+        elif words[-1].isdigit() and len(words) == 2:  # where a link leads that leads nowhere
+            answers.body(int(words[1]))
+
+
 def _refuse_too_much(entries: Iterable[Entry]) -> None:
     total = sum(entry.size for entry in entries)
     if total > TOTAL_LIMIT_BYTES:
@@ -186,13 +218,13 @@ def _refuse_too_much(entries: Iterable[Entry]) -> None:
         )
 
 
-def read_blobs(checkout: Checkout, blobs: Iterable[str]) -> dict[str, bytes]:
+def read_blobs(repo: Repo, blobs: Iterable[str]) -> dict[str, bytes]:
     """Read blobs by id, all with one git process. Raises HostError where one is missing."""
     wanted = sorted(set(blobs))
     if not wanted:
         return {}
     asked = "".join(f"{blob}\n" for blob in wanted).encode("ascii")
-    answers = _Answers(run(checkout, "cat-file", "--batch", stdin=asked))
+    answers = _Answers(run(repo, "cat-file", "--batch", stdin=asked))
     texts = {}
     for blob in wanted:
         texts[blob] = answers.take(blob)
@@ -231,15 +263,15 @@ class _Answers:
 
 
 def _follow_links(
-    checkout: Checkout, commit: str, paths: list[str]
+    repo: Repo, commit: str, paths: list[str]
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     """Read what links lead to inside the commit's tree; say where the others lead."""
     found: dict[str, bytes] = {}
     astray: dict[str, str] = {}
     if not paths:
         return found, astray
-    asked = os.fsencode("".join(f"{commit}:{checkout.in_git(path)}\n" for path in paths))
-    answers = _Answers(run(checkout, "cat-file", "--batch", "--follow-symlinks", stdin=asked))
+    asked = os.fsencode("".join(f"{commit}:{repo.in_git(path)}\n" for path in paths))
+    answers = _Answers(run(repo, "cat-file", "--batch", "--follow-symlinks", stdin=asked))
     for path in paths:
         match answers.line():
             case ["symlink", size]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from reconciler.adapters.git import locks, recovery
-from reconciler.adapters.git.checkout import Checkout, locate
+from reconciler.adapters.git.checkout import Checkout, Repo, locate
 from reconciler.adapters.git.listing import LINK_MODE, Entry, list_tree
 from reconciler.adapters.git.locks import Holder
 from reconciler.adapters.git.plumbing import run
@@ -37,31 +37,31 @@ _IN_PROGRESS = (
 )
 
 
-def head(checkout: Checkout) -> Revision:
+def head(repo: Repo) -> Revision:
     """Give HEAD's commit and branch (`dirty` is left empty)."""
-    text = _read_ref_file(checkout.git_dir / "HEAD")
+    text = _read_ref_file(repo.git_dir / "HEAD")
     if text is None:
         raise NotFoundError(
-            f"cannot read {checkout.git_dir / 'HEAD'}", mend="check it with `git status`"
+            f"cannot read {repo.git_dir / 'HEAD'}", mend="check it with `git status`"
         )
     target = text.removeprefix("ref: ")
     if target == text:
         return Revision(commit=text)
     if target == _REFTABLE_HEAD:
-        return _ask_git_for_head(checkout)
-    return Revision(commit=_resolve(checkout, target), branch=_branch_of(target))
+        return _ask_git_for_head(repo)
+    return Revision(commit=_resolve(repo, target), branch=_branch_of(target))
 
 
 def _branch_of(name: str) -> str:
     return name.removeprefix(_BRANCHES) if name.startswith(_BRANCHES) else ""
 
 
-def _resolve(checkout: Checkout, name: str) -> str:
+def _resolve(repo: Repo, name: str) -> str:
     """Follow a reference to its commit; empty where the branch has none yet."""
     for _ in range(_SYMREF_DEPTH):
-        text = _read_ref_file(checkout.common_dir / name)
+        text = _read_ref_file(repo.common_dir / name)
         if text is None:
-            return _packed_ref(checkout, name)
+            return _packed_ref(repo, name)
         if not text.startswith("ref: "):
             return text
         name = text.removeprefix("ref: ")
@@ -75,10 +75,10 @@ def _read_ref_file(path: Path) -> str | None:
         return None
 
 
-def _packed_ref(checkout: Checkout, name: str) -> str:
+def _packed_ref(repo: Repo, name: str) -> str:
     wanted = b" " + os.fsencode(name)
     try:
-        with (checkout.common_dir / "packed-refs").open("rb") as lines:
+        with (repo.common_dir / "packed-refs").open("rb") as lines:
             for line in lines:
                 if line.rstrip(b"\n").endswith(wanted) and line[:1] not in b"#^":
                     return line.split(b" ", 1)[0].decode("ascii")
@@ -87,9 +87,9 @@ def _packed_ref(checkout: Checkout, name: str) -> str:
     return ""
 
 
-def _ask_git_for_head(checkout: Checkout) -> Revision:
-    branch = run(checkout, "symbolic-ref", "-q", "HEAD", accept=(0, 1)).decode().strip()
-    commit = run(checkout, "rev-parse", "-q", "--verify", "HEAD", accept=(0, 1)).decode().strip()
+def _ask_git_for_head(repo: Repo) -> Revision:
+    branch = run(repo, "symbolic-ref", "-q", "HEAD", accept=(0, 1)).decode().strip()
+    commit = run(repo, "rev-parse", "-q", "--verify", "HEAD", accept=(0, 1)).decode().strip()
     return Revision(commit=commit, branch=_branch_of(branch))
 
 

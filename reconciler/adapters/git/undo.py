@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.adapters.git import history, message, plumbing, revisions
-from reconciler.adapters.git.checkout import Checkout
+from reconciler.adapters.git.checkout import Repo
+from reconciler.adapters.git.committing import EMPTY_TREES
 from reconciler.adapters.git.documents import document_of
+from reconciler.adapters.git.edits import Write
 from reconciler.adapters.git.history import Commit
-from reconciler.adapters.git.publishing import Tell
 from reconciler.adapters.git.revert import RevertEdit
 from reconciler.adapters.git.state import head
-from reconciler.adapters.git.writeback import EMPTY_TREES, Job, write_back
 from reconciler.manifest.naming import is_manifest
 from reconciler.ports import Author, CommitRequest, Committed, ConflictError, NotFoundError
 
@@ -27,24 +27,25 @@ class Asked:
 
     author: Author
     op_id: str
+    write: Write
+    """How it is done where it is done."""
     auto_commit: bool = True
-    tell: Tell = lambda _: None
 
 
-def undo(checkout: Checkout, asked: Asked) -> Committed:
+def undo(repo: Repo, asked: Asked) -> Committed:
     """Revert the last commit that this person made through Weaver. Raises WeaverError."""
     for _ in range(TRIES):
-        base = head(checkout).commit
+        base = head(repo).commit
         try:
-            return _undo_at(checkout, base, asked)
+            return _undo_at(repo, base, asked)
         except ConflictError:
-            if head(checkout).commit == base:
+            if head(repo).commit == base:
                 raise
     raise ConflictError("cannot undo: the branch moves all the time", mend="try again")
 
 
-def _undo_at(checkout: Checkout, base: str, asked: Asked) -> Committed:
-    newest_first = history.commits(checkout)
+def _undo_at(repo: Repo, base: str, asked: Asked) -> Committed:
+    newest_first = history.commits(repo)
     commit = last_of(newest_first, asked.author)
     if commit is None:
         raise NotFoundError(
@@ -52,8 +53,8 @@ def _undo_at(checkout: Checkout, base: str, asked: Asked) -> Committed:
             f"among the last {history.LIMIT}",
             mend="see `git log`, and `git revert` what you want to take back",
         )
-    edit = _edit_of(checkout, commit)
-    _refuse_later_changes(checkout, commit, edit)
+    edit = _edit_of(repo, commit)
+    _refuse_later_changes(repo, commit, edit)
     request = CommitRequest(
         intents=(),
         subject=subject_after(commit.subject),
@@ -64,14 +65,7 @@ def _undo_at(checkout: Checkout, base: str, asked: Asked) -> Committed:
         if_revision=base,
         auto_commit=asked.auto_commit,
     )
-    job = Job(
-        checkout=checkout,
-        request=request,
-        edit=edit,
-        trailers=((REVERTS, commit.sha),),
-        tell=asked.tell,
-    )
-    done = write_back(job)
+    done = asked.write(request, edit, ((REVERTS, commit.sha),))
     return replace(done, notes=(f"took back {commit.sha[:7]} ({commit.subject})", *done.notes))
 
 
@@ -113,28 +107,28 @@ def subject_after(subject: str) -> str:
     return f"undo: {subject}"
 
 
-def _edit_of(checkout: Checkout, commit: Commit) -> RevertEdit:
+def _edit_of(repo: Repo, commit: Commit) -> RevertEdit:
     parent = commit.parents[0] if commit.parents else ""
     output = plumbing.run(
-        checkout,
+        repo,
         *("diff-tree", "-r", "-z", "--no-renames", "--name-only"),
         *(parent or EMPTY_TREES[len(commit.sha)], commit.sha),
     )
-    names = (checkout.from_git(os.fsdecode(path)) for path in output.split(b"\0") if path)
+    names = (repo.from_git(os.fsdecode(path)) for path in output.split(b"\0") if path)
     paths = tuple(name for name in names if is_manifest(name))
     return RevertEdit(
-        before=revisions.read_paths(checkout, parent, paths),
-        made=revisions.read_paths(checkout, commit.sha, paths),
+        before=revisions.read_paths(repo, parent, paths),
+        made=revisions.read_paths(repo, commit.sha, paths),
     )
 
 
-def _refuse_later_changes(checkout: Checkout, commit: Commit, edit: RevertEdit) -> None:
+def _refuse_later_changes(repo: Repo, commit: Commit, edit: RevertEdit) -> None:
     """Refuse where a service has been changed since: undoing would take that back too."""
-    now = revisions.read_revision(checkout, "HEAD").files
+    now = revisions.read_revision(repo, "HEAD").files
     made = {path: data for path, data in edit.made.items() if data is not None}
     for service in edit.services:
         if document_of(now, service) != document_of(made, service):
-            since = _later_change(checkout, commit, tuple(edit.made))
+            since = _later_change(repo, commit, tuple(edit.made))
             raise ConflictError(
                 f"cannot undo {commit.sha[:7]} ({commit.subject}): {service} was changed "
                 f"since{since}",
@@ -142,9 +136,9 @@ def _refuse_later_changes(checkout: Checkout, commit: Commit, edit: RevertEdit) 
             )
 
 
-def _later_change(checkout: Checkout, commit: Commit, paths: Sequence[str]) -> str:
+def _later_change(repo: Repo, commit: Commit, paths: Sequence[str]) -> str:
     for path in paths:
-        newest = next(iter(history.commits(checkout, path=path, limit=1)), commit)
+        newest = next(iter(history.commits(repo, path=path, limit=1)), commit)
         if newest.sha != commit.sha:
             return f" by {newest.author} in {newest.sha[:12]} ({newest.subject})"
     return ""

@@ -11,7 +11,7 @@ from reconciler.model import errors
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.errors import HostError, ManifestError, WeaverError
 from reconciler.model.units import ServiceName
-from reconciler.ports import Author, CommitRequest, Committed
+from reconciler.ports import Author, CommitPart, CommitRequest, Committed
 
 _ERRORS: dict[str, type[WeaverError]] = {
     kind.__name__: kind
@@ -45,6 +45,14 @@ class Question(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     reason: str = ""
     if_revision: str = ""
     auto_commit: bool = True
+    branch: str = ""
+    parts: tuple[CommitPart, ...] = ()
+    folder: str | None = None
+    """Of a mirror, whose directory `root` is: where in it the manifests are. None: a checkout."""
+    sign: str = ""
+    """The SSH key that the commit is signed with; empty: none."""
+    since: str = ""
+    """Refuse what would replace changes of the same fields since this commit."""
 
     def request(self) -> CommitRequest:
         """Give the request that was asked for."""
@@ -59,6 +67,8 @@ class Question(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
             reason=self.reason,
             if_revision=self.if_revision,
             auto_commit=self.auto_commit,
+            branch=self.branch,
+            parts=self.parts,
         )
 
 
@@ -81,7 +91,13 @@ class Answer(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
         raise kind(self.message, mend=self.mend)
 
 
-def commit_question(root: str, request: CommitRequest) -> bytes:
+def commit_question(
+    root: str,
+    request: CommitRequest,
+    folder: str | None = None,
+    sign: str = "",
+    since: str = "",
+) -> bytes:
     """Give the line that asks for a commit."""
     return _line(
         Question(
@@ -97,14 +113,35 @@ def commit_question(root: str, request: CommitRequest) -> bytes:
             reason=request.reason,
             if_revision=request.if_revision,
             auto_commit=request.auto_commit,
+            branch=request.branch,
+            parts=request.parts,
+            folder=folder,
+            sign=sign,
+            since=since,
         )
     )
 
 
-def undo_question(root: str, author: Author, op_id: str, *, auto_commit: bool) -> bytes:
+def undo_question(
+    root: str,
+    author: Author,
+    op_id: str,
+    *,
+    auto_commit: bool,
+    folder: str | None = None,
+    sign: str = "",
+) -> bytes:
     """Give the line that asks for an undo."""
     return _line(
-        Question(verb="undo", root=root, author=author, op_id=op_id, auto_commit=auto_commit)
+        Question(
+            verb="undo",
+            root=root,
+            author=author,
+            op_id=op_id,
+            auto_commit=auto_commit,
+            folder=folder,
+            sign=sign,
+        )
     )
 
 

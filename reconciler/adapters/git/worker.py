@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reconciler.adapters.git import wire
-from reconciler.adapters.git.checkout import locate
+from reconciler.adapters.git.checkout import Bare, Checkout, Repo, locate
 from reconciler.adapters.git.edits import IntentEdit
+from reconciler.adapters.git.overtaken import refuse_overtaken
+from reconciler.adapters.git.proposing import propose
+from reconciler.adapters.git.remote.building import builds_in
 from reconciler.adapters.git.undo import Asked, undo
 from reconciler.adapters.git.wire import Question
-from reconciler.adapters.git.writeback import Job, write_back
+from reconciler.adapters.git.writeback import writes_into
 from reconciler.ports import Committed, HostError, WeaverError
 
 MEMORY_BYTES = 1 << 30
@@ -63,16 +66,28 @@ def _answer(line: bytes) -> bytes:
 
 
 def _do(question: Question) -> Committed:
-    checkout = locate(Path(question.root))
+    repo: Repo
+    if question.folder is None:
+        repo = checkout = locate(Path(question.root))
+        write = writes_into(checkout, question.sign)
+    else:
+        repo = mirror = Bare.at(Path(question.root), question.folder)
+        write = builds_in(mirror, question.sign)
     if question.verb == "undo":
-        return undo(
-            checkout,
-            Asked(author=question.author, op_id=question.op_id, auto_commit=question.auto_commit),
+        asked = Asked(
+            author=question.author,
+            op_id=question.op_id,
+            auto_commit=question.auto_commit,
+            write=write,
         )
+        return undo(repo, asked)
     request = question.request()
-    return write_back(
-        Job(checkout=checkout, request=request, edit=IntentEdit(intents=request.intents))
-    )
+    if question.since:
+        refuse_overtaken(repo, request.intents, question.since)
+    edit = IntentEdit(intents=request.intents)
+    if request.branch and isinstance(repo, Checkout):
+        return propose(repo, request, edit)
+    return write(request, edit)
 
 
 def _place_of(why: Exception) -> str:

@@ -8,15 +8,21 @@ leaves a state that every git user knows, and the same change asked again comple
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from reconciler.adapters.git import guards, layers, locks, message, plumbing, publishing, recovery
+from reconciler.adapters.git import guards, layers, locks, message, publishing, recovery
 from reconciler.adapters.git.checkout import Checkout
-from reconciler.adapters.git.edits import Changes, Edit
-from reconciler.adapters.git.index import GONE_MODE, NEW_FILE_MODE, Staged
+from reconciler.adapters.git.committing import (
+    Ids,
+    Words,
+    author_notes,
+    entries_of,
+    write_commit,
+    write_texts,
+)
+from reconciler.adapters.git.edits import Edit, Write
 from reconciler.adapters.git.layers import Layers
 from reconciler.adapters.git.objects import Objects
 from reconciler.adapters.git.outcome import Outcome, work_out, work_out_saved
@@ -25,19 +31,10 @@ from reconciler.adapters.git.references import BranchMovedError
 from reconciler.adapters.git.saved import SavedFileMovedError
 from reconciler.adapters.git.state import head
 from reconciler.failpoints import failpoint
-from reconciler.ports import CommitRequest, Committed, ConflictError, HostError
+from reconciler.ports import CommitRequest, Committed, ConflictError
 
 TRIES = 10
 PAUSE_S = 0.05
-
-EMPTY_TREES = {
-    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
-}
-"""The tree without entries, by the length of its id; git knows it without storing it."""
-
-Ids = Mapping[bytes, str]
-"""Each text that git was given, to its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +45,26 @@ class Job:
     request: CommitRequest
     edit: Edit
     trailers: Sequence[tuple[str, str]] = ()
+    sign: str = ""
     tell: Tell = lambda _: None
     lock_wait_s: float = locks.WAIT_S
+
+    @property
+    def words(self) -> Words:
+        """Give the words of the commit."""
+        return Words(request=self.request, trailers=self.trailers, sign=self.sign)
+
+
+def writes_into(checkout: Checkout, sign: str = "") -> Write:
+    """Give what a change or an undo in a checkout is written by, signed with this key."""
+
+    def write(
+        request: CommitRequest, edit: Edit, trailers: Sequence[tuple[str, str]] = ()
+    ) -> Committed:
+        job = Job(checkout=checkout, request=request, edit=edit, trailers=trailers, sign=sign)
+        return write_back(job)
+
+    return write
 
 
 def write_back(job: Job) -> Committed:
@@ -94,8 +109,8 @@ def _attempt(job: Job) -> Committed:
         outcome = work_out_saved(found, job.edit)
     failpoint("git.objects.before")
     with Objects(job.checkout) as objects:
-        ids = _write_texts(objects, outcome)
-        commit = _write_commit(job, objects, found, outcome, ids)
+        ids = write_texts(objects, outcome)
+        commit = write_commit(job.checkout, job.words, objects, found, outcome, ids)
     failpoint("git.objects.written")
     job.tell("objects")
     publishing.publish(job.checkout, _target(job, found, outcome, ids, commit), job.tell)
@@ -103,55 +118,8 @@ def _attempt(job: Job) -> Committed:
         commit=commit or base.commit,
         changed=bool(commit),
         files=outcome.files,
-        notes=(*outcome.notes, *_kept_notes(outcome, ids), *_author_notes(job, commit)),
+        notes=(*outcome.notes, *_kept_notes(outcome, ids), *author_notes(job.request, commit)),
     )
-
-
-def _write_texts(objects: Objects, outcome: Outcome) -> Ids:
-    """Write every text that git is to know, each once."""
-    new = {*outcome.committed.values(), *outcome.staged.values()}
-    kept = {kept.text for kept in outcome.kept}
-    texts = sorted(text for text in new | kept if text is not None)
-    return dict(zip(texts, objects.blobs(texts), strict=True))
-
-
-def _write_commit(job: Job, objects: Objects, found: Layers, outcome: Outcome, ids: Ids) -> str:
-    """Write the commit that nobody refers to yet; empty where there is nothing to commit."""
-    if not outcome.committed:
-        return ""
-    base = found.base.commit
-    tree = objects.tree(base, _entries(outcome.committed, ids, found.committed_entries))
-    _refuse_strays(job.checkout, base, tree, outcome.committed)
-    text = message.compose(job.request, job.trailers)
-    return objects.commit(tree, base, text, message.identify(job.request.author))
-
-
-def _entries(changes: Changes, ids: Ids, before: Mapping[str, Staged]) -> list[Staged]:
-    """Give the entries of the new texts; a file keeps its mode and its marks."""
-    entries = []
-    for path, text in changes.items():
-        entry = before.get(path) or Staged(path=path, mode=NEW_FILE_MODE, blob="")
-        if text is not None:
-            entries.append(replace(entry, blob=ids[text]))
-        elif entry.blob:
-            entries.append(replace(entry, mode=GONE_MODE))
-    return entries
-
-
-def _refuse_strays(checkout: Checkout, base: str, tree: str, changes: Changes) -> None:
-    """Check what git made against what was meant: a commit of ours touches nothing else."""
-    output = plumbing.run(
-        checkout,
-        *("diff-tree", "-r", "-z", "--no-renames", "--name-only"),
-        *(base or EMPTY_TREES[len(tree)], tree),
-    )
-    touched = {checkout.from_git(os.fsdecode(path)) for path in output.split(b"\0") if path}
-    if touched != changes.keys():
-        strays = ", ".join(sorted(touched ^ changes.keys()))
-        raise HostError(
-            f"cannot commit: the commit would differ from what was meant in {strays}",
-            mend="check the repository with `git fsck`",
-        )
 
 
 def _target(job: Job, found: Layers, outcome: Outcome, ids: Ids, commit: str) -> Target:
@@ -159,7 +127,7 @@ def _target(job: Job, found: Layers, outcome: Outcome, ids: Ids, commit: str) ->
         base=found.base,
         commit=commit,
         note=message.reflog_note(job.request),
-        staged=_entries(outcome.staged, ids, found.staged_entries),
+        staged=entries_of(outcome.staged, ids, found.staged_entries),
         saved=outcome.saved,
         saved_files=found.saved_files,
     )
@@ -171,10 +139,3 @@ def _kept_notes(outcome: Outcome, ids: Ids) -> list[str]:
         f"git cat-file -p {ids[kept.text]}"
         for kept in outcome.kept
     ]
-
-
-def _author_notes(job: Job, commit: str) -> list[str]:
-    author = message.identify(job.request.author)
-    if not commit or not message.is_anonymous(author):
-        return []
-    return [message.IDENTITY_NOTE.format(author=author)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +54,8 @@ class FileReader:
         """The cache key of each manifest."""
         self._read_config = ConfigResult()
         self._config: Config | None = None
+        self._branch: Config | None = None
+        """The last good settings of a branch that is followed."""
         self._is_fresh = True
 
     async def warm(self) -> None:
@@ -83,6 +85,46 @@ class FileReader:
                 config=config,
                 env_files={path: self._content(path) for path in sorted(named)},
                 also=(*self._read_config.diagnostics, *seen.listing.warnings),
+            )
+
+    async def read_settings(self) -> Config:
+        """Read the root's own weaver.yaml. Raises SourceHeldError where it never was good."""
+        async with self._turn:
+            seen = await self._look({CONFIG_FILE}, at_manifests=False)
+            self._agreed = {**self._agreed, **seen.stamps}
+            return await self._configure(seen)
+
+    async def read_commit(self, texts: Texts, refused: Iterable[FileResult] = ()) -> Gathered:
+        """Read the commit that is followed, and beside it what is the host's own; all is kept.
+
+        Of its weaver.yaml only `defaults` count: a branch opens no ports and runs no hooks of the
+        host. What the host says there is in the root's own weaver.yaml; the env files are there
+        too. Raises SourceHeldError where a weaver.yaml is wrong and there was no good one.
+        """
+        async with self._turn:
+            await self._recall()
+            seen = await self._look({CONFIG_FILE}, at_manifests=False)
+            own = await self._configure(seen)
+            found = ConfigResult(config=Config())
+            if CONFIG_FILE in texts:
+                found = await self._ask_config(texts[CONFIG_FILE])
+            self._branch = found.config or self._branch
+            if self._branch is None:
+                raise _unusable(found)
+            config = replace(own, defaults=self._branch.defaults)
+            manifests = {path: data for path, data in texts.items() if path != CONFIG_FILE}
+            keys = _keys(manifests, config)
+            known = self._known | await self._ask_manifests(manifests, keys, config)
+            await self._keep(keys, known)
+            files = (*(known[key] for _, key in sorted(keys.items())), *refused)
+            named = env_paths(files)
+            env = await self._look(named, at_manifests=False)
+            self._agreed = {**seen.stamps, **env.stamps}
+            return Gathered(
+                files=files,
+                config=config,
+                env_files={path: self._content(path) for path in sorted(named)},
+                also=(*self._read_config.diagnostics, *found.diagnostics),
             )
 
     async def read_texts(self, texts: Texts, env_files: EnvFiles | None = None) -> Gathered:
@@ -171,11 +213,7 @@ class FileReader:
                     self._read_config = await self._ask_config(content)
         self._config = self._read_config.config or self._config
         if self._config is None:
-            fault = self._read_config.diagnostics[0]
-            raise SourceHeldError(
-                f"cannot use {CONFIG_FILE}: {fault.source}: {fault.code} {fault.message}",
-                mend=fault.mend or f"mend {CONFIG_FILE}",
-            )
+            raise _unusable(self._read_config)
         return self._config
 
     async def _read_manifests(self, seen: Look, config: Config) -> tuple[FileResult, ...]:
@@ -233,6 +271,14 @@ class FileReader:
         if answer.refusal is not None:
             raise answer.refusal.error
         return answer
+
+
+def _unusable(found: ConfigResult) -> SourceHeldError:
+    fault = found.diagnostics[0]
+    return SourceHeldError(
+        f"cannot use {CONFIG_FILE}: {fault.source}: {fault.code} {fault.message}",
+        mend=fault.mend or f"mend {CONFIG_FILE}",
+    )
 
 
 def _keys(texts: Texts, config: Config) -> dict[str, str]:

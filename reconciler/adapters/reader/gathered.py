@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.manifest.config import Config
 from reconciler.manifest.resolve import assemble
@@ -23,6 +23,10 @@ class Gathered:
     env_files: Mapping[str, bytes | None] = field(default_factory=dict)
     also: tuple[Diagnostic, ...] = ()
     """About files that are no manifests: weaver.yaml, and those that do not belong here."""
+
+    def with_files(self, files: Iterable[FileResult]) -> Gathered:
+        """Add files, such as those that cannot be read."""
+        return replace(self, files=(*self.files, *files))
 
     def assemble(
         self, revision: Revision = _NO_REVISION, *, with_env_files: bool = True

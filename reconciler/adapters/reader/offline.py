@@ -18,12 +18,21 @@ from reconciler.model.diagnostic import Diagnostic
 class OfflineReader:
     """Reads what is saved, and the texts of any revision; every text only once.
 
-    What the daemon's cache knows is taken from there; nothing is written to it.
+    What a cache knows is taken from there; nothing is written to it but by `save`.
     """
 
     def __init__(self, root: str, cache_folder: Path | None = None) -> None:
         self._root = root
+        self._cache_folder = cache_folder
         self._known = cache.load(cache_folder)
+        self._used: set[str] = set()
+        self._is_fuller = False
+
+    def save(self) -> None:
+        """Keep what was read in the cache, where any of it is news; what was not is dropped."""
+        if self._cache_folder is not None and self._is_fuller:
+            used = {key: found for key, found in self._known.items() if key in self._used}
+            cache.save(self._cache_folder, used)
 
     def read_saved(self) -> Gathered:
         """Read everything as saved. Raises SourceHeldError where there is no services.d."""
@@ -68,9 +77,11 @@ class OfflineReader:
 
     def _read(self, path: str, data: bytes, config: Config, defaults: str) -> FileResult:
         key = cache.key_of(path, cache.blob_id(data), defaults)
+        self._used.add(key)
         if key not in self._known:
             from reconciler.manifest.read import read_manifest
 
+            self._is_fuller = True
             self._known[key] = read_manifest(path, data, config)
         return self._known[key]
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from reconciler.model.event import Command, Decision, Happening, Signal, Spawn, Transition
 from reconciler.model.observed import Slot
+from reconciler.model.overlay import Overlay
 from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
 from reconciler.model.units import Nanos, ServiceName
 
@@ -48,6 +49,8 @@ class Backlog:
     slots: dict[Slot, SlotMemory | None] = field(default_factory=dict)
     prune: PruneHold | None = None
     prune_changed: bool = False
+    overlays: tuple[Overlay, ...] | None = None
+    """Where they changed."""
     operations: deque[tuple[Moment, Spawn | Signal]] = field(default_factory=deque)
     transitions: deque[tuple[Moment, Transition]] = field(default_factory=deque)
     happenings: deque[tuple[Moment, Happening]] = field(default_factory=deque)
@@ -63,6 +66,8 @@ class Backlog:
         self.slots.update(remembered.slots)
         if remembered.prune_changed:
             self.prune, self.prune_changed = remembered.prune, True
+        if remembered.overlays is not None:
+            self.overlays = remembered.overlays
         self.operations.extend((at, command) for command in acting(decision.commands))
         self.transitions.extend((at, transition) for transition in decision.transitions)
         self.happenings.extend((at, happening) for happening in decision.happenings)
@@ -89,7 +94,8 @@ class Backlog:
     @property
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        return not (self.services or self.slots or self.prune_changed or self.rows)
+        is_settled = not (self.prune_changed or self.overlays is not None)
+        return is_settled and not (self.services or self.slots or self.rows)
 
     @property
     def rows(self) -> int:
@@ -102,6 +108,7 @@ class Backlog:
         self.services.clear()
         self.slots.clear()
         self.prune, self.prune_changed = None, False
+        self.overlays = None
         self.dropped = 0
         for queue in (self.operations, self.answers, self.transitions):
             queue.clear()
@@ -121,6 +128,7 @@ class Mirror:
     services: dict[ServiceName, ServiceMemory] = field(default_factory=dict)
     slots: dict[Slot, SlotMemory] = field(default_factory=dict)
     prune: PruneHold | None = None
+    overlays: tuple[Overlay, ...] = ()
 
     def follow(self, decision: Decision) -> None:
         """Keep up with a decision."""
@@ -130,12 +138,15 @@ class Mirror:
             _put(self.slots, slot, memory)
         if decision.remembered.prune_changed:
             self.prune = decision.remembered.prune
+        if decision.remembered.overlays is not None:
+            self.overlays = decision.remembered.overlays
 
     def pour_into(self, backlog: Backlog) -> None:
         """Ask for everything to be written again."""
         backlog.services = {**self.services, **backlog.services}
         backlog.slots = {**self.slots, **backlog.slots}
         backlog.prune, backlog.prune_changed = self.prune, True
+        backlog.overlays = self.overlays
 
 
 def acting(commands: tuple[Command, ...]) -> list[Spawn | Signal]:

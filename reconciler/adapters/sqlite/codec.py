@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.manifest.codec import CodecError, decode, encode
+from reconciler.model.overlay import Overlay
 from reconciler.model.record import PruneHold, Rollout, ServiceMemory, SlotMemory
-from reconciler.model.units import Nanos
+from reconciler.model.units import Nanos, seconds
 
 __all__ = ["CodecError"]
 
@@ -69,6 +70,30 @@ def prune_text(hold: PruneHold | None) -> str:
 def read_prune(text: str) -> PruneHold | None:
     """Read the held removal back."""
     return decode(text, PruneHold) if text else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredOverlays:
+    """What is wanted for a while, and the boot that its points in time belong to."""
+
+    boot: str
+    overlays: tuple[Overlay, ...]
+
+
+def overlays_text(overlays: tuple[Overlay, ...], boot: str) -> str:
+    """Give what is wanted for a while as text."""
+    return encode(_StoredOverlays(boot=boot, overlays=overlays)).decode()
+
+
+def read_overlays(text: str, boot: str, now: Nanos, wall: float) -> tuple[Overlay, ...]:
+    """Read it back; after a reboot the wall clock tells what is left, and never more than asked."""
+    stored = decode(text, _StoredOverlays)
+    if stored.boot == boot:
+        return stored.overlays
+    return tuple(
+        replace(one, ends_at=Nanos(now + min(one.ends - seconds(wall), one.lasts)))
+        for one in stored.overlays
+    )
 
 
 def data_text(data: Mapping[str, Scalar]) -> str:

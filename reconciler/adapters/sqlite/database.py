@@ -11,7 +11,7 @@ import os
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,7 +66,7 @@ class Database:
         self._boot = boot
         try:
             self._open()
-            recalled = self._with_damage_mended(lambda opened: reading.memory(opened, boot))
+            recalled = self._with_damage_mended(lambda opened: self._recall(opened, boot))
         except _FAILURES as error:
             self._fail(error)
             recalled = self._recall_unwritable(boot)
@@ -75,7 +75,10 @@ class Database:
         memory = recalled.memory
         self._is_loaded = True
         self._mirror = Mirror(
-            services=dict(memory.services), slots=dict(memory.slots), prune=memory.prune
+            services=dict(memory.services),
+            slots=dict(memory.slots),
+            prune=memory.prune,
+            overlays=memory.overlays,
         )
         return memory
 
@@ -94,6 +97,22 @@ class Database:
             self._flush()
         except StoreError:
             return  # `trouble` says it, and nobody waits for an answer to be on disk
+
+    def keep(self, change: str, text: str) -> None:
+        """Keep a change that is not in the branch yet."""
+        self._at_once(lambda opened: writing.keep_change(opened, change, text))
+
+    def let_go(self, changes: Sequence[str]) -> None:
+        """Forget changes that are in the branch, or refused."""
+        self._at_once(lambda opened: writing.let_changes_go(opened, changes))
+
+    def _at_once(self, job: Callable[[sqlite3.Connection], None]) -> None:
+        """Write what is worth nothing later."""
+        try:
+            self._make_ready()
+            self._with_damage_mended(job)
+        except _FAILURES as error:
+            raise StoreError(f"cannot write {self._path.name}: {error}") from error
 
     def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         """Ask the database; it answers also while it cannot be written."""
@@ -251,6 +270,9 @@ class Database:
 
     # --- small ones ------------------------------------------------------------------------
 
+    def _recall(self, connection: sqlite3.Connection, boot: str) -> reading.Recalled:
+        return reading.memory(connection, boot, self._clock.now(), self._clock.wall())
+
     def _recall_unwritable(self, boot: str) -> reading.Recalled:
         empty = reading.Recalled(memory=Memory(boot=boot))
         if not self._path.exists():
@@ -260,7 +282,7 @@ class Database:
         except StoreError:
             return empty
         try:
-            return reading.memory(connection, boot)
+            return self._recall(connection, boot)
         finally:
             connection.close()
 

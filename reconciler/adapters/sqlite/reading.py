@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from reconciler.adapters.sqlite import codec
 from reconciler.model.observed import Slot
+from reconciler.model.overlay import Overlay
 from reconciler.model.record import Memory, PruneHold, ServiceMemory, SlotMemory
-from reconciler.model.units import ServiceName
+from reconciler.model.units import Nanos, ServiceName
 from reconciler.ports import EventRecord, TransitionRecord
 
 ROWS_READ = 10_000
 """The most rows one question gets."""
+CHANGE = "change "
+"""Before the operation id of a change that is kept until it is in the branch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +26,7 @@ class Recalled:
     notes: tuple[str, ...] = ()
 
 
-def memory(connection: sqlite3.Connection, boot: str) -> Recalled:
+def memory(connection: sqlite3.Connection, boot: str, now: Nanos, wall: float) -> Recalled:
     """Give everything that outlives the daemon; name what cannot be read and leave it out."""
     notes: list[str] = []
     return Recalled(
@@ -32,6 +35,7 @@ def memory(connection: sqlite3.Connection, boot: str) -> Recalled:
             services=_services(connection, boot, notes),
             slots=_slots(connection, boot, notes),
             prune=_prune(connection, notes),
+            overlays=_overlays(connection, boot, now, wall, notes),
         ),
         notes=tuple(notes),
     )
@@ -114,6 +118,26 @@ def _prune(connection: sqlite3.Connection, notes: list[str]) -> PruneHold | None
     except codec.CodecError as error:
         notes.append(f"cannot read the removal that was held: {error}")
         return None
+
+
+def changes(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Give the changes that are not in the branch yet, the oldest first."""
+    rows = connection.execute(
+        "SELECT substr(key, ?), value FROM meta WHERE key GLOB ? ORDER BY rowid",
+        (len(CHANGE) + 1, CHANGE + "*"),
+    )
+    return [(change, text) for change, text in rows]
+
+
+def _overlays(
+    connection: sqlite3.Connection, boot: str, now: Nanos, wall: float, notes: list[str]
+) -> tuple[Overlay, ...]:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'overlays'").fetchone()
+    try:
+        return codec.read_overlays(row[0], boot, now, wall) if row else ()
+    except codec.CodecError as error:
+        notes.append(f"cannot read what was wanted for a while: {error}")
+        return ()
 
 
 def _event(row: tuple[int, float, str, str, str, str, str, str, str]) -> EventRecord:

@@ -1,4 +1,4 @@
-"""The `Store` port on SQLite: one thread and one connection, for which no loop ever waits."""
+"""The ports `Store` and `Pending` on SQLite: one thread and one connection; no loop waits."""
 
 from __future__ import annotations
 
@@ -83,6 +83,19 @@ class SqliteStore:
         """Give a service's state changes, newest first."""
         question = functools.partial(reading.history, service=service, limit=limit)
         return await self._do(self._database.read, question)
+
+    async def keep(self, change: str, text: str) -> None:
+        """Keep a change that is not in the branch yet, by its operation id."""
+        await self._do(self._database.keep, change, text)
+
+    async def let_go(self, changes: Sequence[str]) -> None:
+        """Forget changes that are in the branch, or refused."""
+        if changes:
+            await self._do(self._database.let_go, changes)
+
+    async def kept(self) -> Sequence[tuple[str, str]]:
+        """Give the changes that are kept, the oldest first."""
+        return await self._do(self._database.read, reading.changes)
 
     async def close(self) -> None:
         """Write what is queued and close."""

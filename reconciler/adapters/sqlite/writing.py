@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.adapters.sqlite import codec
 from reconciler.adapters.sqlite.backlog import Answer, Backlog, Moment
+from reconciler.adapters.sqlite.reading import CHANGE
 from reconciler.failpoints import failpoint
 from reconciler.model.event import Happening, Signal, Spawn, Transition
 from reconciler.model.observed import Slot, State
@@ -56,6 +57,8 @@ def write(connection: sqlite3.Connection, backlog: Backlog, place: Place) -> lis
     desk.forget(name for name, memory in backlog.services.items() if memory is None)
     if backlog.prune_changed:
         set_meta(connection, "prune", codec.prune_text(backlog.prune))
+    if backlog.overlays is not None:
+        set_meta(connection, "overlays", codec.overlays_text(backlog.overlays, place.boot))
     return desk.events(backlog.told(place.at))
 
 
@@ -66,6 +69,19 @@ def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
         " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         (key, value),
     )
+
+
+def keep_change(connection: sqlite3.Connection, change: str, text: str) -> None:
+    """Keep a change that is not in the branch yet."""
+    with transaction(connection):
+        set_meta(connection, CHANGE + change, text)
+
+
+def let_changes_go(connection: sqlite3.Connection, changes: Iterable[str]) -> None:
+    """Forget changes that are in the branch, or refused."""
+    with transaction(connection):
+        keys = [(CHANGE + change,) for change in changes]
+        connection.executemany("DELETE FROM meta WHERE key = ?", keys)
 
 
 def begin_life(connection: sqlite3.Connection, at: Moment) -> int:
