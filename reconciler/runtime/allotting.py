@@ -19,6 +19,7 @@ from reconciler.model.units import ServiceName
 from reconciler.ports import Author, HostError, WeaverError
 from reconciler.runtime.messages import Message
 from reconciler.runtime.requests import Assignment, Change, SetValues, Terms
+from reconciler.runtime.restraint import SOURCE, Restraint
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,12 @@ class Allotting:
         manifests: Callable[[], ManifestSet | None],
         change: MakeChange,
         is_free: Callable[[int], bool],
+        restraint: Restraint,
     ) -> None:
         self._manifests = manifests
         self._change = change
         self._is_free = is_free
+        self._restraint = restraint
         self._something_came = asyncio.Event()
         self.problem = ""
         """Why a port could not be written; empty while none waits for that."""
@@ -65,16 +68,24 @@ class Allotting:
         specs = [] if found is None else [one.spec for one in found.definitions.values()]
         waiting = [spec for spec in specs if spec.awaits_port and spec.wants_to_run]
         taken = {port for spec in specs for port in ports_of(spec)}
-        problems = []
+        picked: list[tuple[ServiceName, int]] = []
         for spec in waiting:
-            port = await asyncio.to_thread(self._pick, spec.name, taken)
-            taken.add(port)
-            try:
-                await self._write(spec.name, port)
-            except WeaverError as why:
-                problems.append(f"cannot write a port for {spec.name}: {why}")
-                log.warning("%s", problems[-1])
-        self.problem = "; ".join(problems)
+            picked.append((spec.name, await asyncio.to_thread(self._pick, spec.name, taken)))
+            taken.add(picked[-1][1])
+        # Side by side, so that all of them share a commit.
+        told = await asyncio.gather(*(self._try(name, port) for name, port in picked))
+        self.problem = "; ".join(filter(None, told))
+
+    async def _try(self, name: ServiceName, port: int) -> str:
+        """Write a port; give why that cannot be."""
+        try:
+            await self._write(name, port)
+        except WeaverError as why:
+            problem = f"cannot write a port for {name}: {why}"
+            if problem not in self.problem:
+                log.warning("%s", problem)
+            return problem
+        return ""
 
     def _pick(self, name: ServiceName, taken: set[int]) -> int:
         """Give a port that nobody has or is to have; 0 where there is none."""
@@ -84,10 +95,11 @@ class Allotting:
     async def _write(self, name: ServiceName, port: int) -> None:
         if not port:
             raise HostError(f"none from {PORTS[0]} to {PORTS[-1]} is free")
+        await self._restraint.refuse_loop(name)
         request = SetValues(service=name, assignments=(Assignment(path="port", value=str(port)),))
         author = Author(name="Weaver", email="weaver@localhost", uid=os.getuid())
         reason = "`port: auto` leaves it to the daemon to pick one"
-        terms = Terms(author=author, reason=reason, source="daemon", wait=False)
+        terms = Terms(author=author, reason=reason, source=SOURCE, wait=False)
         async for _ in self._change(request, terms):
             pass
         log.info("%s has port %s from now on", name, port)

@@ -31,6 +31,24 @@ from reconciler.runtime.requests import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """A branch of a repository elsewhere, as it is followed."""
+
+    address: str
+    """With no secret in it."""
+    branch: str
+    fetched: str
+    """Where the branch was when it was looked at last; empty: it never was."""
+    verified: str
+    """What is followed; empty: nothing yet."""
+    reason: str
+    """Why it is not followed further, or what is wrong with looking at it; else empty."""
+    reason_code: str
+    seen_at: Nanos | None
+    """When the other side was last seen; None: not in this life of the daemon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonFacts:
     """The daemon about itself."""
 
@@ -43,7 +61,9 @@ class DaemonFacts:
     state_dir: str
     socket: str
     mode: str
-    """How it follows the manifests: `worktree`."""
+    """How it follows the manifests: `worktree` or `commit`."""
+    source: SourceFacts | None = None
+    """What it follows elsewhere; None where it follows the files of a checkout."""
     brought_back: str = ""
     """How the daemon ended in whose place the holder started this one; empty where none did."""
     metrics_listen: str = ""
@@ -83,6 +103,8 @@ class Reason:
     """`services.d/web.yaml:1:1`, where a manifest is part of the reason."""
     depth: int = 0
     """0 for the service asked about, 1 for what it waits for, and so on."""
+    log_tail: tuple[str, ...] = ()
+    """The last words of one that crashed, its hooks' included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from reconciler.model.desired import ManifestSet
 from reconciler.model.event import Decision, Happening, Transition
 from reconciler.model.observed import State
 from reconciler.model.plan import PUT_OFF, HoldCode
-from reconciler.model.status import Picture, ServiceStatus, Sync
+from reconciler.model.status import Picture, ServiceStatus
 from reconciler.model.units import ServiceName
 
 BY_ITSELF = frozenset(
@@ -102,4 +102,4 @@ class Credit:
 def _is_done(status: ServiceStatus) -> bool:
     """Tell whether nothing more of this service follows from a commit."""
     is_at_rest = status.state not in (State.STARTING, State.STOPPING)
-    return (status.sync is Sync.SYNCED and is_at_rest) or status.reason_code in _BY_THEMSELVES
+    return (status.is_followed and is_at_rest) or status.reason_code in _BY_THEMSELVES

@@ -31,7 +31,7 @@ from reconciler.model.record import SlotRecord
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture
 from reconciler.model.units import Nanos, RunId, in_seconds, seconds
-from reconciler.ports import HostError
+from reconciler.ports import Clock, HostError
 from reconciler.runtime.credit import Credit
 from reconciler.runtime.journal import Journal
 from reconciler.runtime.performer import Performer, outcome
@@ -104,6 +104,11 @@ class Daemon:
         if operation.kind in (OperationKind.SHUTDOWN, OperationKind.KILL):
             self.ending.set()
         self.tell(Asked(operation=operation))
+
+    @property
+    def clock(self) -> Clock:
+        """Give the clock that everything here goes by."""
+        return self._clock
 
     @property
     def is_ending(self) -> bool:

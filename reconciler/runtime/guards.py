@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from reconciler.model.desired import Definition
 from reconciler.model.observed import State
 from reconciler.model.record import RolloutPhase
 from reconciler.model.spec import DesiredState
@@ -13,6 +14,7 @@ from reconciler.ports import BlockedError, ManifestError, NotFoundError
 from reconciler.runtime.requests import Steer
 
 Services = Mapping[ServiceName, ServiceStatus]
+Definitions = Mapping[ServiceName, Definition]
 
 
 def known(names: Iterable[ServiceName], services: Services) -> None:
@@ -138,6 +140,31 @@ def may_remove(names: tuple[ServiceName, ...], services: Services) -> None:
             f"cannot unregister {what}: {who} {_needs(left, names)}",
             mend=f"--cascade unregisters {who} too",
         )
+
+
+def may_go(word: str, names: Iterable[ServiceName], services: Services) -> None:
+    """Refuse to remove what is protected. Raises BlockedError with the mend."""
+    for name in names:
+        spec = services[name].spec
+        if spec is not None and spec.protect:
+            raise BlockedError(
+                f"cannot {word} {name}: it is protected",
+                mend=f"weaver set {name} protect=false lifts that, in a change of its own",
+            )
+
+
+def keeps_protection(
+    word: str, names: Iterable[ServiceName], now: Definitions, draft: Definitions
+) -> None:
+    """Refuse to drop the line that protects a service: it would read as if that were lifted."""
+    for name in names:
+        before, after = now.get(name), draft.get(name)
+        was = before is not None and before.spec.protect
+        if was and after is not None and after.spec.protect is None:
+            raise BlockedError(
+                f"cannot {word} {name}: it is protected, and the new text does not say `protect`",
+                mend="write `protect: true` to keep it so, or `protect: false` to lift it",
+            )
 
 
 def _list(names: Iterable[str]) -> str:

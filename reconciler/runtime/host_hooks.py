@@ -39,6 +39,8 @@ NOTEWORTHY = frozenset(
         "health.alert",
         "health.gave-up",
         "hook.failed",
+        "drift.begun",
+        "drift.ended",
         "drift.found",
         "plan.refused",
         "prune.held",

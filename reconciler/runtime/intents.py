@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reconciler.manifest.intent import Intent, PutService, RemoveField, RemoveService, SetField
+from reconciler.manifest.intent import (
+    Intent,
+    PutService,
+    RemoveField,
+    RemoveService,
+    SetField,
+    is_secret,
+)
 from reconciler.model.units import ServiceName
 from reconciler.ports import ManifestError
 from reconciler.runtime.requests import Assignment
 
 SUBJECT_LIMIT = 72
-_SECRET = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "DSN")
-"""A variable whose name contains one of these keeps its value out of commit messages."""
 
 
 def assign(service: ServiceName, assignments: Iterable[Assignment]) -> tuple[Intent, ...]:
@@ -116,5 +121,6 @@ def shorten(text: str) -> str:
 
 
 def _told(assignment: Assignment) -> str:
-    is_secret = any(word in assignment.path.upper() for word in _SECRET)
-    return assignment.path if is_secret else f"{assignment.path}={assignment.value}"
+    if is_secret(assignment.path):
+        return assignment.path
+    return f"{assignment.path}={assignment.value}"

@@ -6,27 +6,28 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler import __version__
 from reconciler.core.launch import Account, Launch
 from reconciler.model.log import LogLine, LogQuery
-from reconciler.model.observed import ProcessId, Slot
+from reconciler.model.observed import ProcessId, Slot, State
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, ServiceStatus, Way
-from reconciler.model.units import RunId, ServiceName, in_seconds
+from reconciler.model.units import Nanos, RunId, ServiceName, in_seconds
 from reconciler.ports import (
     Clock,
     EventRecord,
     LogEntry,
     ManifestError,
+    NotFoundError,
     Sampler,
     Store,
     Usage,
     WeaverError,
 )
 from reconciler.runtime import guards, previews, reasons
-from reconciler.runtime.changes import Changes, Tools
+from reconciler.runtime.changes import Changes
 from reconciler.runtime.checked import Charts
 from reconciler.runtime.checkup import returned
 from reconciler.runtime.control import (
@@ -40,12 +41,22 @@ from reconciler.runtime.control import (
     WaitResult,
 )
 from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.following import Following
+from reconciler.runtime.landing import Tools
 from reconciler.runtime.logbook import Logbook
 from reconciler.runtime.messages import Message, Preview, Problem, Summary
 from reconciler.runtime.operations import Operations
 from reconciler.runtime.outlook import cannot_reach, concerns, has_reached
 from reconciler.runtime.paths import StatePaths
-from reconciler.runtime.requests import Change, EventQuery, OperationRequest, Terms, WaitQuery
+from reconciler.runtime.requests import (
+    Change,
+    EventQuery,
+    OperationRequest,
+    Syncing,
+    Terms,
+    WaitQuery,
+)
+from reconciler.runtime.syncing import Syncer
 
 CATCH_UP_LIMIT = 10_000
 """Stored events that one who comes back gets before the new ones."""
@@ -54,6 +65,8 @@ NEWS_S = 0.2
 """What a status may wait for the commit that somebody made just before."""
 QUICKLY_S = 0.25
 """What a status may wait for figures; old ones, or none, are better than a late answer."""
+LAST_WORDS = 5
+"""Lines of a log, with the reason why its service crashed."""
 NO_RUN = RunId("")
 NOT_MET, TIMED_OUT = 7, 9
 
@@ -82,6 +95,8 @@ class Parts:
     """What control groups serve for, as the holder told."""
     charts: Callable[[], Charts]
     """What checks say of the slots that are checked."""
+    following: Following | None = None
+    """What is followed elsewhere; None where the files of a checkout are."""
 
 
 class LiveControl:
@@ -94,7 +109,11 @@ class LiveControl:
         self.brought_back = ""
         """How the daemon ended in whose place the holder started this one; empty where none did."""
         self._changes = Changes(daemon, parts.tools)
-        self._operations = Operations(daemon, parts.tools.tail, parts.clock.now, parts.renew_holder)
+        self.resuming = self._changes.resuming
+        self._operations = Operations(
+            daemon, parts.tools.tail, parts.clock.now, parts.renew_holder, self._fetch
+        )
+        self._syncer = Syncer(daemon, parts.tools.tail, parts.following)
 
     # --- questions -------------------------------------------------------------------------
 
@@ -104,11 +123,12 @@ class LiveControl:
             await self._first_sight()
         await self._catch_up()
         picture = self._daemon.picture()
+        wall = self._wall_at(picture.now)  # before the figures, which may be long in coming
         return Scene(
             picture=picture,
             usage=await self._usage(picture),
             daemon=self._facts(),
-            wall=self._parts.clock.wall(),
+            wall=wall,
             ways=self._parts.ways(),
             charts=self._parts.charts(),
         )
@@ -150,7 +170,14 @@ class LiveControl:
     async def why(self, service: ServiceName) -> Sequence[Reason]:
         """Give the chain of reasons for a service's state."""
         self._known(service)
-        return reasons.chain(self._daemon.picture(), service)
+        chain = reasons.chain(self._daemon.picture(), service)
+        return await asyncio.gather(*map(self._with_last_words, chain))
+
+    async def _with_last_words(self, link: Reason) -> Reason:
+        if link.state != State.CRASHED:
+            return link
+        tail = await self._parts.tools.tail(link.service)
+        return replace(link, log_tail=tail[-LAST_WORDS:])
 
     def logs(self, query: LogQuery) -> AsyncIterator[LogLine]:
         """Give log lines, merged by time."""
@@ -190,6 +217,11 @@ class LiveControl:
     async def manifest(self, service: ServiceName) -> str:
         """Give the text of a service's manifest as saved, its document alone."""
         status = self._known(service)
+        if not status.source.file:
+            raise NotFoundError(
+                f"no manifest defines {service}: it is ephemeral",
+                mend="weaver apply -f, without --ephemeral, writes one",
+            )
         return await self._parts.tools.drafts.document(status.source.file, service)
 
     async def surroundings(self, service: ServiceName) -> Surroundings:
@@ -222,6 +254,8 @@ class LiveControl:
 
     def operate(self, request: OperationRequest, terms: Terms) -> AsyncIterator[Message]:
         """Do what changes no manifest."""
+        if isinstance(request, Syncing):
+            return _safely(self._syncer.run(request, terms))
         return _safely(self._operations.run(request, terms))
 
     # --- gathering -------------------------------------------------------------------------
@@ -245,6 +279,17 @@ class LiveControl:
                 if await self._daemon.source.follow_branch():
                     await self._daemon.caught_up()
 
+    async def _fetch(self) -> str:
+        """Have what is followed looked at; say so where nobody has pushed anything yet."""
+        following = self._parts.following
+        if following is None:
+            return ""
+        await following.look()
+        if not following.awaits_first:
+            return ""
+        facts = following.facts()
+        return f"{facts.address} is empty: the first push of {facts.branch} starts what it brings"
+
     async def listening(self, within_s: float) -> dict[Slot, tuple[str, ...]]:
         """Give where each running slot listens, for somebody who can wait for it."""
         usage = await self._usage(self._daemon.picture(), within_s)
@@ -265,6 +310,10 @@ class LiveControl:
             found = await self._parts.sampler.fresh(targets, within_s=within_s)
         return {slots[key].slot: usage for key, usage in found.items()}
 
+    def _wall_at(self, at: Nanos) -> float:
+        clock = self._parts.clock
+        return clock.wall() - in_seconds(Nanos(clock.now() - at))
+
     def _facts(self) -> DaemonFacts:
         parts = self._parts
         return DaemonFacts(
@@ -275,7 +324,8 @@ class LiveControl:
             root=str(parts.paths.root),
             state_dir=str(parts.paths.state),
             socket=str(parts.paths.socket),
-            mode="worktree",
+            mode="commit" if parts.following else "worktree",
+            source=parts.following.facts() if parts.following else None,
             metrics_listen=parts.metrics_listen(),
             troubles=self.troubles(),
             brought_back=self.brought_back,

@@ -43,6 +43,10 @@ class Preview:
     files: tuple[FileChange, ...] = ()
     unchanged: int = 0
     """Services with neither a change nor drift."""
+    moved: tuple[ServiceName, ...] = ()
+    """Services of these changes that the branch compared against has changed as well."""
+    if_revision: str = ""
+    """The commit that must still be the newest for a change to do just this; empty: not known."""
 
     @property
     def is_empty(self) -> bool:
@@ -136,6 +140,8 @@ class Summary:
     text: str
     undo: str = ""
     """The command that takes it back; empty where there is none."""
+    next: str = ""
+    """The command that shows what came of it, where Weaver takes it back by itself; else empty."""
 
 
 Message = Planned | CommitMade | ActionSeen | EventSeen | Converged | Note | Problem | Summary

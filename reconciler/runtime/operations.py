@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from typing import assert_never
 
 from reconciler.model.change import Verb
-from reconciler.model.event import Operation, OperationKind
+from reconciler.model.event import OperationKind
+from reconciler.model.overlay import TakeAway
 from reconciler.model.spec import DesiredState, OnRestart
 from reconciler.model.status import ServiceStatus
 from reconciler.model.units import Nanos, ServiceName
 from reconciler.ports import HostError, NotFoundError
 from reconciler.runtime import detach, guards
+from reconciler.runtime.changes import replaced
 from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.guards import Services
 from reconciler.runtime.journal import Listener
 from reconciler.runtime.messages import EventSeen, Message, Note, Problem, Summary
+from reconciler.runtime.operator import Operator
 from reconciler.runtime.outlook import Aim
-from reconciler.runtime.pursuit import TIMED_OUT, Chase, Pursuit, Tail, action_of
+from reconciler.runtime.pursuit import TIMED_OUT, Tail, action_of
 from reconciler.runtime.requests import (
     ApprovePrune,
-    OperationRequest,
+    Operating,
     Reexec,
     ReloadServices,
     RestartServices,
     RetryServices,
+    Revert,
     Settle,
     Shutdown,
     Steer,
@@ -40,7 +43,7 @@ FIRST_LOOK_S = 15.0
 """For the first look at manifests and host; what keeps it is told rather than waited for."""
 
 
-class Operations:
+class Operations(Operator):
     """Hands operations to the engine and follows what comes of them."""
 
     def __init__(
@@ -49,16 +52,17 @@ class Operations:
         tail: Tail,
         now: Callable[[], Nanos],
         renew_holder: Callable[[], Awaitable[str]],
+        fetch: Callable[[], Awaitable[str]],
     ) -> None:
+        super().__init__(daemon, tail)
+        self._fetch = fetch
         self._renew_holder = renew_holder
-        self._daemon = daemon
-        self._tail = tail
         self._now = now
         self._begun = now()
         self._has_told_adopted = False
 
     async def run(  # noqa: C901 - one arm for each request
-        self, request: OperationRequest, terms: Terms
+        self, request: Operating, terms: Terms
     ) -> AsyncIterator[Message]:
         """Carry an operation out. Raises WeaverError where it cannot be done."""
         if not isinstance(request, Shutdown | Reexec):
@@ -75,6 +79,8 @@ class Operations:
                     told = self._steer(name, steer, terms, listener)
                 case ApprovePrune(prune_id=prune_id):
                     told = self._approve(prune_id, terms, listener)
+                case Revert(services=names):
+                    told = self._revert(names, terms, listener)
                 case Settle(services=names):
                     told = self._settle(names, terms, listener)
                 case Shutdown():
@@ -166,10 +172,31 @@ class Operations:
         async for message in self._pursue(what, chase, terms, listener):
             yield message
 
+    async def _revert(
+        self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener
+    ) -> AsyncIterator[Message]:
+        services = self._daemon.picture().services
+        guards.known(names, services)
+        for name in names:
+            if services[name].overlay is None:
+                raise NotFoundError(
+                    f"cannot revert {name}: nothing ephemeral was applied to it",
+                    mend="weaver undo takes back the last commit",
+                )
+        actor = f"uid:{terms.author.uid}"
+        self._daemon.tell(TakeAway(services=names, actor=actor, reason=terms.reason))
+        await self._daemon.caught_up()  # what was decided before is no answer to this
+        chase = self._chase(names, terms, verbs=replaced(services, self._daemon.picture().services))
+        async for message in self._pursue(f"{_list(names)}: revert", chase, terms, listener):
+            yield message
+
     async def _settle(
         self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener
     ) -> AsyncIterator[Message]:
-        await self._first_look(terms)
+        awaited = await self._first_look(terms)
+        if awaited:
+            yield Summary(exit_code=0, text=awaited)
+            return
         if not self._daemon.has_seen_all:
             why = self._daemon.source.held or self._daemon.host_problem or "the host was not seen"
             yield Problem(title=f"nothing is done yet: {why}", exit_code=TIMED_OUT)
@@ -197,14 +224,20 @@ class Operations:
         )
         return f"adopted {count} running process{'' if count == 1 else 'es'}" if count else ""
 
-    async def _first_look(self, terms: Terms) -> None:
-        """Wait until the manifests, as they are saved now, and the host have been read."""
+    async def _first_look(self, terms: Terms) -> str:
+        """Wait until the manifests, as they are now, and the host have been read.
+
+        Gives what is waited for where there cannot be manifests yet.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(min(terms.timeout, FIRST_LOOK_S)):
+                if awaited := await self._fetch():
+                    return awaited
                 await self._daemon.source.refresh()
                 await self._daemon.manifests_read()
                 while not self._daemon.has_seen_all and not self._daemon.is_over:
                     await self._daemon.next_picture()
+        return ""
 
     async def _shut_down(
         self, request: Shutdown, terms: Terms, listener: Listener
@@ -256,60 +289,6 @@ class Operations:
                 if (action := action_of(event, (Verb.STOP,), spec)) is not None:
                     found.append(action)
         return found
-
-    async def _pursue(
-        self, what: str, chase: Chase, terms: Terms, listener: Listener, *, done: str = ""
-    ) -> AsyncIterator[Message]:
-        await self._daemon.caught_up()
-        if not terms.wait:
-            yield Summary(exit_code=0, text=f"{what} - asked for, not waited for")
-            return
-        pursuit = Pursuit(self._daemon, chase, self._tail)
-        async for message in pursuit.run(listener):
-            yield message
-        took = asyncio.get_running_loop().time() - chase.begun
-        how = {9: "time is up, it goes on"}.get(pursuit.exit_code, "failed")
-        good = f"{done or f'{what} - done in'} {took:.1f} s"
-        yield Summary(
-            exit_code=pursuit.exit_code,
-            text=f"{what} - {how}" if pursuit.exit_code else good,
-        )
-
-    def _chase(
-        self,
-        names: tuple[ServiceName, ...],
-        terms: Terms,
-        *,
-        verbs: dict[ServiceName, tuple[Verb, ...]] | None = None,
-        aim: Aim | None = None,
-    ) -> Chase:
-        begun = asyncio.get_running_loop().time()
-        return Chase(
-            names=names,
-            verbs=verbs or {},
-            aim=aim or Aim(),
-            begun=begun,
-            deadline=begun + terms.timeout,
-        )
-
-    def _ask(
-        self,
-        kind: OperationKind,
-        terms: Terms,
-        *,
-        services: tuple[ServiceName, ...] = (),
-        prune_id: str = "",
-    ) -> None:
-        self._daemon.ask(
-            Operation(
-                id=secrets.token_hex(6),
-                kind=kind,
-                services=services,
-                actor=f"uid:{terms.author.uid}",
-                reason=terms.reason,
-                prune_id=prune_id,
-            )
-        )
 
 
 def moving_along(names: Iterable[ServiceName], services: Services) -> list[ServiceName]:

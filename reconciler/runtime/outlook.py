@@ -142,7 +142,7 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
     """Tell whether a service is what its manifest asks for."""
     if status.desired is not DesiredState.RUNNING:
         return all(slot.process is None for slot in status.slots) and not is_moving(status)
-    if status.sync is not Sync.SYNCED or status.health is not Health.HEALTHY:
+    if not status.is_followed or status.health is not Health.HEALTHY:
         return False
     if aim.since is not None and not all(_is_since(slot, aim.since) for slot in status.slots):
         return False
@@ -196,7 +196,7 @@ def has_reached(status: ServiceStatus, goal: Goal) -> bool:
         case Goal.READY:
             return is_done or (is_up and all(slot.ready for slot in status.slots))
         case Goal.HEALTHY:
-            is_well = status.health is Health.HEALTHY and status.sync is Sync.SYNCED
+            is_well = status.health is Health.HEALTHY and status.is_followed
             return is_well and (is_done or _has_passed(status))
         case Goal.COMPLETED:
             return is_done and all(slot.last_exit is not None for slot in status.slots)
@@ -234,6 +234,8 @@ def cannot_reach(status: ServiceStatus, goal: Goal) -> str:
         return status.reason
     if status.sync in (Sync.INVALID, Sync.HELD) and goal is Goal.SYNCED:
         return status.reason
+    if status.overlay is not None and goal is Goal.SYNCED:
+        return f"something else is wanted for a while; weaver revert {status.name} ends that"
     return ""
 
 

@@ -2,42 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from reconciler.core.diff import Comparison, Language, compare_plan
+from reconciler.core.diff import Comparison, Language, compare_plan, field_changes
+from reconciler.core.overlay import desire, overlays_of
 from reconciler.core.planner import plan
-from reconciler.core.prune import guard
-from reconciler.core.settle import settle
+from reconciler.core.prune import beside, guard, shielded
 from reconciler.model.change import ServiceChange, Verb
 from reconciler.model.desired import Desired, ManifestSet
 from reconciler.model.diagnostic import Diagnostic
-from reconciler.model.plan import Situation
+from reconciler.model.overlay import Overlay
+from reconciler.model.plan import Hold, HoldCode, Situation
 from reconciler.model.record import PruneHold, Rollout
 from reconciler.model.units import ServiceName
 from reconciler.ports import Draft
 from reconciler.runtime.messages import FileChange, Preview
+from reconciler.runtime.tasks import Task
+
+MOST_FIELDS = 3
+"""Of what differs for a while, so many are said in words; JSON has all."""
 
 
 def live(situation: Situation, language: Language) -> Preview:
     """Compare what is desired with what runs."""
     compared = _compare(situation, language)
+    busy = {change.service for change in compared.changes}
+    laid = [one for name, one in overlays_of(situation.desired).items() if name not in busy]
+    apart = tuple(_laid_over(one, language) for one in laid)
     return Preview(
         mode="live",
         base=situation.desired.revision,
         head=situation.desired.revision,
         changes=tuple(change for change in compared.changes if not is_drift(change, situation)),
-        drift=tuple(change for change in compared.changes if is_drift(change, situation)),
-        holds=compared.holds,
+        drift=(*(change for change in compared.changes if is_drift(change, situation)), *apart),
+        holds=(*compared.holds, *(_hold(change) for change in apart)),
         invalid=errors(situation.desired.diagnostics),
-        unchanged=compared.unchanged,
+        unchanged=compared.unchanged - len(apart),
+    )
+
+
+def _laid_over(overlay: Overlay, language: Language) -> ServiceChange:
+    """Say how what is wanted for a while differs from the manifest to which it goes back."""
+    fields = field_changes(overlay.spec, overlay.under, language)
+    apart = [
+        f"{one.path} is {_value(one.before)}, its manifest says {_value(one.after)}"
+        for one in fields[:MOST_FIELDS]
+    ]
+    if len(fields) > MOST_FIELDS:
+        apart.append(f"{len(fields) - MOST_FIELDS} more")
+    because = "; ".join(apart) if overlay.under is not None else "no manifest defines it"
+    return ServiceChange(
+        service=overlay.name,
+        verbs=(Verb.NONE,),
+        order=0,
+        reason="ephemeral",
+        fields=fields,
+        held_by=f"ephemeral: {because}; weaver revert {overlay.name}",
+    )
+
+
+def _value(text: str | None) -> str:
+    return "not set" if text is None else text or '""'
+
+
+def _hold(change: ServiceChange) -> Hold:
+    return Hold(
+        service=change.service, code=HoldCode.EPHEMERAL, because=change.held_by or change.reason
     )
 
 
 def drafted(
-    situation: Situation, draft: Draft, released: frozenset[ServiceName], language: Language
+    situation: Situation,
+    draft: Draft,
+    released: frozenset[ServiceName],
+    language: Language,
+    above: frozenset[ServiceName] = frozenset(),
 ) -> Preview:
-    """Say what a change would do that is not written yet."""
-    desired = settle(draft.manifests, situation.services)
+    """Say what a change would do that is not made yet; `above` is what it would lie above."""
+    laid = overlays_of(situation.desired)
+    overlays = {name: one for name, one in laid.items() if name not in above}
+    desired, _ = desire(draft.manifests, situation.services, overlays, situation.now)
     supposed = replace(
         situation,
         desired=desired,
@@ -82,12 +127,36 @@ def _guard(
     known = situation.services
     owned = {*known, *(name for name, wanted in desired.services.items() if wanted.spec)}
     leaving = {name for name in known.keys() - desired.services.keys() if known[name].leaving}
-    return guard(owned, desired.services, leaving | released, situation.prune)
+    protected = shielded(known)
+    gone = leaving | (released - protected)
+    doubts = beside(desired.broken_files, known)
+    return guard(owned, desired.services, gone, situation.prune, protected, doubts)
 
 
 def _essence(change: ServiceChange | None) -> tuple[object, ...]:
     """Give what a change is about, wherever it stands among others."""
     return (change.verbs, change.fields, change.held_by) if change else ()
+
+
+def share(whole: Preview, draft: Draft, task: Task, tasks: Sequence[Task]) -> Preview:
+    """Give of a preview what one change does: its services, and what moves with the changes."""
+    named = {name for one in tasks for name in one.services}
+    found = draft.manifests.definitions
+    files = {found[name].source.file for name in task.services if name in found}
+    return replace(
+        whole,
+        changes=tuple(
+            change
+            for change in whole.changes
+            if change.service in task.services or (change.service not in named and is_move(change))
+        ),
+        files=tuple(file for file in whole.files if file.path in files),
+    )
+
+
+def is_move(change: ServiceChange) -> bool:
+    """Tell whether a change touches processes."""
+    return any(verb not in (Verb.NONE, Verb.UPDATE) for verb in change.verbs)
 
 
 def is_drift(change: ServiceChange, situation: Situation) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass, field
 
 from reconciler.model.change import Verb
+from reconciler.model.record import Rollout
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 from reconciler.ports import EventRecord
@@ -54,10 +55,14 @@ class Pursuit:
         self._chase = chase
         self._tail = tail
         self.exit_code = 0
+        self.fallen: dict[ServiceName, Rollout] = {}
+        """The rollouts that have failed, as they were when it ended."""
 
     async def run(self, listener: Listener) -> AsyncIterator[Message]:
         """Tell of events and actions until all are there, none can come any more, or time is up."""
         standings = self._standings()
+        for message in self._news(listener):
+            yield message
         while is_open(standings):
             if not await self._next_turn():
                 break
@@ -73,6 +78,11 @@ class Pursuit:
 
     def _standings(self) -> Mapping[ServiceName, Standing]:
         picture, situation = self._daemon.picture(), self._daemon.situation()
+        self.fallen = {
+            name: status.rollout
+            for name in self._chase.names
+            if (status := picture.services.get(name)) and status.rollout and status.rollout.failed
+        }
         return judge(picture, situation, self._chase.names, self._chase.aim)
 
     async def _next_turn(self) -> bool:

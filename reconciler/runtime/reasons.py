@@ -31,6 +31,14 @@ def _links(
         file=str(status.source) if status.source.file else "",
         depth=depth,
     )
+    if (overlay := status.overlay) is not None:
+        why = f": {overlay.reason}" if overlay.reason else ""
+        yield Reason(
+            service=name,
+            state="ephemeral",
+            because=f"applied by {overlay.actor or 'somebody'}{why}; weaver revert {name} ends it",
+            depth=depth + 1,
+        )
     for fault in status.invalid:
         yield Reason(
             service=name,
@@ -46,12 +54,15 @@ def _links(
 
 
 def spoken(status: ServiceStatus, now: Nanos) -> str:
-    """Give a service's reason, and when it runs next if a schedule says so."""
-    run = status.next_run
+    """Give a service's reason, for how long that is wanted, and when it runs next."""
+    run, overlay, reason = status.next_run, status.overlay, status.reason
+    if overlay is not None:
+        left = f"ephemeral for {_ago(Nanos(overlay.ends_at - now))} more"
+        reason = f"{left}: {reason}" if reason else left
     if run is None or run.at is None:
-        return status.reason
+        return reason
     coming = f"next run in {_ago(Nanos(run.at - now))}"
-    return f"{status.reason}; {coming}" if status.reason else coming
+    return f"{reason}; {coming}" if reason else coming
 
 
 def _because(picture: Picture, status: ServiceStatus) -> str:

@@ -43,6 +43,10 @@ class Apply:
     """Make the manifests of these documents' services equal to them; others stay as they are."""
 
     documents: tuple[Document, ...]
+    branch: str = ""
+    """Commit to this branch instead, of which nothing takes effect; empty: to what is followed."""
+    lasts: float = 0.0
+    """Seconds after which services are again as their manifests say; 0: commit it, for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +180,32 @@ class ApprovePrune:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Revert:
+    """End what was applied to services for a while."""
+
+    services: tuple[ServiceName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
     """Do nothing but wait until all (or these) services are as wanted, or cannot become so."""
 
     services: tuple[ServiceName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sync:
+    """Fetch and read what is followed now, and wait for what comes of it."""
+
+    revision: str = ""
+    """The commit that must be among what is followed then; empty: whatever there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptHistory:
+    """Follow a branch whose history was rewritten, at a commit that a person has looked at."""
+
+    commit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,16 +223,19 @@ class Reexec:
     """Replace the programs of holder and daemon in place; no service notices."""
 
 
-OperationRequest = (
+Operating = (
     RestartServices
     | ReloadServices
     | RetryServices
     | SteerRollout
     | ApprovePrune
+    | Revert
     | Settle
     | Shutdown
     | Reexec
 )
+Syncing = Sync | AcceptHistory
+OperationRequest = Operating | Syncing
 
 
 # --- questions -------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from reconciler.runtime import intents
 from reconciler.runtime.journal import Listener
 from reconciler.runtime.messages import Message
 from reconciler.runtime.requests import Change, Restore, Terms
+from reconciler.runtime.restraint import SOURCE, Restraint
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class Found:
 
     text: str
     commit: str
+    against: str
+    """Who wrote what is there now."""
 
 
 class Reverting:
@@ -63,12 +66,14 @@ class Reverting:
         repository: Repository,
         drafts: Drafts,
         change: MakeChange,
+        restraint: Restraint,
     ) -> None:
         self._owner = owner
         self._listen = listen
         self._repository = repository
         self._drafts = drafts
         self._change = change
+        self._restraint = restraint
         self._something_came = asyncio.Event()
         self._left: dict[ServiceName, tuple[Digest, str]] = {}
         """Versions that cannot be taken out of a revision, so that none is sought twice there."""
@@ -127,9 +132,10 @@ class Reverting:
         if found is None:
             self._left[name] = (rollout.to.digest, head)
             return
+        await self._restraint.refuse_loop(name, restores=found.commit, against=found.against)
         author = Author(name="Weaver", email="weaver@localhost", uid=os.getuid())
         terms = Terms(
-            author=author, reason=rollout.because, source="daemon", wait=False, if_revision=head
+            author=author, reason=rollout.because, source=SOURCE, wait=False, if_revision=head
         )
         request = Restore(service=name, text=found.text, commit=found.commit)
         async for _ in self._change(request, terms):
@@ -145,7 +151,8 @@ class Reverting:
                 log.info("%s is left as it is: it was saved, and not committed", name)
                 return None
             if text and await self._digest(name, text) == rollout.base.digest:
-                return Found(text=text, commit=entry.commit) if place else None
+                found = Found(text=text, commit=entry.commit, against=entries[0].author)
+                return found if place else None
         log.warning(
             "%s is left as it is: none of its last %d commits means the version that serves",
             name,
@@ -175,7 +182,7 @@ def _due(situation: Situation) -> Iterator[tuple[ServiceName, str, Rollout]]:
     """Yield the services whose manifest wants a version that was taken back, and their file."""
     for name, memory in sorted(situation.services.items()):
         rollout, wanted = memory.rollout, situation.desired.services.get(name)
-        if rollout is None or wanted is None or wanted.spec is None:
+        if rollout is None or wanted is None or wanted.spec is None or wanted.overlay is not None:
             continue
         is_other = rollout.to.digest != rollout.base.digest
         is_wanted = wanted.spec.digest == rollout.to.digest

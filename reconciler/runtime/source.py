@@ -31,7 +31,8 @@ class Source:
         self.last: ManifestSet | None = None
         """What was read last; kept for the manifests' texts and faults."""
         self.held = ""
-        """Why the manifests cannot be trusted just now; empty when they can."""
+        """Why the manifests cannot be trusted just now, or are not the newest; else empty."""
+        self._is_unread = False
         self._pause_s = HELD_LOOK_S
 
     async def run(self) -> None:
@@ -66,7 +67,7 @@ class Source:
     async def _wait(self) -> None:
         """Wait until a change is told; while reading is held, look again by the clock."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._pause_s if self.held else None):
+            async with asyncio.timeout(self._pause_s if self._is_unread else None):
                 await self._asked.wait()
 
     async def _read(self) -> None:
@@ -87,12 +88,19 @@ class Source:
             log.exception("cannot read the manifests")
             self._hold(f"cannot read the manifests: {type(why).__name__}: {why}")
         else:
-            if found != self.last or self.held:
-                self._tell(ManifestsRead(manifests=found))
-            self.last, self.held, self._pause_s = found, "", HELD_LOOK_S
+            self._take(found, self._manifests.behind)
+
+    def _take(self, found: ManifestSet, behind: str) -> None:
+        """Tell what was read; what is behind its branch counts, and is not called in sync."""
+        if found != self.last or self.held != behind:
+            self._tell(ManifestsRead(manifests=found))
+            if behind:
+                self._tell(ManifestsHeld(because=behind))
+        self.last, self.held, self._is_unread, self._pause_s = found, behind, False, HELD_LOOK_S
 
     def _hold(self, because: str) -> None:
         if because != self.held:
             self._tell(ManifestsHeld(because=because))
+        self._is_unread = True
         self._pause_s = min(2 * self._pause_s, HELD_LOOK_MAX_S) if self.held else HELD_LOOK_S
         self.held = because

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import assert_never
 
 from reconciler.manifest.intent import Intent
@@ -41,7 +40,8 @@ class Task:
     """Services that are wanted already, to be started now."""
     notes: tuple[str, ...] = ()
     """Sentences for the person, told before anything is written."""
-    id: str = field(default_factory=lambda: secrets.token_hex(6))
+    id: str = ""
+    """What `Weaver-Op-Id` says of it."""
 
 
 async def work_out(  # noqa: C901 - one arm for each request
@@ -78,6 +78,7 @@ async def work_out(  # noqa: C901 - one arm for each request
             if not cascade:
                 guards.may_remove(names, services)
             everyone = (*guards.dependents(names, services), *names)
+            guards.may_go("unregister", everyone, services)
             return Task(
                 op="unregister",
                 what="unregister",
