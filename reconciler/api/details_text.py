@@ -10,6 +10,7 @@ from reconciler.api.health_text import last_check
 from reconciler.api.human import (
     NOTHING,
     clip,
+    clock,
     commit,
     count,
     listing,
@@ -128,6 +129,10 @@ def _reasons(scene: Scene, service: ServiceStatus) -> Iterator[tuple[str, str]]:
         mend = f"; mend: {fault.mend}" if fault.mend else ""
         yield "invalid", f"{fault.source}: {fault.code} {fault.message}{mend}"
     unwanted = "not known yet: see what is invalid" if service.invalid else "no more: no manifest"
+    if (overlay := service.overlay) is not None:
+        why = f": {overlay.reason}" if overlay.reason else ""
+        until = clock(scene.wall_at(overlay.ends_at))
+        yield "ephemeral", f"until {until}, by {overlay.actor}{why}; weaver revert {service.name}"
     for woe in _own_troubles(scene, service):
         yield "trouble", woe
     yield "wanted", service.desired or unwanted

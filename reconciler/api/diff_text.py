@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from reconciler.api.human import NOTHING, cells, commit, count, listing, plain
 from reconciler.api.page import Page, Paint, paint, wrap
-from reconciler.model.change import FieldChange, ServiceChange, Verb
+from reconciler.model.change import Effect, FieldChange, ServiceChange, Verb
 from reconciler.model.desired import Revision
 from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.plan import Hold, HoldCode
@@ -20,6 +20,15 @@ MOST_DIFF_LINES = 400
 
 QUIET = frozenset({HoldCode.COMPLETED, HoldCode.SCHEDULED, HoldCode.EXITED})
 """Holds of services that are as wanted: nobody has to do or to wait for anything."""
+
+EFFECT_WORDS = {
+    Effect.RESTART: "restart",
+    Effect.STRUCTURAL: "structural",
+    Effect.STATE: "state",
+    Effect.LIVE: "live",
+    Effect.METADATA: "none",
+}
+"""What a change of a field does to processes, in a word."""
 
 _SYMBOLS = {
     Verb.START: ("+", Paint.GOOD),
@@ -38,6 +47,7 @@ def diff_text(preview: Preview, page: Page) -> str:
     blocks = [
         _files(preview.files, page),
         _actions(preview, page),
+        _reach(preview, page),
         [last_line(preview)],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -81,6 +91,11 @@ def acting(preview: Preview) -> list[ServiceChange]:
         (c for c in both if c.held_by is None and set(c.verbs) - {Verb.NONE}),
         key=lambda change: change.order,
     )
+
+
+def affected(preview: Preview) -> int:
+    """Count the running processes that would not simply go on."""
+    return sum(change.processes for change in (*preview.changes, *preview.drift))
 
 
 def held_services(preview: Preview) -> dict[ServiceName, str]:
@@ -168,6 +183,8 @@ def _actions(preview: Preview, page: Page) -> list[str]:
         lines += _action(number, change, width, page)
         if not preview.files:
             lines += [_field(item) for item in change.fields]
+        elif preview.mode == "offline":
+            lines += _effects(change.fields, page)
     for because, group in alike.items():
         lines += _hold(because, group, width, page)
     for fault in sorted(preview.invalid):
@@ -212,6 +229,49 @@ def _field(change: FieldChange) -> str:
     """Give one field's values and what their change does."""
     before, after = _value(change.before), _value(change.after)
     return f"       {plain(change.path)}: {before} -> {after} ({change.effect})"
+
+
+def _effects(fields: Sequence[FieldChange], page: Page) -> list[str]:
+    """Name the fields by what their change does; their values stand in the diff above."""
+    parts = []
+    for effect, word in EFFECT_WORDS.items():
+        paths = [plain(item.path) for item in fields if item.effect is effect]
+        if paths:
+            parts.append(f"{word}: {listing(paths)}")
+    return wrap(f"       {'; '.join(parts)}", page, " " * 7) if parts else []
+
+
+def _reach(preview: Preview, page: Page) -> list[str]:
+    """Say how far it reaches: processes, what moved meanwhile, and how to apply just this."""
+    if preview.mode != "offline" or not (preview.changes or preview.moved):
+        return []
+    lines = wrap(reach(preview), page, "")
+    if preview.moved:
+        lines += wrap(f"warning: {moved(preview.moved)}", page, "")
+    if preview.if_revision:
+        lines.append(f"Apply just this: --if-revision {preview.if_revision}")
+    return lines
+
+
+def reach(preview: Preview) -> str:
+    """Say how many running processes are affected, and whose they are."""
+    number = affected(preview)
+    if not number:
+        return "No running process affected."
+    names = [c.service for c in (*preview.changes, *preview.drift) if c.processes]
+    return f"{count(number, 'running process', 'running processes')} affected: {listing(names)}."
+
+
+def moved(names: Sequence[str]) -> str:
+    """Say that two branches change the same services.
+
+    >>> moved(["web"])
+    'web changed on the base branch as well since this one left it; see what both do: rebase'
+    """
+    return (
+        f"{listing(names)} changed on the base branch as well since this one left it; "
+        "see what both do: rebase"
+    )
 
 
 def _value(text: str | None) -> str:

@@ -24,7 +24,14 @@ from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.units import ServiceName
 from reconciler.ports import EventRecord, WeaverError
 from reconciler.runtime.messages import Message, Problem, Summary
-from reconciler.runtime.requests import ApprovePrune, EventQuery, OperationRequest, Reexec
+from reconciler.runtime.requests import (
+    AcceptHistory,
+    ApprovePrune,
+    EventQuery,
+    OperationRequest,
+    Reexec,
+    Sync,
+)
 
 INTERNAL_ERROR = 255
 
@@ -191,6 +198,16 @@ async def operate(ask: Ask, _query: Query) -> Response:
 async def approve(ask: Ask, _query: Query) -> Response:
     """Let a large removal that is held happen."""
     return _perform(ask, ApprovePrune(prune_id=ask.parameters["id"]), ask.body)
+
+
+async def sync(ask: Ask, _query: Query) -> Response:
+    """Fetch and read what is followed now."""
+    return _perform(ask, Sync(revision=ask.body.revision), ask.body)
+
+
+async def accept_history(ask: Ask, _query: Query) -> Response:
+    """Follow a branch whose history was rewritten."""
+    return _perform(ask, AcceptHistory(commit=ask.body.commit), ask.body)
 
 
 async def shut_down(ask: Ask, _query: Query) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reconciler.model.health import Verdict
 from reconciler.model.observed import State
@@ -69,9 +69,16 @@ def own_words(slot: SlotStatus) -> str:
     return "; ".join(filter(None, (notice.status, error)))
 
 
-def running(service: ServiceStatus) -> int:
+def own_slots(service: ServiceStatus) -> Sequence[SlotStatus]:
+    """Give the slots that a service has by itself; all that are left of one that is gone."""
+    if service.spec is None or service.desired is None:
+        return service.slots
+    return [slot for slot in service.slots if slot.slot.index < service.spec.instances]
+
+
+def running(slots: Iterable[SlotStatus]) -> int:
     """Count the slots that run."""
-    return sum(slot.state in {State.RUNNING, State.DEGRADED} for slot in service.slots)
+    return sum(slot.state in {State.RUNNING, State.DEGRADED} for slot in slots)
 
 
 def usage_of(service: ServiceStatus, scene: Scene) -> list[Usage]:

@@ -20,6 +20,7 @@ from reconciler.api.standing import (
     faults,
     is_as_wanted,
     listening,
+    own_slots,
     running,
     troubled_first,
     troubles,
@@ -81,6 +82,9 @@ def footer(scene: Scene, services: Sequence[ServiceStatus]) -> str:
     """Say how many are as wanted, and at which revision."""
     revision = scene.picture.revision
     where = f"at {at(revision)}" if revision.commit else f"in {at(revision)}"
+    if scene.daemon.source is not None:
+        source = scene.daemon.source
+        where += f", {source.branch} of {source.address.rstrip('/').rpartition('/')[2]}"
     good = sum(map(is_as_wanted, services))
     if good < len(services):
         return f"{good} of {len(services)} as wanted {where}"
@@ -144,9 +148,10 @@ def _wide_columns(shown: Sequence[ServiceStatus], scene: Scene) -> list[Column]:
 
 def state_text(service: ServiceStatus) -> str:
     """Give the state, and how many run where there are several slots."""
-    if len(service.slots) < 2:
+    own = own_slots(service)
+    if len(own) < 2:
         return service.state
-    return f"{service.state} {running(service)}/{len(service.slots)}"
+    return f"{service.state} {running(own)}/{len(own)}"
 
 
 def address_text(addresses: Sequence[str]) -> str:

@@ -24,18 +24,19 @@ def why_text(chain: Sequence[Reason], page: Page) -> str:
     >>> chain = [
     ...     Reason(service=ServiceName("web"), state="starting", because="needs db to be ready"),
     ...     Reason(service=ServiceName("db"), state="crashed", because="exited with 1", depth=1,
-    ...            file="services.d/db.yaml:3:1"),
+    ...            file="services.d/db.yaml:3:1", log_tail=("no such directory",)),
     ... ]
     >>> print(why_text(chain, Page()), end="")
     web is starting: needs db to be ready
       because db is crashed: exited with 1
         services.d/db.yaml:3:1
+        | no such directory
     """
     return "\n".join(line for link in chain for line in _link(link, page)) + "\n"
 
 
 def _link(link: Reason, page: Page) -> list[str]:
-    """Give one link, indented by its depth, and the place in a manifest where it has one."""
+    """Give one link, indented by its depth, with its place in a manifest and its last words."""
     indent = "  " * min(link.depth, page.width // 8)
     because = "because " if link.depth else ""
     state = plain(link.state)
@@ -47,4 +48,6 @@ def _link(link: Reason, page: Page) -> list[str]:
     lines = [first.replace(f" is {state}", f" is {paint(state, colour, page)}", 1), *rest]
     if link.file:
         lines += wrap(plain(link.file), page, indent + "  ")
+    for line in link.log_tail:
+        lines += wrap(f"| {plain(line)}", page, indent + "  ")
     return lines

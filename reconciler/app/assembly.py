@@ -6,18 +6,14 @@ import asyncio
 import os
 import resource
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from reconciler.adapters.accounts import account_of, own_variables, owners_of, wanted
 from reconciler.adapters.checks import Checks as HostChecker
-from reconciler.adapters.checks import Names, Network, Place, Probes
+from reconciler.adapters.checks import Names, Network, Probes
 from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
 from reconciler.adapters.free_port import is_free
-from reconciler.adapters.git.checkout import locate
-from reconciler.adapters.git.repository import GitRepository
 from reconciler.adapters.host_hooks import HookPrograms
 from reconciler.adapters.logs.awaited import AwaitedLines
 from reconciler.adapters.logs.files import LogFiles
@@ -29,26 +25,21 @@ from reconciler.adapters.sqlite.store import SqliteStore
 from reconciler.adapters.timetable import WallTimetable
 from reconciler.adapters.usage.sampler import TreeSampler
 from reconciler.adapters.usage.scale import TreeScale
-from reconciler.adapters.watch import Watch
 from reconciler.api.metrics import Exposition
 from reconciler.api.metrics_own import CountingDecider, Counts
 from reconciler.app import DETACHED
-from reconciler.app.checkout import open_worktree
+from reconciler.app.preparation import Preparation
+from reconciler.app.source import Source, open_source
 from reconciler.core.diff import Language
 from reconciler.core.engine import Engine
-from reconciler.core.launch import Launch, Surroundings, beneath, expand, launch
 from reconciler.manifest.config import effective
-from reconciler.manifest.envfile import read_env_file
 from reconciler.manifest.fields import describe, effect_of
-from reconciler.model.event import Errand, Event, Probe, Signal, Spawn
+from reconciler.model.event import Event, Happening, Probe, Signal, Spawn
 from reconciler.model.observed import Slot
 from reconciler.model.plan import Situation
-from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import RunId, ServiceName
-from reconciler.ports import ManifestError
 from reconciler.runtime import detach
 from reconciler.runtime.allotting import Allotting
-from reconciler.runtime.changes import Tools
 from reconciler.runtime.checking import Checking
 from reconciler.runtime.checks import Checks
 from reconciler.runtime.checkup import Vitals, examine
@@ -58,18 +49,17 @@ from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.host_hooks import Gate, HostHooks
 from reconciler.runtime.host_hooks import Surroundings as HookSurroundings
 from reconciler.runtime.inquest import Inquest
+from reconciler.runtime.landing import Tools
 from reconciler.runtime.live import LiveControl, Parts
 from reconciler.runtime.logbook import Logbook
 from reconciler.runtime.measuring import Measuring
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.patrol import Patrol
+from reconciler.runtime.restraint import Restraint
 from reconciler.runtime.reverting import Reverting
-from reconciler.runtime.worktree import Worktree
+from reconciler.runtime.settings import Settings
 from reconciler.runtime.world import World
-
-_INHERITED = ("PATH", "LANG", "TZ", "TMPDIR")
-"""What services see of the daemon's environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +70,9 @@ class Assembly:
     control: LiveControl
     host: NativeHost
     store: SqliteStore
-    repository: GitRepository
+    source: Source
     reader: FileReader
-    watch: Watch
     code: CodeWatch
-    worktree: Worktree
     logbook: Logbook
     clock: HostClock
     troubles: list[Callable[[], str]]
@@ -113,7 +101,7 @@ class Assembly:
             self.host.abandon()
         await self.gate.close()
         await self.checker.close()
-        await self.repository.close()
+        await self.source.repository.close()
         await self.reader.close()
         await self.store.close()
 
@@ -133,13 +121,16 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     reader = FileReader(str(paths.root), paths.cache)
     # Three processes may have to begin (tables, worker, holder): none waits for another.
     memory, *_ = await asyncio.gather(store.load(clock.boot()), reader.warm(), host.warm())
-    watch = Watch(paths.root, locate(paths.root).git_dir)
-    worktree = open_worktree(paths.root, reader, watch, options.only)
+
+    async def note(happening: Happening) -> None:
+        await daemon.note(happening)
+
+    source = await open_source(paths, options, reader, note)
+    watch, settings = source.watch, source.settings
     logs = LogFiles(paths.logs, paths.daemon_log, clock)
     logbook, awaited = Logbook(logs, paths), AwaitedLines(logs)
     inquest = Inquest(lambda port: _owner(port, _us(host)), logbook.last_words)
-    code = CodeWatch(paths.root, clock.now)
-    counts = Counts()
+    code, counts = CodeWatch(paths.root, clock.now), Counts()
     listening: list[str] = []
     network = Network(Names(), lambda: (f"unix:{paths.socket}", *listening))
 
@@ -173,7 +164,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             host=host,
             prober=Probes(prepare.place, stranger, output, network),
             store=store,
-            manifests=worktree,
+            manifests=source.manifests,
             timetable=WallTimetable(clock),
             may=allowed,
             before_start=logbook.mark_start,
@@ -187,7 +178,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     programs = HookPrograms(paths.root, prepare.base_env, paths.hooks)
     around = HookSurroundings(
         runner=programs,
-        settings=lambda: worktree.config.hooks,
+        settings=lambda: settings.now.hooks,
         wall=clock.wall,
         note=daemon.note,
         revision=lambda: daemon.source.last.revision.commit if daemon.source.last else "",
@@ -196,7 +187,6 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     checker = HostChecker(prepare.place, clock.now, network)
     checks = Checks(checker, clock, daemon.tell)
     checking = Checking(checks, clock)
-    repository = GitRepository(paths.root)
     troubles: list[Callable[[], str]] = [
         lambda: code.problem,
         lambda: checking.problem,
@@ -216,7 +206,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             record=store.facts(),
             other_troubles=tuple(said for told in troubles if (said := told())),
             ways=host.ways,
-            hooks={kind: programs.fault(hook) for kind, hook in worktree.config.hooks.items()},
+            hooks={kind: programs.fault(hook) for kind, hook in settings.now.hooks.items()},
             files_allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         )
 
@@ -227,26 +217,28 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         logbook=logbook,
         sampler=TreeSampler(clock),
         tools=Tools(
-            repository=repository,
-            drafts=worktree,
+            repository=source.repository,
+            drafts=source.drafts,
             language=Language(describe=describe, effect_of=effect_of),
             tail=tail,
-            auto_commit=lambda: worktree.config.auto_commit,
+            auto_commit=lambda: settings.now.auto_commit,
+            pending=store,
         ),
         prepare=prepare,
         holder_pid=lambda: host.holder_pid,
         renew_holder=host.renew,
-        settings=lambda: _settings(worktree),
+        settings=lambda: _settings(settings),
         troubles=lambda: [watch.problem, host.trouble, *(told() for told in troubles)],
         examine=lambda: list(examine(vitals())),
         metrics_listen=lambda: ", ".join(listening),
         ways=lambda: host.ways,
         charts=checks.charts,
+        following=source.following,
     )
     control = LiveControl(daemon, parts)
-    allotting = Allotting(lambda: daemon.source.last, control.change, is_free)
-    reverting = Reverting(daemon, daemon.journal.listen, repository, worktree, control.change)
-    troubles += [lambda: allotting.problem, lambda: reverting.problem]
+    allotting, reverting = _unasked(daemon, control, source, clock)
+    troubles += [lambda: allotting.problem, lambda: reverting.problem, source.trouble]
+    troubles.append(lambda: control.resuming.problem)
     return Assembly(
         daemon=daemon,
         control=control,
@@ -261,11 +253,9 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,
         store=store,
-        repository=repository,
+        source=source,
         reader=reader,
-        watch=watch,
         code=code,
-        worktree=worktree,
         logbook=logbook,
         clock=clock,
         troubles=troubles,
@@ -273,64 +263,16 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
     )
 
 
-class Preparation:
-    """Resolves what is executed for a slot, with the surroundings of this host."""
-
-    def __init__(self, paths: StatePaths) -> None:
-        self._root = str(paths.root)
-        self._log_dir = str(paths.logs)
-        self.base_env = _base_environment()
-
-    def __call__(
-        self, spec: ServiceSpec, slot: Slot, run: RunId, errand: Errand | None = None
-    ) -> Launch:
-        """Give one start, with nothing left to resolve.
-
-        Raises ManifestError for an env file, HostError for a user.
-        """
-        around = Surroundings(
-            root=self._root,
-            log_dir=self._log_dir,
-            base_env=self.base_env,
-            file_env=self._file_environment(spec),
-            account=account_of(wanted(spec, errand)),
-            owners=owners_of(spec),
-        )
-        return launch(spec, slot, run, around, errand)
-
-    def place(self, spec: ServiceSpec, slot: Slot, run: RunId) -> Place:
-        """Give where a slot's probing commands run."""
-        made = self(spec, slot, run)
-        return Place(
-            cwd=made.cwd,
-            env=made.env,
-            root=self._root,
-            expand=lambda text: expand(text, slot, spec.port),
-            identity=made.identity,
-        )
-
-    def _file_environment(self, spec: ServiceSpec) -> Mapping[str, str]:
-        found: dict[str, str] = {}
-        for name in spec.env_file:
-            path = Path(beneath(self._root, name))
-            try:
-                env_file = read_env_file(path.read_bytes())
-            except OSError as why:
-                raise ManifestError(
-                    f"cannot read the env file {name}: {os.strerror(why.errno or 0).lower()}",
-                    mend=f"bring {path} back, or remove it from envFile",
-                ) from why
-            if env_file.problem:
-                raise ManifestError(f"{name}:{env_file.line}: {env_file.problem}")
-            found |= env_file.variables
-        return found
-
-
-def _base_environment() -> dict[str, str]:
-    """Give what every service sees: little of the daemon's, and who it runs as."""
-    found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    found.setdefault("PATH", os.defpath)
-    return {**found, **own_variables()}
+def _unasked(
+    daemon: Daemon, control: LiveControl, source: Source, clock: HostClock
+) -> tuple[Allotting, Reverting]:
+    """Put those together that commit what nobody asked for."""
+    repository, drafts = source.repository, source.drafts
+    restraint = Restraint(repository, clock.wall)
+    return (
+        Allotting(lambda: daemon.source.last, control.change, is_free, restraint),
+        Reverting(daemon, daemon.journal.listen, repository, drafts, control.change, restraint),
+    )
 
 
 def _us(host: NativeHost) -> tuple[int | None, ...]:
@@ -348,8 +290,8 @@ def _in_its_place(found: PortOwner, port: int) -> str:
     return f"port {port} is held by {found.program} (pid {found.pid}), which is not this service"
 
 
-def _settings(worktree: Worktree) -> Sequence[Setting]:
+def _settings(settings: Settings) -> Sequence[Setting]:
     return [
         Setting(path=value.path, value=value.value, is_default=value.is_default)
-        for value in effective(worktree.config)
+        for value in effective(settings.now)
     ]

@@ -18,12 +18,8 @@ from reconciler.manifest.config import CONFIG_FILE
 from reconciler.manifest.naming import FOLDER, is_manifest
 from reconciler.model.desired import Revision
 from reconciler.model.units import ServiceName
-from reconciler.runtime.worktree import Hands, Texts, Worktree
-
-
-def require_repository(root: Path) -> None:
-    """See that there is a git repository. Raises NotFoundError with the mend."""
-    locate(root)
+from reconciler.runtime.drafting import Texts
+from reconciler.runtime.worktree import Hands, Worktree
 
 
 def open_worktree(

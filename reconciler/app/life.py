@@ -14,11 +14,12 @@ from reconciler import __version__
 from reconciler.adapters.daemon_log import open_log
 from reconciler.api.ask import Backend
 from reconciler.api.listen import Listener, close_all
-from reconciler.api.server import Api
+from reconciler.api.server import Api, metrics_api
 from reconciler.api.streams import Streams
 from reconciler.app.assembly import Assembly, assemble
-from reconciler.app.checkout import require_repository
-from reconciler.app.scrape import RETRY_S, MetricsPort
+from reconciler.app.ports import RETRY_S, TcpPort
+from reconciler.app.source import require_source
+from reconciler.app.webhooks import Webhooks
 from reconciler.model.event import Happening
 from reconciler.runtime import detach
 from reconciler.runtime.announcer import Announcer
@@ -39,9 +40,9 @@ Ready = Callable[[], None]
 
 def live(options: UpOptions, *, show: Show | None = None, ready: Ready | None = None) -> int:
     """Run a daemon from beginning to end. Raises WeaverError where it cannot begin."""
-    require_repository(options.root)
-    use_one_arena()
     home = Home(StatePaths.of(options.root, options.state_dir))
+    require_source(home.paths)
+    use_one_arena()
     announcer = Announcer(os.environ)
     try:
         handler = open_log(home.paths.daemon_log)
@@ -108,12 +109,17 @@ class Life:
         self._endless: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._caretaker = Caretaker(home, self._open_socket)
-        self._metrics = MetricsPort(self._backend, assembly.listening)
+        backend, following = self._backend, assembly.source.following
+        self._metrics = TcpPort("metrics", lambda: metrics_api(backend), assembly.listening)
+        self._webhooks = Webhooks(
+            home.paths.root, following.hurry if following else None, assembly.clock.wall
+        )
 
     async def run(self, ready: Ready | None) -> None:
         """Serve and supervise until everything is stopped, or until told to leave."""
         await self._open_socket()
         self._home.register()
+        self._parts.source.announce(self._home.paths)
         self._heed_signals()
         self._begin_tasks()
         if ready is not None:
@@ -122,16 +128,20 @@ class Life:
         try:
             await self._parts.daemon.run()
         finally:
+            self._parts.source.withdraw(self._home.paths)
             await self._end_tasks()
 
     def _begin_tasks(self) -> None:
         parts = self._parts
         parts.troubles.append(lambda: self._caretaker.trouble)
         parts.troubles.append(lambda: self._metrics.trouble)
+        parts.troubles.append(self._webhooks.trouble)
         parts.troubles.append(parts.logbook.trouble)
         self._begin(self._caretaker.run(), self._endless)
         self._begin(parts.logbook.keep(parts.daemon), self._endless)
         self._begin(self._follow_settings(), self._endless)
+        if parts.source.following is not None:
+            self._begin(parts.source.following.run(), self._endless)
         self._begin(parts.code.run(parts.daemon.tell), self._endless)
         self._begin(keep_small(), self._endless)
         self._begin(parts.measuring.run(), self._endless)
@@ -140,6 +150,7 @@ class Life:
         self._begin(parts.patrol.run(), self._endless)
         self._begin(parts.allotting.run(), self._endless)
         self._begin(parts.reverting.run(), self._endless)
+        self._begin(parts.control.resuming.run(), self._endless)
         self._begin(parts.hooks.run(parts.daemon.journal.listen), self._endless)
         self._begin(self._tell_of_return(), self._endless)
         self._begin(self._announcer.keep_alive(), self._endless)
@@ -165,7 +176,8 @@ class Life:
     async def _end_tasks(self) -> None:
         for task in self._endless:
             task.cancel()
-        listeners = [*([self._listener] if self._listener else []), *self._metrics.listeners]
+        listeners = [*self._metrics.listeners, *self._webhooks.port.listeners]
+        listeners += [self._listener] if self._listener else []
         if self._parts.daemon.returns:
             self._streams.farewell = "the daemon replaces itself; connect again"
         await close_all(listeners, self._streams)
@@ -191,15 +203,20 @@ class Life:
 
     async def _follow_settings(self) -> None:
         """Put weaver.yaml into force as it changes."""
-        worktree = self._parts.worktree
+        settings = self._parts.source.settings
         while True:
-            config = worktree.config
-            serving = await self._metrics.follow(config.metrics_listen)
-            if serving is not None:
-                self._begin(serving, self._ending)
+            config = settings.now
+            for port, address in (
+                (self._metrics, config.metrics_listen),
+                (self._webhooks.port, self._webhooks.wanted(config)),
+            ):
+                serving = await port.follow(address)
+                if serving is not None:
+                    self._begin(serving, self._ending)
+            is_missing = self._metrics.trouble or self._webhooks.port.trouble
             with suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_S if self._metrics.trouble else None):
-                    await worktree.reconfigured(config)
+                async with asyncio.timeout(RETRY_S if is_missing else None):
+                    await settings.other_than(config)
 
     def _heed_signals(self) -> None:
         loop = asyncio.get_running_loop()

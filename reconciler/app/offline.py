@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,13 +17,17 @@ from reconciler.core.diff import Language, compare, supposed
 from reconciler.core.settle import settle
 from reconciler.manifest.config import CONFIG_FILE, Config
 from reconciler.manifest.fields import describe, effect_of
+from reconciler.manifest.places import Places
 from reconciler.manifest.result import FileResult
-from reconciler.model.desired import Desired, ManifestSet, Revision
+from reconciler.model.change import ServiceChange
+from reconciler.model.desired import Definition, Desired, ManifestSet, Revision
+from reconciler.model.spec import ServiceSpec
+from reconciler.model.units import ServiceName
 from reconciler.ports import NotFoundError
+from reconciler.runtime.choosing import loaded_files, with_contents
 from reconciler.runtime.messages import FileChange, Preview
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.previews import errors
-from reconciler.runtime.worktree import loaded_files, with_contents
 
 Texts = Mapping[str, bytes]
 Contents = Callable[[Iterable[str]], Mapping[str, str]]
@@ -42,9 +47,10 @@ class Snapshot:
 class Offline:
     """The manifests of one directory, read in this process."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, cached: bool = True) -> None:
         self._root = directory.resolve()
-        self._reader = OfflineReader(str(self._root), StatePaths.of(self._root).cache)
+        cache = StatePaths.of(self._root).cache if cached else None
+        self._reader = OfflineReader(str(self._root), cache)
 
     def saved(self) -> Snapshot:
         """Give the files as saved. Raises SourceHeldError where there is no services.d."""
@@ -54,7 +60,7 @@ class Offline:
 
     def staged(self) -> Snapshot:
         """Give the files as staged for the next commit."""
-        found = index.read_staged(self._checkout())
+        found = index.read_staged(self._staging())
         return self._of_files(found, self._in_tree(""))
 
     def at(self, revision: str) -> Snapshot:
@@ -68,10 +74,16 @@ class Offline:
         gathered = self._reader.read_texts(merged)
         return self._snapshot(gathered, merged, self._saved_revision(merged), self._on_disk)
 
-    def span(self, text: str) -> tuple[str, str]:
+    def span(self, text: str) -> revisions.Span:
         """Resolve `BASE`, `BASE..HEAD` or `BASE...HEAD` to commits; no head: the saved files."""
-        found = revisions.resolve_span(self._checkout(), text)
-        return found.base, found.head
+        return revisions.resolve_span(self._checkout(), text)
+
+    def folder(self) -> str:
+        """Give where in the repository the manifests lie: empty at its top, or `deploy/`."""
+        try:
+            return self._checkout().prefix
+        except NotFoundError:
+            return ""
 
     def preview(self, base: Snapshot, head: Snapshot) -> Preview:
         """Say what a host that runs all of `base` would do about `head`."""
@@ -83,7 +95,7 @@ class Offline:
             mode="offline",
             base=before.revision,
             head=after.revision,
-            changes=compared.changes,
+            changes=tuple(_placed(compared.changes, then, now, base, head)),
             holds=compared.holds,
             invalid=errors(after.diagnostics),
             files=tuple(
@@ -94,10 +106,25 @@ class Offline:
             unchanged=compared.unchanged,
         )
 
+    def moved(self, base: Snapshot, tip: Snapshot, preview: Preview) -> tuple[ServiceName, ...]:
+        """Give the services of a preview that are another between its base and a later commit."""
+        before, after = base.manifests.definitions, tip.manifests.definitions
+        return tuple(
+            sorted(
+                change.service
+                for change in preview.changes
+                if _spec(before.get(change.service)) != _spec(after.get(change.service))
+            )
+        )
+
     # --- putting together ------------------------------------------------------------------
 
     def _checkout(self) -> Checkout:
         return locate(self._root)
+
+    def _staging(self) -> Checkout:
+        """Give the checkout with the index that a hook is told of: `git commit -a` has its own."""
+        return replace(self._checkout(), index=os.environ.get("GIT_INDEX_FILE", ""))
 
     def _saved_revision(self, texts: Texts) -> Revision:
         """Give HEAD and what differs from it; nothing where there is no repository."""
@@ -118,7 +145,8 @@ class Offline:
         """Give what finds the files of a commit; of the index, where none is named."""
 
         def found(paths: Iterable[str]) -> Mapping[str, str]:
-            files = revisions.read_any(self._checkout(), tree, paths, MAX_BYTES)
+            checkout = self._checkout() if tree else self._staging()
+            files = revisions.read_any(checkout, tree, paths, MAX_BYTES)
             return {path: hash_of(content) for path, content in files.items()}
 
         return found
@@ -129,7 +157,7 @@ class Offline:
             FileResult(file=path, diagnostics=(unreadable(path, why),), is_broken=True)
             for path, why in sorted(found.refused.items())
         )
-        whole = replace(gathered, files=(*gathered.files, *refused))
+        whole = gathered.with_files(refused)
         return self._snapshot(whole, found.files, Revision(commit=found.commit), contents)
 
     def _snapshot(
@@ -164,6 +192,33 @@ def _following(base: ManifestSet, head: ManifestSet) -> Desired:
     """Settle a head after a base: what is broken in the head stays as the base has it."""
     before = settle(base, {})
     return settle(head, supposed(before, before).services)
+
+
+def _placed(
+    changes: Iterable[ServiceChange],
+    then: ManifestSet,
+    now: ManifestSet,
+    base: Snapshot,
+    head: Snapshot,
+) -> Iterator[ServiceChange]:
+    """Note where each change stands; what is gone is where it was."""
+    places, former = Places(head.texts), Places(base.texts)
+    for change in changes:
+        name = change.service
+        is_gone = name not in now.definitions
+        defined = (then if is_gone else now).definitions.get(name)
+        if defined is None:
+            yield change
+            continue
+        where = former if is_gone else places
+        fields = tuple(
+            replace(item, place=where.of(name, item.path, defined.source)) for item in change.fields
+        )
+        yield replace(change, fields=fields, place=defined.source)
+
+
+def _spec(definition: Definition | None) -> ServiceSpec | None:
+    return definition.spec if definition else None
 
 
 def _text(snapshot: Snapshot, path: str) -> str | None:

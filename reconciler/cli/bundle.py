@@ -15,6 +15,7 @@ from reconciler.cli import exits, place
 from reconciler.cli.client import Daemon
 from reconciler.cli.errors import CommandError
 from reconciler.cli.gitcli import git
+from reconciler.cli.masking import without_words
 from reconciler.cli.session import Session
 from reconciler.runtime import socket_file
 
@@ -28,19 +29,6 @@ QUESTIONS = {
     "graph.json": "/v1/graph",
 }
 
-_SECRET = re.compile(
-    r"(?i)([\w.-]*(?:passw(?:or)?d|secret|token|api[_-]?key|credential|private[_-]?key)[\w.-]*"
-    r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',]+"
-)
-_FLAG = re.compile(r"(?i)(--?[\w-]*(?:passw(?:or)?d|secret|token|api-?key)[\w-]*\s+)[^\s-]\S*")
-_URL_LOGIN = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._-]{8,}")
-_WORDS = (
-    (_SECRET, r"\1***"),
-    (_FLAG, r"\1***"),
-    (_URL_LOGIN, r"\1***@"),
-    (_BEARER, r"\1 ***"),
-)
 _BLOCK = re.compile(r"^(\s*)(-\s+)?(env|annotations):\s*(#.*)?$")
 _INLINE = re.compile(r"^(\s*(?:-\s+)?(?:env|annotations):\s*)\{.*\}")
 _ENTRY = re.compile(r"^(\s*[^\s:#][^:]*:)\s+.*$")
@@ -55,14 +43,7 @@ def redact(text: str) -> str:
     command: x --token=***
     """
     lines = _without_env(text.splitlines())
-    return "\n".join(map(_without_words, lines))
-
-
-def _without_words(line: str) -> str:
-    """Replace what a line itself calls a secret."""
-    for pattern, kept in _WORDS:
-        line = pattern.sub(kept, line)
-    return line
+    return "\n".join(map(without_words, lines))
 
 
 def _without_env(lines: list[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,17 @@ if TYPE_CHECKING:
 
 def compared(reader: Offline, span: str | None, *, staged: bool, paths: Sequence[str]) -> Preview:
     """Compare as the command line says; without a word, the saved files against HEAD."""
-    base_name, head_name = reader.span(span) if span else ("", "")
-    head = _head(reader, head_name, staged=staged, paths=paths)
-    if paths and not base_name:
-        return reader.preview(reader.saved(), head)
-    return reader.preview(reader.at(base_name or "HEAD"), head)
+    found = reader.span(span) if span else None
+    head = _head(reader, found.head if found else "", staged=staged, paths=paths)
+    if found is None:
+        base = reader.saved() if paths else reader.at("HEAD")
+        preview = reader.preview(base, head)
+        return replace(preview, if_revision=preview.base.commit) if paths else preview
+    base = reader.at(found.base)
+    preview = replace(reader.preview(base, head), if_revision=found.tip)
+    if found.tip == found.base:
+        return preview
+    return replace(preview, moved=reader.moved(base, reader.at(found.tip), preview))
 
 
 def _head(reader: Offline, name: str, *, staged: bool, paths: Sequence[str]) -> Snapshot:

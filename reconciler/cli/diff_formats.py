@@ -1,7 +1,8 @@
 """Write a diff for the places where changes are reviewed: comments, annotations, test reports.
 
 Each form is made from the JSON document of `weaver diff`, so it is the same with and without a
-daemon. Text of manifests is quoted for the form it is put into.
+daemon. Text of manifests is quoted for the form it is put into, and what is called like a secret
+has no value in any of them: these forms are published.
 """
 
 from __future__ import annotations
@@ -9,56 +10,43 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from reconciler import __version__
-from reconciler.api.human import count, plain
+from reconciler.api.human import plain
+from reconciler.cli import diff_words as words
 from reconciler.cli.client import Json
+from reconciler.cli.diff_comment import markdown
 
-MOST_MARKDOWN = 65_000
-"""What forges take as one comment."""
-
-_COUNTED = ("start", "restart", "reload", "stop", "update", "held", "invalid", "unchanged")
-
-
-def markdown(document: Json) -> str:
-    """Give a comment for a pull request: what would be done, and each field that differs."""
-    lines = ["### weaver diff", "", _counts(document), ""]
-    changes = _changes(document)
-    if changes:
-        lines += ["| service | would | because |", "|---|---|---|"]
-        lines += [
-            f"| {_cell(change['service'])} | {_cell(_would(change))} | {_cell(_because(change))} |"
-            for change in changes
-        ]
-        lines.append("")
-    for change in changes:
-        lines += _fold(change)
-    for fault in document["invalid"]:
-        place = f"{fault['file']}:{fault['line']}:{fault['column']}"
-        mend = f" ({_cell(fault['mend'])})" if fault["mend"] else ""
-        lines.append(f"- **{_cell(place)}** {fault['code']} {_cell(fault['message'])}{mend}")
-    return _shortened("\n".join(lines).rstrip() + "\n")
+HELD = "held"
+MOVED = "moved"
+"""Rules of the SARIF log, beside the codes of faults."""
 
 
 def github(document: Json) -> str:
-    """Give workflow commands: GitHub shows them beside the lines they are about."""
+    """Give workflow commands: GitHub shows them beside the lines they are about.
+
+    It shows ten of each kind, so what says most comes first.
+    """
     lines = []
     for fault in document["invalid"]:
-        where = {"file": fault["file"], "line": fault["line"], "col": fault["column"]}
-        said = f"{fault['message']}\nmend: {fault['mend']}" if fault["mend"] else fault["message"]
         kind = "warning" if fault.get("warning") else "error"
-        lines.append(_command(kind, {**where, "title": fault["code"]}, said))
-    for change in _changes(document):
-        title = {"title": f"weaver: {change['service']}"}
-        lines.append(_command("notice", title, f"{_would(change)}: {_because(change)}"))
-    lines.append(_command("notice", {"title": "weaver diff"}, _counts(document)))
+        title = {"title": fault["code"]}
+        lines.append(_command(kind, {**_where(fault), **title}, words.fault_text(fault)))
+    said = f"{words.counts(document)}\n{words.reach(document)}"
+    lines.append(_command("notice", {"title": "weaver diff"}, said))
+    if moved := words.moved(document):
+        lines.append(_command("warning", {"title": "weaver diff"}, moved))
+    for change in words.changes(document):
+        lines += _annotations(change)
     return "\n".join(lines) + "\n"
 
 
 def sarif(document: Json) -> str:
-    """Give a SARIF 2.1.0 log of what is invalid, for code scanning."""
-    rules = sorted({fault["code"] for fault in document["invalid"]})
+    """Give a SARIF 2.1.0 log of what is invalid or held, for code scanning."""
+    results = [*map(_result, document["invalid"]), *_remarks(document)]
+    rules = sorted({result["ruleId"] for result in results})
     driver = {"name": "weaver", "version": __version__, "rules": [{"id": rule} for rule in rules]}
     log = {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -66,7 +54,8 @@ def sarif(document: Json) -> str:
         "runs": [
             {
                 "tool": {"driver": driver},
-                "results": [_result(fault) for fault in document["invalid"]],
+                "columnKind": "unicodeCodePoints",
+                "results": results,
             }
         ],
     }
@@ -74,21 +63,17 @@ def sarif(document: Json) -> str:
 
 
 def junit(document: Json) -> str:
-    """Give a JUnit report: a case for each service that would change, a failure for each fault."""
-    cases = [
-        f"  <testcase classname={_attribute(_would(change))} name={_attribute(change['service'])}>"
-        f"<system-out>{_text(_because(change))}</system-out></testcase>"
-        for change in _changes(document)
-    ]
-    for fault in document["invalid"]:
-        place = f"{fault['file']}:{fault['line']}:{fault['column']}"
-        cases.append(
-            f"  <testcase classname={_attribute(fault['code'])} name={_attribute(place)}>"
-            f"<failure message={_attribute(fault['message'])}>{_text(fault['mend'])}</failure>"
-            "</testcase>"
-        )
-    head = f'tests="{len(cases)}" failures="{len(document["invalid"])}"'
-    body = "\n".join([f'<testsuite name="weaver diff" {head}>', *cases, "</testsuite>"])
+    """Give a JUnit report: a case for each service that would change, a failure for each fault.
+
+    What a guard holds is a failure too; a warning is none.
+    """
+    cases = [_case(change) for change in words.changes(document)]
+    cases += [_fault_case(fault) for fault in document["invalid"]]
+    failures = sum(case.count("<failure ") for case in cases)
+    head = f'name="weaver diff" tests="{len(cases)}" failures="{failures}"'
+    notes = " ".join(filter(None, [words.reach(document), words.moved(document)]))
+    last = f"  <system-out>{_text(notes)}</system-out>"
+    body = "\n".join([f"<testsuite {head}>", *cases, last, "</testsuite>"])
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 
@@ -100,69 +85,28 @@ FORMATS: Mapping[str, Callable[[Json], str]] = {
 }
 
 
-def _changes(document: Json) -> list[Json]:
-    """Give everything that would be done something about, or is held, drift included."""
-    return [*document["changes"], *document["drift"]]
+def _annotations(change: Json) -> Iterator[str]:
+    """Give a command for each line on which a service changes; for the service where none does."""
+    kind = "error" if change["heldBy"] else "notice"
+    title = {"title": f"weaver: {change['service']}: {words.would(change)}"}
+    lines: dict[tuple[Any, ...], list[Json]] = {}
+    for field in sorted(change["fields"], key=words.rank):
+        spot = field.get("place") or change.get("place") or {}
+        lines.setdefault((spot.get("file"), spot.get("line")), []).append(field)
+    because = words.because(change)
+    if not lines:
+        yield _command(kind, {**_where(change.get("place")), **title}, because)
+    for fields in lines.values():
+        where = _where(fields[0].get("place") or change.get("place"))
+        said = "\n".join([because, *map(words.field_line, fields)])
+        yield _command(kind, {**where, **title}, said)
 
 
-def _would(change: Json) -> str:
-    """Say what would be done to a service."""
-    actions = [action for action in change["actions"] if action != "none"]
-    if change["heldBy"]:
-        return "held"
-    return " + ".join(actions) or "nothing"
-
-
-def _because(change: Json) -> str:
-    """Say why, or why not."""
-    return plain(change["heldBy"] or change["reason"])
-
-
-def _counts(document: Json) -> str:
-    """Say in one line how much it is."""
-    summary = document["summary"]
-    parts = [f"{summary[word]} {word}" for word in _COUNTED if summary[word]]
-    return ", ".join(parts) or "no services"
-
-
-def _fold(change: Json) -> Iterator[str]:
-    """Give the fields of one service, folded away."""
-    if not change["fields"]:
-        return
-    name, much = _cell(change["service"]), count(len(change["fields"]), "field")
-    yield f"<details><summary>{name}: {much}</summary>"
-    yield ""
-    yield "| field | before | after | effect |"
-    yield "|---|---|---|---|"
-    for field in change["fields"]:
-        shown = [_code(field["path"]), _code(field["before"]), _code(field["after"])]
-        yield f"| {' | '.join(shown)} | {field['effect']} |"
-    yield ""
-    yield "</details>"
-    yield ""
-
-
-def _cell(text: str) -> str:
-    """Quote text for a cell of a Markdown table, where it may neither begin markup nor end it.
-
-    >>> _cell("a|b <c> @team")
-    'a&#124;b &lt;c&gt; &#64;team'
-    """
-    marks = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;"}
-    return "".join(marks.get(char, char) for char in plain(text))
-
-
-def _code(text: str | None) -> str:
-    """Quote a value; nothing where there is none."""
-    return "" if text is None else f"<code>{_cell(text)}</code>"
-
-
-def _shortened(text: str) -> str:
-    """Cut a comment that is too long, and say so."""
-    if len(text) <= MOST_MARKDOWN:
-        return text
-    kept = text[:MOST_MARKDOWN].rpartition("\n")[0]
-    return f"{kept}\n\n*Cut off here: `weaver diff` shows the rest.*\n"
+def _where(place: Json | None) -> dict[str, Any]:
+    """Give a place as GitHub's properties."""
+    if not place:
+        return {}
+    return {"file": place["file"], "line": place["line"], "col": place["column"]}
 
 
 def _command(kind: str, properties: Mapping[str, Any], text: str) -> str:
@@ -179,15 +123,53 @@ def _command(kind: str, properties: Mapping[str, Any], text: str) -> str:
 
 def _result(fault: Json) -> Json:
     """Give one fault as SARIF has it."""
-    region = {"startLine": fault["line"], "startColumn": fault["column"]}
-    place = {"artifactLocation": {"uri": fault["file"]}, "region": region}
-    text = f"{fault['message']} (mend: {fault['mend']})" if fault["mend"] else fault["message"]
-    return {
-        "ruleId": fault["code"],
-        "level": "warning" if fault.get("warning") else "error",
-        "message": {"text": text},
-        "locations": [{"physicalLocation": place}],
-    }
+    level = "warning" if fault.get("warning") else "error"
+    return _sarif_result(fault["code"], level, words.fault_text(fault), fault)
+
+
+def _remarks(document: Json) -> Iterator[Json]:
+    """Give what is held, and what the base branch has changed as well, as SARIF has them."""
+    moved = set(document.get("moved") or ())
+    for change in words.changes(document):
+        name, place = plain(change["service"]), change.get("place")
+        if change["heldBy"]:
+            text = f"{name} is held: {words.because(change)}"
+            yield _sarif_result(HELD, "error", text, place)
+        if change["service"] in moved:
+            text = f"{name} changed on the base branch as well"
+            yield _sarif_result(MOVED, "warning", text, place)
+
+
+def _sarif_result(rule: str, level: str, text: str, place: Json | None) -> Json:
+    result: Json = {"ruleId": rule, "level": level, "message": {"text": text}}
+    if place:
+        region = {"startLine": place["line"], "startColumn": place["column"]}
+        artifact = {"uri": quote(place["file"])}
+        spot = {"physicalLocation": {"artifactLocation": artifact, "region": region}}
+        result["locations"] = [spot]
+    return result
+
+
+def _case(change: Json) -> str:
+    """Give the case of a service that would change, or is held."""
+    said = "\n".join([words.because(change), *map(words.field_line, change["fields"])])
+    if change["heldBy"]:
+        inside = f'<failure message="held">{_text(said)}</failure>'
+    else:
+        inside = f"<system-out>{_text(said)}</system-out>"
+    head = f"classname={_attribute(words.would(change))} name={_attribute(change['service'])}"
+    return f"  <testcase {head}>{inside}</testcase>"
+
+
+def _fault_case(fault: Json) -> str:
+    """Give the case of a fault."""
+    said = words.fault_text(fault)
+    if fault.get("warning"):
+        inside = f"<system-out>{_text(said)}</system-out>"
+    else:
+        inside = f"<failure message={_attribute(fault['message'])}>{_text(said)}</failure>"
+    head = f"classname={_attribute(fault['code'])} name={_attribute(words.place(fault))}"
+    return f"  <testcase {head}>{inside}</testcase>"
 
 
 def _attribute(text: str) -> str:
@@ -196,5 +178,5 @@ def _attribute(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Quote text as XML."""
-    return escape(plain(text))
+    """Quote text as XML, its lines kept."""
+    return escape("\n".join(map(plain, text.split("\n"))))

@@ -35,8 +35,9 @@ MEANINGS = {
 
 
 NOTES = (
-    "`diff`: 0 no changes, 1 changes, 2 and more trouble. With --exit-code=false",
-    "changes give 0; with --detailed-exitcode 0 no changes, 1 trouble, 2 changes.",
+    "`diff`: 0 no changes, 1 changes, 2 an invalid manifest, 5 a guard holds it;",
+    "else trouble. With --exit-code=false changes give 0; with",
+    "--detailed-exitcode 0 no changes, 1 trouble, 2 changes.",
 )
 
 

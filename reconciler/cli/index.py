@@ -38,7 +38,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
     "Git": (
         _row("validate", "validate", "check manifests, without a daemon"),
         _row("diff", "diff", "show what would change, and what would be done"),
-        _row("apply", "apply", "write manifests into the repository and run them"),
+        _row("apply revert sync", "apply apply sync", "write manifests, run them; fetch now"),
     ),
     "Operate": (
         _row("health metrics", "health metrics", "show what checks say; what services use"),
@@ -49,8 +49,8 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         _row("doctor report", "doctor", "find what is wrong, and bundle it for a bug report"),
     ),
     "Advanced": (
-        _row("service", "service", "the same verbs, spelled out; list and discover"),
-        _row("rollout prune", "rollout prune", "decide about a rollout, or a held removal"),
+        _row("service rollout", "service rollout", "the verbs spelled out; steer a rollout"),
+        _row("prune accept-history", "prune sync", "decide about a removal or history held"),
         _row("reexec", "reexec", "put an upgrade into force, touching no service"),
         _row("completion", "completion", "print the completion script of a shell"),
         _row("explain help", "explain help", "say what a field means; help, `help exit-codes`"),
@@ -63,4 +63,6 @@ MODULES = {
     for row in rows
     for name, module in zip(row.names, row.modules, strict=True)
 }
+HIDDEN = {"receive": "receive"}
+"""Commands that programs call, and where they live; no help lists them."""
 TEXTS = {name: row.text for rows in GROUPS.values() for row in rows for name in row.names}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from reconciler import __version__
 from reconciler.api.human import plain
@@ -38,6 +40,32 @@ def up_options(
         only=tuple(ServiceName(name) for name in only),
         logs=logs,
     )
+
+
+def settle_source(options: UpOptions, said: Mapping[str, Any]) -> None:
+    """Note what is to be followed, where that was said; beside a live daemon it must be the same.
+
+    Raises WeaverError for an address or a name that git must not see.
+    """
+    from reconciler import app
+
+    if said["no_repo"] and said["repo"]:
+        raise CommandError("--repo and --no-repo exclude each other", code=exits.USAGE)
+    for option in ("branch", "folder"):
+        if said[option] is not None and not said["repo"]:
+            name = "path" if option == "folder" else option
+            raise CommandError(f"--{name} is of a repository: say --repo URL", code=exits.USAGE)
+    if not said["repo"] and not said["no_repo"]:
+        return
+    wanted = app.followed(said["repo"], said["branch"], said["folder"]) if said["repo"] else None
+    running = app.find_running(options)
+    if running is not None and wanted != app.what_is_followed(options):
+        raise CommandError(
+            f"the daemon (pid {running.pid}) follows something else",
+            mend="end it first, services run on: weaver down --keep-services",
+            code=exits.CONFLICT,
+        )
+    app.follow(options, wanted)
 
 
 def ensure_daemon(session: Session) -> Daemon:

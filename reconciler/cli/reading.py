@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from reconciler.cli import exits
 from reconciler.cli.errors import CommandError
 from reconciler.cli.validation import manifests_in
+from reconciler.manifest.limits import MAX_FILE_BYTES
 
 
 def read_text(path: str) -> str:
     """Read a file of the person's, `-` being standard input."""
     try:
-        return sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        if path == "-":
+            return _within_limits(path, sys.stdin.buffer)
+        with Path(path).open("rb") as file:
+            return _within_limits(path, file)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise CommandError(
@@ -21,6 +26,18 @@ def read_text(path: str) -> str:
             mend="name a manifest, or - for standard input",
             code=exits.NOT_FOUND if isinstance(error, FileNotFoundError) else exits.USAGE,
         ) from error
+
+
+def _within_limits(path: str, file: BinaryIO) -> str:
+    """Read no more than a manifest may have: what is named may be /dev/zero."""
+    data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise CommandError(
+            f"cannot read {path}: it has more than the {MAX_FILE_BYTES:,} bytes of a manifest",
+            mend="split many services over several files",
+            code=exits.USAGE,
+        )
+    return data.decode().replace("\r\n", "\n")
 
 
 def documents(path: str) -> list[dict[str, str]]:

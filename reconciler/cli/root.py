@@ -89,18 +89,19 @@ class Root(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - same
         """Load the module of a command and give the command."""
-        module = index.MODULES.get(cmd_name)
+        module = index.MODULES.get(cmd_name) or index.HIDDEN.get(cmd_name)
         if module is None:
             return None
         loaded = import_module(f"reconciler.cli.commands.{module}")
-        command: click.Command = getattr(loaded, f"{cmd_name}_command")
+        command: click.Command = getattr(loaded, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; an unknown one gets a did-you-mean from the index."""
-        if args[0] not in index.MODULES and not args[0].startswith("-"):
+        known = {*index.MODULES, *index.HIDDEN}
+        if args[0] not in known and not args[0].startswith("-"):
             raise click.NoSuchCommand(args[0], possibilities=index.MODULES, ctx=ctx)
         return super().resolve_command(ctx, args)
 

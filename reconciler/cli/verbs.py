@@ -121,9 +121,9 @@ def _conclude(session: Session, summary: Json) -> int:
     Of what failed it is shown where a commit has landed all the same; else all was said before.
     """
     code = int(summary["exitCode"])
-    undo = f" (undo: {summary['undo']})" if summary.get("undo") else ""
-    text = f"{plain(summary['text'])}{undo}"
-    if code and undo:
+    hints = [f"{key}: {plain(summary[key])}" for key in ("undo", "next") if summary.get(key)]
+    text = plain(summary["text"]) + (f" ({'; '.join(hints)})" if hints else "")
+    if code and hints:
         screen.err(text)
     elif not code and not session.quiet:
         screen.out(text)

@@ -32,6 +32,8 @@ class ReasonKeys(Wire, frozen=True, kw_only=True):
     reason: str
     file: str | None
     depth: int
+    log_tail: list[str]
+    """The last lines of one that crashed, its hooks' included."""
 
 
 class WhyDocument(Document, frozen=True, kw_only=True):
@@ -135,6 +137,7 @@ def why_document(service: ServiceName, chain: Sequence[Reason]) -> WhyDocument:
                 reason=link.because,
                 file=link.file or None,
                 depth=link.depth,
+                log_tail=list(link.log_tail),
             )
             for link in chain
         ],

@@ -80,11 +80,15 @@ class TroubleKeys(Wire, frozen=True, kw_only=True, tag_field="type", tag="proble
 
 
 class SummaryKeys(Wire, frozen=True, kw_only=True, tag_field="type", tag="summary"):
-    """The end: what was done, in which commit, and the command that takes it back."""
+    """The end: what was done, in which commit, and the command that takes it back.
+
+    Where Weaver takes it back by itself, `next` is the command that shows so.
+    """
 
     exit_code: int
     text: str
     undo: str | None
+    next: str | None
 
 
 MessageKeys = (
@@ -127,7 +131,10 @@ def message_keys(message: Message, page: Page) -> MessageKeys:
             return _problem(message)
         case Summary():
             return SummaryKeys(
-                exit_code=message.exit_code, text=message.text, undo=message.undo or None
+                exit_code=message.exit_code,
+                text=message.text,
+                undo=message.undo or None,
+                next=message.next or None,
             )
         case unreachable:
             assert_never(unreachable)

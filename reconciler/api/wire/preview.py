@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import UNSET, UnsetType
+
 from reconciler.api import diff_text
 from reconciler.api.wire.base import (
     Document,
@@ -14,7 +16,20 @@ from reconciler.api.wire.base import (
     revision_keys,
 )
 from reconciler.model.change import FieldChange, ServiceChange, Verb
+from reconciler.model.diagnostic import Source
+from reconciler.model.plan import HoldCode
 from reconciler.runtime.messages import Preview
+
+_GUARDED = frozenset({HoldCode.PRUNE_HELD, HoldCode.JUDGE_REFUSED})
+"""Holds that a person has to lift: guards, and what the judge does not let pass."""
+
+
+class PlaceKeys(Wire, frozen=True, kw_only=True):
+    """A place in a file."""
+
+    file: str
+    line: int
+    column: int
 
 
 class FieldKeys(Wire, frozen=True, kw_only=True):
@@ -24,6 +39,8 @@ class FieldKeys(Wire, frozen=True, kw_only=True):
     before: str | None
     after: str | None
     effect: str
+    place: PlaceKeys | UnsetType = UNSET
+    """Where the manifest says it; only where two sets of files are compared."""
 
 
 class ChangeKeys(Wire, frozen=True, kw_only=True):
@@ -36,6 +53,10 @@ class ChangeKeys(Wire, frozen=True, kw_only=True):
     reason: str
     fields: list[FieldKeys]
     held_by: str | None
+    processes: int
+    """How many running processes are replaced, ended or told to load anew."""
+    place: PlaceKeys | UnsetType = UNSET
+    """Where the service is defined, or was; only where two sets of files are compared."""
 
 
 class HoldKeys(Wire, frozen=True, kw_only=True):
@@ -71,6 +92,12 @@ class DiffDocument(Document, frozen=True, kw_only=True):
     held: list[HoldKeys]
     invalid: list[FaultKeys]
     summary: CountKeys
+    processes: int
+    """How many running processes are affected in all."""
+    moved: list[str] | UnsetType = UNSET
+    """Services of these changes that the base branch has changed as well since it was left."""
+    if_revision: str | UnsetType = UNSET
+    """What `weaver apply --if-revision` takes for the change to do this and nothing else."""
 
 
 def diff_document(preview: Preview, exit_code: int | None = None) -> DiffDocument:
@@ -87,11 +114,16 @@ def diff_document(preview: Preview, exit_code: int | None = None) -> DiffDocumen
         held=[HoldKeys(service=name, reason=because) for name, because in sorted(held.items())],
         invalid=fault_keys(preview.invalid),
         summary=CountKeys(**diff_text.counts(preview)),
+        processes=diff_text.affected(preview),
+        moved=list(preview.moved) if preview.mode == "offline" else UNSET,
+        if_revision=preview.if_revision or UNSET,
     )
 
 
 def diff_exit_code(preview: Preview) -> int:
-    """Give 0 for no changes, 1 for changes, 2 where a manifest is invalid."""
+    """Give the worst of all: 0 no changes, 1 changes, 2 an invalid manifest, 5 held by a guard."""
+    if any(hold.code in _GUARDED for hold in preview.holds):
+        return 5
     if diff_text.has_errors(preview):
         return 2
     return 1 if preview.changes or preview.drift else 0
@@ -107,6 +139,8 @@ def _changes(changes: Iterable[ServiceChange]) -> list[ChangeKeys]:
             reason=change.reason,
             fields=[_field(item) for item in change.fields],
             held_by=change.held_by,
+            processes=change.processes,
+            place=_place(change.place),
         )
         for change in changes
     ]
@@ -115,5 +149,16 @@ def _changes(changes: Iterable[ServiceChange]) -> list[ChangeKeys]:
 def _field(change: FieldChange) -> FieldKeys:
     """Write one field that differs."""
     return FieldKeys(
-        path=change.path, before=change.before, after=change.after, effect=change.effect.value
+        path=change.path,
+        before=change.before,
+        after=change.after,
+        effect=change.effect.value,
+        place=_place(change.place),
     )
+
+
+def _place(source: Source | None) -> PlaceKeys | UnsetType:
+    """Write a place, where there is one."""
+    if source is None:
+        return UNSET
+    return PlaceKeys(file=source.file, line=source.line, column=source.column)

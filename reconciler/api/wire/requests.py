@@ -18,6 +18,7 @@ from reconciler.runtime.requests import Change, OperationRequest, Terms
 
 MOST_SERVICES = 10_000
 LONGEST_TIMEOUT_S = 86_400.0
+SHORTEST_TTL_S, LONGEST_TTL_S = 1.0, 86_400.0
 
 Name = Annotated[str, Meta(max_length=63, description="A service's name.")]
 Names = Annotated[list[Name], Meta(max_length=MOST_SERVICES)]
@@ -29,6 +30,8 @@ Path = Annotated[str, Meta(max_length=4096)]
 Timeout = Annotated[
     float, Meta(ge=0, le=LONGEST_TIMEOUT_S, description="Seconds to wait for the result.")
 ]
+
+TimeToLive = Annotated[float, Meta(ge=SHORTEST_TTL_S, le=LONGEST_TTL_S)]
 
 
 class MalformedError(WeaverError):
@@ -97,6 +100,14 @@ class ApplyBody(ChangeBody, frozen=True, kw_only=True, tag="apply"):
     """Make the manifests of these services equal to these documents."""
 
     documents: Annotated[list[DocumentKeys], Meta(min_length=1, max_length=MOST_SERVICES)]
+    branch: Annotated[
+        str,
+        Meta(max_length=200, description="Commit to this branch; nothing of it takes effect."),
+    ] = ""
+    ttl: Annotated[
+        TimeToLive | None,
+        Meta(description="Commit nothing, and go back to the manifests after so many seconds."),
+    ] = None
 
 
 class SetBody(ChangeBody, frozen=True, kw_only=True, tag="set"):
@@ -202,17 +213,43 @@ class SteerBody(OperationBody, frozen=True, kw_only=True, tag="rollout"):
     steer: requests.Steer
 
 
+class RevertBody(OperationBody, frozen=True, kw_only=True, tag="revert"):
+    """End what was applied to services for a while."""
+
+    services: Annotated[Names, Meta(min_length=1)]
+
+
 class SettleBody(OperationBody, frozen=True, kw_only=True, tag="settle"):
     """Wait until all (or these) services are as wanted, or cannot become so."""
 
     services: Names = []
 
 
-OperationBodies = RestartBody | ReloadBody | RetryBody | SteerBody | SettleBody
+OperationBodies = RestartBody | ReloadBody | RetryBody | SteerBody | RevertBody | SettleBody
 
 
 class ApproveBody(Body, frozen=True, kw_only=True):
     """Let a large removal that is held happen."""
+
+
+class SyncBody(Body, frozen=True, kw_only=True):
+    """Fetch and read what is followed now, and wait for what comes of it."""
+
+    revision: Annotated[
+        str,
+        Meta(
+            pattern=r"\A([0-9a-f]{7,64})?\Z",
+            description="A commit that must be among what is followed then.",
+        ),
+    ] = ""
+
+
+class AcceptHistoryBody(Body, frozen=True, kw_only=True):
+    """Follow a branch whose history was rewritten."""
+
+    commit: Annotated[
+        str, Meta(pattern=r"\A[0-9a-f]{7,64}\Z", description="Where the branch is now.")
+    ]
 
 
 class ShutdownBody(Body, frozen=True, kw_only=True):
@@ -257,11 +294,18 @@ def terms(body: Body, uid: int) -> Terms:
 def change(body: ChangeBodies) -> Change:
     """Give the change that a body asks for."""
     match body:
+        case ApplyBody(branch=branch, ttl=ttl) if branch and ttl:
+            raise UnacceptableError(
+                "cannot accept the request: what is for a while is on no branch",
+                mend="leave out branch, or ttl",
+            )
         case ApplyBody():
             return requests.Apply(
                 documents=tuple(
                     requests.Document(text=one.text, path=one.path) for one in body.documents
-                )
+                ),
+                branch=body.branch,
+                lasts=body.ttl or 0.0,
             )
         case SetBody():
             return requests.SetValues(
@@ -303,6 +347,8 @@ def operation(body: OperationBodies) -> OperationRequest:
             return requests.RetryServices(services=_names(body.services))
         case SteerBody():
             return requests.SteerRollout(service=ServiceName(body.service), steer=body.steer)
+        case RevertBody():
+            return requests.Revert(services=_names(body.services))
         case SettleBody():
             return requests.Settle(services=_names(body.services))
 

@@ -18,6 +18,7 @@ from reconciler.api.wire.base import (
 )
 from reconciler.api.wire.rollout import RolloutKeys, rollout_keys
 from reconciler.model.observed import Exit, Process
+from reconciler.model.overlay import Overlay
 from reconciler.model.plan import Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.status import ServiceStatus, SlotStatus
@@ -83,6 +84,17 @@ class WaitKeys(Wire, frozen=True, kw_only=True):
     since: str | None
 
 
+class EphemeralKeys(Wire, frozen=True, kw_only=True):
+    """What is wanted of a service for a while, whatever its manifest says."""
+
+    until: str
+    """When it is again as its manifest says; one that no manifest defines stops."""
+    actor: str
+    reason: str
+    is_new: bool
+    """Whether no manifest defines it."""
+
+
 class ServiceKeys(Wire, frozen=True, kw_only=True):
     """One service."""
 
@@ -112,6 +124,8 @@ class ServiceKeys(Wire, frozen=True, kw_only=True):
     """Only with a `schedule`: the scheduled time of its last run."""
     rollout: RolloutKeys | UnsetType = UNSET
     """How far a new version, or a restart, has come; left out where none is under way."""
+    ephemeral: EphemeralKeys | UnsetType = UNSET
+    """Left out where its manifest is followed."""
     instances: list[InstanceKeys]
 
 
@@ -132,6 +146,24 @@ class DaemonKeys(Wire, frozen=True, kw_only=True):
     troubles: list[str]
 
 
+class SourceKeys(Wire, frozen=True, kw_only=True):
+    """A branch of a repository elsewhere, as it is followed."""
+
+    address: str
+    """With user names and passwords left out."""
+    branch: str
+    fetched: str | None
+    """Where the branch was when it was looked at last."""
+    verified: str | None
+    """What is followed: it descends from all that was followed before, or was accepted."""
+    reason: str
+    """Why it is not followed further, or what is wrong with looking at it; else empty."""
+    reason_code: str
+    """`HistoryRewritten` `BranchGone` `SourceStale` ...; empty where it is followed."""
+    seen_at: str | None
+    """When the other side was last seen in this life of the daemon."""
+
+
 class PruneKeys(Wire, frozen=True, kw_only=True):
     """A removal that waits for a yes."""
 
@@ -145,6 +177,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
 
     revision: RevisionKeys
     daemon: DaemonKeys
+    source: SourceKeys | None
+    """What is followed elsewhere; null where the files of a checkout are."""
     services: list[ServiceKeys]
     invalid: list[FaultKeys]
     prune: PruneKeys | None
@@ -162,11 +196,28 @@ def status_document(
         exit_code=exit_code,
         revision=revision_keys(picture.revision),
         daemon=daemon_keys(scene),
+        source=_source(scene),
         services=[service_keys(service, scene) for service in services],
         invalid=fault_keys(picture.diagnostics),
         prune=_prune(picture.prune),
         source_held=picture.source_held,
         converged=picture.converged,
+    )
+
+
+def _source(scene: Scene) -> SourceKeys | None:
+    source = scene.daemon.source
+    if source is None:
+        return None
+    seen = source.seen_at
+    return SourceKeys(
+        address=source.address,
+        branch=source.branch,
+        fetched=source.fetched or None,
+        verified=source.verified or None,
+        reason=source.reason,
+        reason_code=source.reason_code,
+        seen_at=None if seen is None else timestamp(scene.wall_at(seen)),
     )
 
 
@@ -213,9 +264,22 @@ def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
         next_run=_next_run(service),
         last_run=_wall(service.last_run) if spec and spec.schedule else UNSET,
         rollout=rollout_keys(service) or UNSET,
+        ephemeral=_ephemeral(service.overlay, scene),
         instances=[
             _instance(slot, scene, is_checked=bool(spec and spec.health)) for slot in service.slots
         ],
+    )
+
+
+def _ephemeral(overlay: Overlay | None, scene: Scene) -> EphemeralKeys | UnsetType:
+    """Write what is wanted for a while."""
+    if overlay is None:
+        return UNSET
+    return EphemeralKeys(
+        until=timestamp(scene.wall_at(overlay.ends_at)),
+        actor=overlay.actor,
+        reason=overlay.reason,
+        is_new=overlay.under is None,
     )
 
 

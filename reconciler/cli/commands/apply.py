@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.options import Patience, command, formats, reason_option, waiting
+from reconciler.cli import exits
+from reconciler.cli.errors import CommandError
+from reconciler.cli.options import (
+    Duration,
+    Patience,
+    ServiceName,
+    command,
+    formats,
+    reason_option,
+    waiting,
+)
+from reconciler.cli.proposal import publish
 from reconciler.cli.reading import documents
 from reconciler.cli.session import Session
-from reconciler.cli.verbs import change
+from reconciler.cli.verbs import change, operate
+
+USUAL_TTL_S, LONGEST_TTL_S, SHORTEST_TTL_S = 3_600.0, 86_400.0, 1.0
 
 
 @command(
@@ -26,6 +39,14 @@ from reconciler.cli.verbs import change
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--if-revision", default="", metavar="SHA", help="Only if this is HEAD (else 10).")
+@click.option(
+    "--branch", default="", metavar="NAME", help="Commit to this branch, push it, run nothing."
+)
+@click.option("--pr", "with_url", is_flag=True, help="Say where to open the pull request.")
+@click.option("--ephemeral", is_flag=True, help="Commit nothing; go back when --ttl is over.")
+@click.option(
+    "--ttl", type=Duration(), metavar="TIME", help="With --ephemeral: how long (1h; 24h at most)."
+)
 @reason_option
 @waiting()
 @formats("text", "json")
@@ -35,6 +56,8 @@ def apply_command(
     """Write manifests into services.d/, commit them, converge, wait.
 
     A manifest is the whole service: a field it lacks is removed. A directory removes no service.
+    With --branch nothing takes effect before that branch is merged. With --ephemeral it takes
+    effect and is not committed: it is shown as drift, and reverts by itself.
     """
     body = {
         "kind": "apply",
@@ -43,4 +66,45 @@ def apply_command(
         "dryRun": said["dry_run"],
         "ifRevision": said["if_revision"],
     }
-    return change(session, session.daemon(), body, patience, output)
+    branch, with_url = str(said["branch"]), bool(said["with_url"])
+    ttl = _ttl(said["ttl"], branch, is_ephemeral=bool(said["ephemeral"]))
+    if with_url and not branch:
+        raise CommandError(
+            "cannot open a pull request for what runs", mend="add --branch NAME", code=exits.USAGE
+        )
+    daemon = session.daemon()
+    asked = {"branch": branch} if branch else {"ttl": ttl} if ttl else {}
+    code = change(session, daemon, body | asked, patience, output)
+    if code or not branch or said["dry_run"]:
+        return code
+    return publish(daemon.root, branch, with_url=with_url)
+
+
+def _ttl(said: object, branch: str, *, is_ephemeral: bool) -> float | None:
+    """Give for how many seconds a change is; None: for good."""
+    if not is_ephemeral:
+        if said is not None:
+            raise click.UsageError("--ttl needs --ephemeral: what is committed stays")
+        return None
+    if branch:
+        raise click.UsageError("--ephemeral makes no commit, so there is none for --branch")
+    ttl = said if isinstance(said, float) else USUAL_TTL_S
+    if not SHORTEST_TTL_S <= ttl <= LONGEST_TTL_S:
+        raise click.UsageError("--ttl takes 1s to 24h; what shall stay longer is for a commit")
+    return ttl
+
+
+@command("revert", epilog="\b\nExamples:\n  weaver revert web")
+@click.argument("names", nargs=-1, required=True, type=ServiceName(), metavar="NAME...")
+@reason_option
+@waiting()
+@formats("text", "json")
+def revert_command(
+    session: Session, names: tuple[str, ...], patience: Patience, output: str, reason: str
+) -> int:
+    """End what `weaver apply --ephemeral` applied, before its time is over.
+
+    The services are again as their manifests say; what no manifest defines stops.
+    """
+    body = {"kind": "revert", "services": list(names), "reason": reason}
+    return operate(session, session.running_daemon(), body, patience, output)

@@ -13,8 +13,10 @@ from reconciler.api.page import Page
 from reconciler.api.wire.base import builtins, document
 from reconciler.api.wire.preview import diff_document, diff_exit_code
 from reconciler.cli import exits, fast, screen
+from reconciler.cli.client import Json
 from reconciler.cli.comparison import compared
 from reconciler.cli.diff_formats import FORMATS
+from reconciler.cli.diff_words import below
 from reconciler.cli.errors import CommandError
 from reconciler.cli.options import command, formats
 from reconciler.cli.session import Session
@@ -66,7 +68,8 @@ def _compare(session: Session, output: str, said: dict[str, Any], *, offline: bo
     """Compare what was asked for, print it, and give the plain exit code."""
     if not offline and (said["live"] or session.daemon().answers()):
         return _live(session, output)
-    reader = app.open_offline(Path(session.home()))
+    # A branch under review may have brought a cache along, and it may lie.
+    reader = app.open_offline(Path(session.home()), cached=not said["span"])
     preview = compared(reader, said["span"], staged=said["staged"], paths=said["paths"])
     return _show(session, preview, output)
 
@@ -76,7 +79,7 @@ def _live(session: Session, output: str) -> int:
     daemon = session.running_daemon()
     if output in FORMATS:
         answer = daemon.ask("/v1/plan", {"format": "json"})
-        screen.out(FORMATS[output](answer.json()).rstrip("\n"))
+        _publish(session, answer.json(), output)
     else:
         answer = daemon.ask("/v1/plan", {"format": output, **look(session)})
         screen.out_bytes(answer.body)
@@ -88,11 +91,17 @@ def _show(session: Session, preview: Preview, output: str) -> int:
     if output == "json":
         screen.out_bytes(document(diff_document(preview)))
     elif output in FORMATS:
-        screen.out(FORMATS[output](builtins(diff_document(preview))).rstrip("\n"))
+        _publish(session, builtins(diff_document(preview)), output)
     else:
         page = Page(width=fast.width(), colour=session.colour)
         screen.out_bytes(diff_text(preview, page).encode("utf-8", "replace"))
     return diff_exit_code(preview)
+
+
+def _publish(session: Session, found: Json, output: str) -> None:
+    """Print a form for reviews; its files are called as from the top of the repository."""
+    folder = app.open_offline(Path(session.home()), cached=False).folder()
+    screen.out(FORMATS[output](below(found, folder)).rstrip("\n"))
 
 
 def _wanted_code(code: int, *, asked: bool, detailed: bool) -> int:

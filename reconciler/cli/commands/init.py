@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from reconciler import app
 from reconciler.cli import screen
 from reconciler.cli.gitcli import create, first_commit, top_level
 from reconciler.cli.options import command
@@ -24,12 +25,17 @@ SUBJECT = "Run services with Weaver"
 
 @command("init")
 @click.argument("directory", required=False, type=click.Path(file_okay=False))
-def init_command(session: Session, directory: str | None) -> None:
+@click.option("--bare", is_flag=True, help="A repository to push to, with hooks that answer.")
+def init_command(session: Session, directory: str | None, *, bare: bool) -> None:
     """Make a repository ready: services.d/ with an example, weaver.yaml, .gitignore, schemas.
 
-    Nothing that exists is changed but .gitignore, and nothing is started.
+    Nothing that exists is changed but .gitignore, and nothing is started. With --bare, one without
+    files that refuses a push with invalid manifests, and tells what comes of the others.
     """
     root = Path(directory or session.directory or ".").resolve()
+    if bare:
+        _make_bare(session, root)
+        return
     root.mkdir(parents=True, exist_ok=True)
     top = top_level(root)
     if top is None:
@@ -44,6 +50,25 @@ def init_command(session: Session, directory: str | None) -> None:
     committed = top is None and _commit(root, written)
     if not session.quiet:
         _advise(root, committed=committed)
+
+
+def _make_bare(session: Session, place: Path) -> None:
+    """Make a repository that people push to, and say what to type next."""
+    written = app.make_bare(place)
+    for line in written:
+        screen.out(f"  {line}")
+    if not written:
+        screen.out(f"{place} is ready already; nothing changed")
+        return
+    screen.out(f"{place} takes pushes to main")
+    if not session.quiet:
+        steps = [
+            (f"weaver up --repo {place} --detach", "follow it: in the home of a daemon"),
+            (f"git push {place} HEAD:main", "deploy: in a repository with services.d/"),
+        ]
+        screen.out("\nNext:")
+        for words, about in steps:
+            screen.out(f"  {words}\n      {about}")
 
 
 def _files(root: Path) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from reconciler import __version__
 from reconciler.api.page import Page
 from reconciler.cli import exits, fast, texts
 from reconciler.cli.foreground import Voice
-from reconciler.cli.launch import await_end, bring_up, up_options
+from reconciler.cli.launch import await_end, bring_up, settle_source, up_options
 from reconciler.cli.options import Duration, Patience, ServiceName, command
 from reconciler.cli.reappearing import await_comeback
 from reconciler.cli.session import Session
@@ -22,6 +23,12 @@ from reconciler.runtime.options import UpOptions
 
 @command("up")
 @click.argument("directory", required=False, type=click.Path())
+@click.option(
+    "--repo", metavar="URL", help="Follow a branch of this repository, not the files in DIR."
+)
+@click.option("--branch", metavar="NAME", help="Which one; default: main.")
+@click.option("--path", "folder", metavar="SUB", help="Its folder with services.d; default: top.")
+@click.option("--no-repo", is_flag=True, help="Follow the files in DIR again.")
 @click.option("--detach", is_flag=True, help="In the background; return when all is as wanted.")
 @click.option(
     "--timeout",
@@ -42,13 +49,19 @@ from reconciler.runtime.options import UpOptions
 def up_command(session: Session, directory: str | None, **said: Any) -> int:
     """Run the daemon: read services.d/, start what it says, and keep it so.
 
-    In front it tells what happens, and Ctrl-C stops the services in order and leaves.
+    In front it tells what happens, and Ctrl-C stops the services in order and leaves. With --repo,
+    DIR is the home of .weaver/ only; what is followed is remembered there.
     """
     if directory is not None:
+        if said["repo"]:
+            Path(directory).mkdir(parents=True, exist_ok=True)
         session.directory = directory
     if said["logs"] and said["detach"]:
         raise click.UsageError("--logs is for the foreground; with --detach use: weaver logs -f")
-    options = up_options(session, session.home(), said["only"], logs=said["logs"])
+    # A new home may well be inside of a checkout, which is another one.
+    root = os.path.realpath(session.directory or ".") if said["repo"] else session.home()
+    options = up_options(session, root, said["only"], logs=said["logs"])
+    settle_source(options, said)
     if said["detach"]:
         return bring_up(session, options, Patience(wait=True, timeout=said["timeout"]))
     return _stay(session, options)

@@ -1,26 +1,28 @@
-"""Serve `/metrics` on the TCP address that weaver.yaml names, while it names one."""
+"""Serve on the TCP addresses that weaver.yaml names, while it names them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from reconciler.api.ask import Backend
+from starlette.types import ASGIApp
+
 from reconciler.api.listen import Listener
-from reconciler.api.server import metrics_api
 
 RETRY_S = 10.0
 """Between tries to get a port that could not be had."""
 
 
-class MetricsPort:
-    """The port for Prometheus; what cannot be had is said, and tried again."""
+class TcpPort:
+    """One port and what is served there; what cannot be had is said, and tried again."""
 
-    def __init__(self, backend: Backend, listening: list[str]) -> None:
-        self._backend = backend
+    def __init__(self, what: str, app: Callable[[], ASGIApp], listening: list[str]) -> None:
+        """Serve `what`, as people call it; `listening` is kept up to date."""
+        self._what = what
+        self._app = app
         self._listening = listening
         self._address = ""
         self.listeners: list[Listener] = []
@@ -39,10 +41,10 @@ class MetricsPort:
             bound = await asyncio.to_thread(_bind, address)
         except (OSError, ValueError) as why:
             words = os.strerror(why.errno) if isinstance(why, OSError) and why.errno else str(why)
-            self.trouble = f"cannot serve metrics on {address}: {words.lower()}"
+            self.trouble = f"cannot serve {self._what} on {address}: {words.lower()}"
             return None
         self._listening[:] = [address]
-        listener = Listener(metrics_api(self._backend), bound)
+        listener = Listener(self._app(), bound)
         self.listeners = [listener]
         return listener.serve()
 
