@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 
-from tests.sim import mutants
+from tests.sim import hunting
 
 EPILOG = """examples:
   python -m tests.sim run --seed 7 --events 20000
@@ -25,9 +25,9 @@ EPILOG = """examples:
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; 1 where a rule was broken or a bug survived."""
     options = _parser().parse_args(arguments)
-    if options.verb == "hunt":
-        mutants.plant(mutants.named(options.name))
-    # Only now: a planted bug has to be there before the code is loaded.
+    if options.verb == "mutants":
+        return hunting.catch_all(options.names, options.seconds, rewrite=options.rewrite)
+    # Not above: whoever hunts a planted bug loads this file first, and the code after that.
     from tests.sim import runner
 
     match options.verb:
@@ -37,12 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
             return runner.run(options.seed, options.events)
         case "soak":
             return runner.soak(options.minutes, options.seed)
-        case "mutants":
-            return runner.catch_all(options.names, options.seconds, rewrite=options.rewrite)
-        case "shrink":
-            return runner.shrink(options.seed, options.episode)
         case _:
-            return runner.hunt(options.name, options.seconds)
+            return runner.shrink(options.seed, options.episode)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,9 +63,6 @@ def _parser() -> argparse.ArgumentParser:
     short = verbs.add_parser("shrink", help="find the shortest history that breaks a rule")
     short.add_argument("--seed", type=int, required=True)
     short.add_argument("--episode", type=int, required=True)
-    hunt = verbs.add_parser("hunt")  # for `mutants`, in a process of its own
-    hunt.add_argument("name")
-    hunt.add_argument("seconds", type=float)
     return parser
 
 

@@ -11,7 +11,7 @@ from reconciler.model.event import Event, Happening, HealthTold
 from reconciler.model.health import OnUnhealthy, Verdict
 from reconciler.model.observed import Slot, State
 from reconciler.model.plan import Situation
-from reconciler.model.spec import Backoff, ServiceSpec
+from reconciler.model.spec import Backoff, OnRestart, ServiceSpec
 from reconciler.model.units import Nanos, RunId, ServiceName, seconds
 from tests.sim.machine import Run
 
@@ -212,7 +212,9 @@ class AilmentRules:
                 assert not is_missed, f"{run.slot} is ill, and shown as if it were not"
                 is_called = record.state is State.DEGRADED and last is Verdict.HEALTHY
                 assert not is_called, f"{run.slot} is well again, and shown as ill"
-                if record.state is State.DEGRADED and not situation.shutting_down:
+                if record.state is not State.DEGRADED or situation.shutting_down:
+                    continue
+                if not _holds_up(runs.values(), run.slot.service, version):
                     self._is_treated_in_time(run, spec, now)
 
     def _is_treated_in_time(self, run: Run, spec: ServiceSpec, now: Nanos) -> None:
@@ -228,6 +230,13 @@ class AilmentRules:
             return
         is_late = now - since > spec.backoff.max + PATIENCE
         assert not is_late, f"{run.slot} is ill, and nothing is done about it"
+
+
+def _holds_up(runs: Iterable[Run], name: ServiceName, version: Version) -> bool:
+    """Tell whether something has to stop before a service may, as the host may long refuse."""
+    live = (version(run.slot) for run in runs if not run.is_empty)
+    needs = (need for spec in live if spec is not None for need in spec.needs)
+    return any(need.service == name and need.on_restart is OnRestart.RESTART for need in needs)
 
 
 def _least(backoff: Backoff, times: int) -> Nanos:

@@ -26,6 +26,7 @@ from reconciler.model.spec import OnRestart, Schedule, ServiceSpec, WatchAction
 from reconciler.model.units import ServiceName, WallTime, seconds
 from tests.sim.documents import FEW, FIELDS, LOADED, PROGRAMS, TRAITS, documents, one_of_few
 from tests.sim.faults import SPANS
+from tests.sim.followers import follow_for_a_day
 from tests.sim.kinds import KINDS, MAKERS, Deed
 from tests.sim.luck import Luck
 from tests.sim.reloads import behind
@@ -33,6 +34,7 @@ from tests.sim.rolls import ROLLS
 from tests.sim.socket_rules import at_rest
 from tests.sim.timetables import times_between
 from tests.sim.world import World
+from tests.sim.writers import write_for_a_day
 
 EVENTS = 300
 """Events that change something before the faults of a round stop."""
@@ -40,6 +42,8 @@ ROUNDS = 2
 DEEDS = 400
 """More deeds than a round needs, unless its world is dead."""
 CALM = "calm"
+WRITING = "writing"
+FOLLOWING = "following"
 ARRIVAL_TAKES = 1200
 """Seconds within which all is as wanted once the faults have stopped."""
 SETTLING = 90
@@ -116,6 +120,10 @@ def do(world: World, deed: Deed) -> None:
     """Do one thing to a world, and see that it takes it."""
     if deed.kind == CALM:
         come_to_rest(world, *deed.args)
+    elif deed.kind == WRITING:
+        write_for_a_day(*deed.args)
+    elif deed.kind == FOLLOWING:
+        follow_for_a_day(*deed.args)
     else:
         deed(world)
 
@@ -123,6 +131,8 @@ def do(world: World, deed: Deed) -> None:
 def _story(luck: Luck, world: World, swarm: Swarm) -> Iterator[Deed]:
     """Make up one deed after another."""
     whole, rest = luck.of("save-all"), luck.of(CALM)
+    yield Deed(WRITING, (luck.of(WRITING).randrange(100_000),))
+    yield Deed(FOLLOWING, (luck.of(FOLLOWING).randrange(100_000),))
     yield Deed("save-all", (whole.randrange(100_000), *swarm.without))
     deeds = swarm.deeds(luck)
     for _ in range(ROUNDS):
@@ -322,7 +332,11 @@ def _is_as_wanted(world: World) -> None:
         spec = definition.spec
         if _may_run(found, spec):
             assert world.is_as_wanted(spec), f"{name} is not as wanted: {world.status(name)}"
-        assert world.rules.wanted.in_force(name) == spec, f"{name}: a change was forgotten"
+        now = world.rules.wanted.in_force(name)
+        if now is not None and now.protect and spec.protect is None:
+            # Only who says so lifts a protection.
+            spec = replace(spec, protect=True)
+        assert now == spec, f"{name}: a change was forgotten"
     known = {*found.definitions, *found.invalid}
     for run in world.host.machine.all_live():
         assert run.slot.service in known, f"{run.slot} is not wanted and runs"

@@ -6,7 +6,7 @@ from reconciler.manifest.config import Config
 from reconciler.manifest.read import read_config, read_manifest
 from reconciler.manifest.resolve import assemble
 from reconciler.model.desired import ManifestSet, Revision
-from reconciler.runtime.worktree import with_contents
+from reconciler.runtime.choosing import with_contents
 
 _WEAVER_YAML = b"defaults: {backoff: {jitter: 0}}\n"
 _CONFIG = read_config("weaver.yaml", _WEAVER_YAML).config or Config()
@@ -28,6 +28,14 @@ class Files:
         usual = {"name": f"name: {name}", "command": f"command: {name}"}
         lines = [line for key, line in usual.items() if key not in keys] + given
         self._texts[path] = "".join(f"{line}\n" for line in lines)
+
+    def with_another(self, path: str, name: str, fields: str) -> ManifestSet:
+        """Give what all files would say with another text of one, which is not written."""
+        kept, reads = dict(self._texts), self.reads
+        self.write(path, name, fields)
+        found = self.read()
+        self._texts, self.reads = kept, reads
+        return found
 
     def delete(self, path: str) -> bool:
         """Remove a file, and tell whether there was one."""

@@ -30,6 +30,7 @@ from reconciler.model.event import (
     TreeEmptied,
 )
 from reconciler.model.observed import Exit, Look, Process, Role, Slot
+from reconciler.model.overlay import LayOver, TakeAway
 from reconciler.model.put_right import PutRight
 from reconciler.model.record import Memory, SlotMemory
 from reconciler.model.spec import (
@@ -231,6 +232,9 @@ class Heard:
                 case ManifestsRead(manifests=found):
                     self.wanted.read(found)
                     self._lately.clear()
+                case LayOver() | TakeAway():
+                    self.wanted.lay_over(event, now)
+                    self._lately.clear()
                 case Asked(operation=operation):
                     self._note(operation, now)
                 case FilesChanged():
@@ -246,6 +250,7 @@ class Heard:
                     self._note_void_starts(look)
                 case _:
                     self._hear_of_one(event, now)
+        self.wanted.pass_time(now)
 
     def _hear_of_one(self, event: Event, now: Nanos) -> None:
         """Note what the engine is about to hear of one process."""
@@ -341,6 +346,7 @@ class Heard:
     def _hear(self, run_id: RunId, slot: Slot, end: Exit, now: Nanos) -> None:
         self._ended.setdefault(run_id, end)
         self._told_as.setdefault(run_id, end)
+        self.hooks.hear_of_main(run_id)
         run = self._host.runs.get(run_id)
         if run is None:
             # A start that the holder did not live to make, and that may count as a failure.
@@ -372,6 +378,9 @@ class Heard:
             self._failures.pop(run.slot, None)
             return
         is_well = end.code == 0 or (end.signal in CLEAN and not spec.is_oneshot)
+        if not is_well and run.started < self._restart_asked.get(spec.name, Nanos(0)):
+            # Somebody has asked for its restart already, whatever became of it.
+            return
         if not is_well or spec.restart is RestartPolicy.ALWAYS:
             self._fail(run.slot, now)
         elif self._was_up(run, spec, end):

@@ -43,6 +43,8 @@ class HookRules:
         self._could_not_run: dict[Slot, int] = {}
         """How many processes a slot had when a preStart hook of it last could not be started."""
         self._counted: set[RunId] = set()
+        self._heard_of: set[RunId] = set()
+        """The processes of services whose end was told."""
 
     def begin(self) -> None:
         """Begin a daemon's life: it counts its commands anew."""
@@ -53,6 +55,10 @@ class HookRules:
         slot = self._asked.pop(serial, None)
         if slot is not None:
             self._could_not_run[slot] = len(self._mains(slot))
+
+    def hear_of_main(self, run: RunId) -> None:
+        """Note that the end of a service's process is told."""
+        self._heard_of.add(run)
 
     def hear(self, slot: Slot, run: RunId, end: Exit) -> None:
         """Note what is told of an end: who has lost the code of a hook takes it as failed."""
@@ -224,8 +230,8 @@ class HookRules:
             # the very step that hears of it, before it is on record that the last start is over.
             failed = list(self._told_failed.values()).count(slot)
             return (mains, self._over[slot], version, failed)
-        # A failure may be told of while the next process runs already.
-        ended = sum(run.exit is not None for run in self._mains(slot))
+        # A failure may be told of while the next process runs already, or has ended unheard of.
+        ended = sum(run.id in self._heard_of for run in self._mains(slot))
         return (ended, self._starts[slot])
 
     def _mains(self, slot: Slot) -> list[Run]:

@@ -13,6 +13,7 @@ from tests.sim.planted import (
     belief,
     deaths,
     drifts,
+    following,
     healing,
     hooks,
     listening,
@@ -23,6 +24,7 @@ from tests.sim.planted import (
     rolling,
     schedules,
     timing,
+    writing,
 )
 from tests.sim.planting import CannotPlantError, Mutant, plant, planted_text
 
@@ -44,6 +46,11 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "a oneshot that did its work is not run again": belief.ONESHOTS,
     "a port stays open while somebody needs it, and no longer": listening.LISTENING,
     "a scheduled time is served once, and no other time": schedules.SCHEDULE,
+    "who changes at the same time loses nothing, and owns their commit": writing.TOGETHER,
+    "what nobody asked for is committed within bounds": writing.UNASKED,
+    "only what is verified is followed, and only forwards": following.VERIFIED,
+    "a branch is looked at in time, and not too often": following.LOOKS,
+    "a change is in the branch once, and runs at once": following.PUSHES,
     "what was done to a process by hand is undone, and told once": drifts.DRIFTS,
     "what uses too much is replaced or told of, and nothing else": appetites.APPETITE,
     "who is ill is called so, and treated in time, once, one at a time": healing.HEALING,

@@ -19,7 +19,7 @@ from reconciler.manifest.resolve import assemble
 from reconciler.manifest.result import FileResult
 from reconciler.model.desired import ManifestSet, Revision
 from reconciler.model.errors import WeaverError
-from reconciler.runtime.worktree import with_contents
+from reconciler.runtime.choosing import with_contents
 
 Document = Mapping[str, Any]
 _SETTINGS = Config()
@@ -65,9 +65,9 @@ class Repository:
         self.commits += 1
 
     def set_line(self, service: str, key: str, value: Any) -> bool:
-        """Change or add one line of a service's file, as an editor would."""
+        """Change, add or drop (None) one line of a service's file, as an editor would."""
         path = path_of(service)
-        line = text_of({key: value})
+        line = b"" if value is None else text_of({key: value})
         if path not in self.files:
             return False
         lines = self.files[path].splitlines(keepends=True)

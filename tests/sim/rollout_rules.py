@@ -152,10 +152,13 @@ class RolloutRules(StopRules, Heard):
         super()._note_failed_start(serial)
 
     def _fails(self, slot: Slot, digest: Digest, now: Nanos) -> None:
-        """Note that a process of a version on its way failed before it could be counted on."""
+        """Note that a process of a version on its way failed before it could be counted on.
+
+        What comes to nothing in a shutdown says nothing about it.
+        """
         memory = self.wanted.remembered(slot.service)
         rollout = memory.rollout if memory is not None else None
-        if rollout is None or rollout.to.digest != digest:
+        if rollout is None or rollout.to.digest != digest or self.wanted.is_shutting_down:
             return
         of_version = [one for one in self._host.machine.of(slot) if one.digest == digest]
         ended_at = ((one, one.exit.at if one.exit is not None else now) for one in of_version)

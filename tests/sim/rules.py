@@ -57,6 +57,7 @@ class Rules(RolloutRules, StartRules, StopRules, RecordRules):
             if self.wanted.put(name, memory):
                 self._forgive([name])
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
+        self.wanted.has_come_back(may_be=not self.sees_host or self.is_lenient)
         self.wanted.told(decision.happenings)
         self.appetites.told(decision.happenings)
         self.ailments.told(decision.happenings, self.wanted.version, now)

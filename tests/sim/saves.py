@@ -37,6 +37,25 @@ def draw_edit(luck: Random) -> tuple[Any, ...]:
     return (a_name(luck), field, luck.choice(made_up.FIELDS[field]))
 
 
+def protect(world: World, name: str, value: bool | None) -> None:
+    """Protect a service, lift that, or delete the line about it, by an editor."""
+    count(world, "protection changed", world.repository.set_line(name, "protect", value))
+    world.look_at_repository()
+
+
+def remove_protected(world: World, name: str, first: str) -> None:
+    """Protect a service and delete its file: behind its line, at once, or as a command would."""
+    protect(world, name, value=True)
+    world.pass_time(1)
+    if first == "line":
+        protect(world, name, value=None)
+        world.pass_time(1)
+    if first == "name":
+        world.ask(OperationKind.APPROVE_PRUNE, name)
+    count(world, "protected one removed", world.repository.remove(name))
+    world.look_at_repository()
+
+
 def edit_sockets(world: World, name: str, which: Sequence[int]) -> None:
     """Let a service listen elsewhere, by an editor."""
     world.repository.set_line(name, "sockets", made_up.sockets(name, which))
@@ -217,6 +236,12 @@ SAVES: Mapping[str, Kind] = {
     "write-back": Kind(draw_write_back, write_back, 2),
     "remove": Kind(named, remove, 2),
     "unregister": Kind(named, unregister),
+    "protect": Kind(
+        lambda luck: (a_name(luck), luck.choice((True, True, False, None))), protect, 2
+    ),
+    "remove-protected": Kind(
+        lambda luck: (a_name(luck), luck.choice(("", "line", "name"))), remove_protected
+    ),
     "vanish": Kind(nothing, vanish),
     "spoil": Kind(lambda luck: (a_name(luck), luck.choice((SYNTAX, UNKNOWN_KEY))), spoil, 2),
     "garble": Kind(lambda luck: (luck.randrange(100),), garble),

@@ -17,7 +17,8 @@ from dataclasses import replace
 from reconciler.manifest import sizes
 from reconciler.model.event import HealthTold, Measured, OperationKind
 from reconciler.model.health import Verdict
-from reconciler.model.units import Nanos, in_seconds
+from reconciler.model.overlay import TakeAway
+from reconciler.model.units import Nanos, ServiceName, in_seconds, seconds
 from tests.sim.files import Files
 from tests.sim.host import Program, Run
 from tests.sim.kinds import KINDS
@@ -317,6 +318,11 @@ class Player:
         """Kill the holder; what it held runs on, and a new one comes after a while."""
         self.world.kill_holder(down_for=_seconds(span))
 
+    @_says("the journal of the holder is lost")
+    def _journal_is_lost(self) -> None:
+        """Have nothing left for the next holder to know what was held before."""
+        self.world.host.journal.clear()
+
     @_says("holder is lost for SPAN")
     def _holder_is_lost(self, span: str) -> None:
         """Keep the daemon from reaching the holder, and from hearing of ends."""
@@ -361,6 +367,20 @@ class Player:
         self.world.host.delays[_KINDS[kind]] = span_of(span)
 
     # --- people ----------------------------------------------------------------------------
+
+    @_says("apply NAME FIELDS for SPAN")
+    def _apply(self, name: str, fields: str, span: str) -> None:
+        """Have a version of a service wanted for a while, of which nothing is written."""
+        with_it = self._files.with_another(f"services.d/{name}.yaml", name, fields)
+        lasts = seconds(_seconds(span))
+        self.world.lay_over(with_it.definitions[ServiceName(name)].spec, lasts)
+        self.world.pass_time(0)
+
+    @_says("revert NAMES")
+    def _revert(self, names: str) -> None:
+        """End what was wanted for a while."""
+        self.world.tell(TakeAway(services=tuple(map(ServiceName, names.split()))))
+        self.world.pass_time(0)
 
     @_says("ask for a restart of NAMES")
     def _restart(self, names: str) -> None:

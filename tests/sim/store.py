@@ -30,6 +30,8 @@ class Store:
         self._connection.deserialize(_empty_record())
         self._backlog = Backlog()
         self._boot = ""
+        self._now, self._wall = Nanos(0), 0.0
+        """When this daemon's life began."""
         self._life = 0
         self._last_event = 0
 
@@ -38,16 +40,17 @@ class Store:
         """Tell whether something waits for the disk, and would be lost with the daemon."""
         return not self._backlog.is_empty
 
-    def load(self, boot: str) -> Memory:
+    def load(self, boot: str, now: Nanos, wall: float) -> Memory:
         """Begin a daemon's life: give what the last one wrote, and lose what it could not."""
         self._backlog = Backlog()
         self._boot, self._life = boot, 0
+        self._now, self._wall = now, wall
         self._last_event = reading.last_event(self._connection)
         return self.memory()
 
     def memory(self) -> Memory:
         """Give the memory as it stands on the disk."""
-        recalled = reading.memory(self._connection, self._boot)
+        recalled = reading.memory(self._connection, self._boot, self._now, self._wall)
         assert recalled.notes == (), recalled.notes
         return recalled.memory
 
@@ -102,6 +105,7 @@ class Store:
             slots=memory.slots,
             prune=memory.prune,
             prune_changed=True,
+            overlays=memory.overlays,
         )
         self.record(replace(decision, remembered=remembered), Nanos(0), 0.0)
 

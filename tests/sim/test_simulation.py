@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.model.event import Signal
 from tests.covered import Tell
-from tests.sim import runner
+from tests.sim import hunting, runner
 from tests.sim.episode import BreachError, play
 from tests.sim.rules import Rules
 from tests.sim.shrinking import outcome, rule_of, shortest
@@ -37,7 +37,7 @@ def test_whatever_the_host_does_we_stay_safe_and_arrive(tell: Tell) -> None:
 def test_every_planted_bug_is_caught_and_the_source_itself_passes(
     tell: Tell, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = runner.catch_all([])
+    code = hunting.catch_all([])
     said = capsys.readouterr().out
     tell(f"planted bugs: {said.splitlines()[-1]}")
     assert code == 0, said

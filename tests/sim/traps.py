@@ -11,16 +11,11 @@ from reconciler.model.units import ServiceName, seconds
 from tests.core.building import slot
 from tests.sim import documents as made_up
 from tests.sim.drawing import Kind, a_name, count, named
-from tests.sim.faults import (
-    LONG_SPANS,
-    end,
-    kill_daemon,
-    kill_holder,
-    lose_holder,
-    sleep,
-    stall,
-)
+from tests.sim.faults import LONG_SPANS
+from tests.sim.holder_faults import kill_holder, lose_holder
+from tests.sim.host_faults import kill_daemon, sleep, stall
 from tests.sim.machine import Program
+from tests.sim.process_faults import end
 from tests.sim.world import World
 
 DEAF = Program(ends_in=None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from reconciler.model.desired import ManifestSet
+from reconciler.model.desired import Definition, ManifestSet
+from reconciler.model.diagnostic import Source
 from reconciler.model.event import Happening, Operation, OperationKind
 from reconciler.model.observed import Slot
+from reconciler.model.overlay import Overlay, OverlayAsked, TakeAway
 from reconciler.model.record import Memory, ServiceMemory
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import ServiceName
+from reconciler.model.units import Digest, Nanos, ServiceName
 
 MAY_GO, MAY_GO_PERCENT = 3, 20
 """Services that one change may remove unasked: so many, or so much of all if that is more."""
@@ -25,8 +27,16 @@ class Wanted:
         self.is_shutting_down = False
         self.is_hurried = False
         self._manifests = ManifestSet()
+        """... with what was asked for for a while in them."""
+        self._as_read = ManifestSet()
+        self._above: dict[ServiceName, Overlay] = {}
+        """What was asked for for a while, while that lasts."""
+        self._over: dict[ServiceName, Digest] = {}
+        """What is over, until it is seen that nothing of it is left in force."""
         self._in_force: dict[ServiceName, ServiceMemory] = {}
         self._held: frozenset[ServiceName] = frozenset()
+        self._waits: frozenset[ServiceName] = frozenset()
+        """What of it goes as soon as the files beside it can be read."""
         self._let_go: set[ServiceName] = set()
         """What is gone and may be removed, since it was little, or somebody agreed."""
         self._unregistered: set[ServiceName] = set()
@@ -40,20 +50,98 @@ class Wanted:
         """Begin a daemon's life with what is on record."""
         self.is_told = self.is_shutting_down = self.is_hurried = False
         self._in_force = dict(memory.services)
+        self._above, self._over = {one.name: one for one in memory.overlays}, {}
         self._let_go = {name for name, kept in memory.services.items() if kept.leaving}
         self._unregistered.clear()
         waits = memory.prune is not None and not memory.prune.approved
         self._held = frozenset(memory.prune.services if memory.prune and waits else ())
+        passes = memory.prune is not None and memory.prune.passes
+        self._waits = self._held if passes else frozenset()
         self._held_as = {memory.prune.id: self._held} if memory.prune else {}
 
     def read(self, manifests: ManifestSet) -> None:
         """Take in manifests as the daemon reads them."""
-        self.is_told = True
-        self._manifests = manifests
+        self.is_told, self._as_read = True, manifests
+        for name, one in list(self._above.items()):
+            found = manifests.definitions.get(name)
+            is_broken = name in manifests.invalid or self._is_in_broken_file(manifests, name)
+            if not is_broken and not _is_like(found.spec if found else None, one.under):
+                self._end(name)
+        self._lay()
+
+    def lay_over(self, event: OverlayAsked, now: Nanos) -> None:
+        """Take in what somebody wants for a while, or no more."""
+        if not self.is_told:
+            return
+        if isinstance(event, TakeAway):
+            for name in self._above.keys() & {*event.services}:
+                self._end(name)
+        else:
+            for one in event.overlays:
+                self._above[one.name] = replace(one, under=self._below(one.name))
+                self._unregistered.discard(one.name)
+        self._lay()
+        self.pass_time(now)
+
+    def _below(self, name: ServiceName) -> ServiceSpec | None:
+        """Give what manifests say of a service, or what the last good one said."""
+        found = self._as_read.definitions.get(name)
+        if found is not None:
+            return found.spec
+        if name in self._above:
+            return self._above[name].under
+        is_broken = name in self._as_read.invalid
+        is_broken = is_broken or self._is_in_broken_file(self._as_read, name)
+        return self.in_force(name) if is_broken else None
+
+    def pass_time(self, now: Nanos) -> None:
+        """End what was asked for for a while, when that is over."""
+        over = [name for name, one in self._above.items() if one.ends_at <= now and self.is_told]
+        for name in over:
+            self._end(name)
+        if over:
+            self._lay()
+
+    def _end(self, name: ServiceName) -> None:
+        one = self._above.pop(name)
+        self._over[name] = one.spec.digest
+        if one.under is None:
+            self._unregistered.add(name)
+
+    def _is_in_broken_file(self, manifests: ManifestSet, name: ServiceName) -> bool:
+        memory = self._in_force.get(name)
+        is_defined = name in manifests.definitions or memory is None
+        return (
+            not is_defined and memory is not None and memory.source.file in manifests.broken_files
+        )
+
+    def has_come_back(self, *, may_be: bool) -> None:
+        """See that nothing is in force of what was for a while and is over."""
+        if may_be:
+            return
+        for name, digest in list(self._over.items()):
+            found, spec = self._manifests.definitions.get(name), self.in_force(name)
+            is_meant = name in self._above or (found is not None and found.spec.digest == digest)
+            if not is_meant and found is not None:
+                assert spec is None or spec.digest != digest, f"{name}: what is over stays in force"
+            del self._over[name]
+
+    def _lay(self) -> None:
+        """Put what is asked for for a while in the place of what was read."""
+        above = {
+            name: Definition(spec=one.spec, source=Source(file=""))
+            for name, one in self._above.items()
+        }
+        found = self._as_read
+        self._manifests = replace(
+            found,
+            definitions={**found.definitions, **above},
+            invalid={name: why for name, why in found.invalid.items() if name not in above},
+        )
         self._tied = self._would_need_themselves()
         back = {name for name in self._let_go if not self._is_gone(name)}
         self._let_go -= back
-        self._unregistered -= back | (manifests.definitions.keys() - self._in_force.keys())
+        self._unregistered -= back | (self._manifests.definitions.keys() - self._in_force.keys())
         self._hold()
 
     def asked(self, operation: Operation) -> None:
@@ -83,6 +171,8 @@ class Wanted:
         before = self._in_force.pop(name, None)
         if memory is not None:
             self._in_force[name] = memory
+            is_lost = before and before.spec.protect and memory.spec.protect is None
+            assert not is_lost, f"{name}: the protection went with its line"
         return before is None or memory is None or _wordless(before) != _wordless(memory)
 
     def remembered(self, name: ServiceName) -> ServiceMemory | None:
@@ -170,16 +260,38 @@ class Wanted:
         if not self.is_told:
             return
         gone = {name for name in self._in_force if self._is_gone(name)}
-        self._let_go |= gone & self._unregistered
+        shielded = {name for name in gone if self._in_force[name].spec.protect}
+        self._let_go |= (gone & self._unregistered) - shielded
         in_question = gone - self._let_go
         stays = (self._in_force.keys() | self._manifests.definitions.keys()) - gone
         percent = 100 * len(in_question) / max(1, len(stays) + len(in_question))
         is_little = len(in_question) <= MAY_GO or percent <= MAY_GO_PERCENT
-        if stays and is_little and not in_question & self._held:
+        is_free = not in_question & (self._held - self._waits | shielded)
+        in_doubt = {
+            name
+            for name in in_question
+            if _folder(self._in_force[name].source.file)
+            in {_folder(path) for path in self._manifests.broken_files}
+        }
+        self._waits = frozenset()
+        if stays and is_little and is_free and in_doubt:
+            self._held = self._waits = frozenset(in_question)
+        elif stays and is_little and is_free:
             self._let_go |= in_question
             self._held = frozenset()
         else:
             self._held = frozenset(in_question)
+
+
+def _is_like(now: ServiceSpec | None, then: ServiceSpec | None) -> bool:
+    """Tell whether manifests say the same, whatever the files hold that a service loads."""
+    if now is None or then is None:
+        return now is then
+    return replace(now, loads={}, protect=None) == replace(then, loads={}, protect=None)
+
+
+def _folder(path: str) -> str:
+    return path[: path.rfind("/") + 1]
 
 
 def _wordless(memory: ServiceMemory) -> ServiceSpec:
@@ -191,6 +303,7 @@ def _wordless(memory: ServiceMemory) -> ServiceSpec:
         version="",
         labels={},
         annotations={},
+        protect=None,
         loads={},
     )
 

@@ -34,6 +34,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Notice, Process, Role, Slot
+from reconciler.model.overlay import LayOver, TakeAway
 from reconciler.model.put_right import ProcessSeen, PutRight
 from reconciler.model.units import Nanos, amount, in_seconds, seconds
 
@@ -111,6 +112,10 @@ def _event(event: Event) -> str:  # noqa: C901, PLR0912 - one arm for each event
             return f"{slot} is {'stopped' if is_halted else 'not stopped'}, with nice {nice}"
         case FilesChanged(service=name, files=files):
             return f"{', '.join(files)} of {name} changed"
+        case LayOver(overlays=overlays):
+            return f"for a while: {', '.join(one.name for one in overlays)}"
+        case TakeAway(services=names):
+            return f"no more: {' '.join(names)}"
         case Asked(operation=operation):
             return f"asked: {operation.kind} {' '.join(operation.services)}".rstrip()
         case _:

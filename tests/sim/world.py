@@ -33,6 +33,7 @@ from reconciler.model.event import (
 )
 from reconciler.model.listening import CloseSockets
 from reconciler.model.observed import Role, Slot, State
+from reconciler.model.overlay import LayOver, Overlay
 from reconciler.model.put_right import ProcessSeen
 from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
@@ -225,6 +226,12 @@ class World:
             reason=reason,
         )
         self.tell(Asked(operation=operation))
+
+    def lay_over(self, spec: ServiceSpec, lasts: Nanos) -> None:
+        """Have a version of a service wanted for a while."""
+        ends = WallTime(self.wall_now + lasts)
+        one = Overlay(spec=spec, ends_at=Nanos(self.now + lasts), ends=ends, lasts=lasts)
+        self.tell(LayOver(overlays=(one,)))
 
     def kill_daemon(self, *, down_for: float = 0.0) -> None:
         """Let the daemon die where it stands, and a new one begin with what was written down."""
@@ -609,7 +616,7 @@ class World:
 
     def _begin(self) -> None:
         """Begin a daemon's life with what an earlier one wrote down."""
-        memory = self.store.load(self.host.machine.boot)
+        memory = self.store.load(self.host.machine.boot, self.now, self.wall_now / seconds(1))
         self._inbox.clear()
         self.engine = ObservedEngine(memory, self.seed)
         self.lives.append((memory, []))

@@ -38,6 +38,38 @@ REMOVAL = (
         " meantime, and all forty go.",
     ),
     Mutant(
+        name="protection-ends-with-its-file",
+        module="reconciler/core/prune.py",
+        before="guarded = [name for name in asked if name in protected]",
+        after="guarded = [name for name in asked if name not in owned]",
+        story="A merge deletes the manifest of the database, one file of many. It was protected,"
+        " and goes all the same.",
+    ),
+    Mutant(
+        name="protection-ends-with-its-line",
+        module="reconciler/core/settle.py",
+        before="if memory is not None and memory.spec.protect and spec.protect is None:",
+        after="if memory is not None and memory.spec.protect and spec.protect:",
+        story="A clean-up of a manifest drops the line that protects, the next one the file. Nobody"
+        " ever said that the service may go.",
+    ),
+    Mutant(
+        name="removed-beside-a-broken-file",
+        module="reconciler/core/prune.py",
+        before="if doubtful := [name for name in asked if name in doubts]:",
+        after="if doubtful := [name for name in asked if name in doubts and name in wanted]:",
+        story="A service is moved into the file of another one, with a tab where spaces belong: it"
+        " is taken for removed, and stopped.",
+    ),
+    Mutant(
+        name="removed-by-name-though-protected",
+        module="reconciler/core/wants.py",
+        before="gone = leaving | (ledger.released - protected)",
+        after="gone = leaving | ledger.released",
+        story="A service is unregistered in the very second in which a commit protects it: it goes,"
+        " though its manifest says that it waits for a yes.",
+    ),
+    Mutant(
         name="broken-file-counts-as-deleted",
         module="reconciler/core/settle.py",
         before="if broken and name not in services:",

@@ -25,8 +25,8 @@ DRIFTS = (
     Mutant(
         name="any-nice-is-the-manifest-s",
         module="reconciler/core/drift.py",
-        before="is_reniced = process.digest == spec.digest and spec.nice not in (None, drift.nice)",
-        after="is_reniced = process.digest == spec.digest and spec.nice is None",
+        before="return process.digest == spec.digest and spec.nice not in (None, drift.nice)",
+        after="return process.digest == spec.digest and spec.nice is None",
         story="Somebody renices the database to 19, where its manifest says 0, and it stays slow;"
         " one whose manifest says nothing is reniced all the time.",
     ),

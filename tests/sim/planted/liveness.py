@@ -130,7 +130,7 @@ WAKING = (
     ),
     Mutant(
         name="nobody-wakes-for-a-probe",
-        module="reconciler/core/ledger.py",
+        module="reconciler/core/recall.py",
         before="or record.next_probe is not None",
         after="or record.probing is not None",
         story="Services without a readiness check are starting for ever, and what needs them waits"
