@@ -158,6 +158,11 @@ class Weaver(Supervisor):
     extra = ""
     """More lines for each manifest."""
 
+    @property
+    def home(self) -> Path:
+        """Give the folder that the daemon is told."""
+        return self.folder
+
     def prepare(self) -> None:
         """Make a repository with one commit."""
         (self.folder / "services.d").mkdir()
@@ -192,7 +197,7 @@ class Weaver(Supervisor):
 
     def command(self, *arguments: str) -> tuple[str, ...]:
         """Give a command line of Weaver's for this repository."""
-        return (self.program, "-C", str(self.folder), *arguments)
+        return (self.program, "-C", str(self.home), *arguments)
 
     def launch(self) -> None:
         """Start the daemon in the background, as a person does."""
@@ -212,7 +217,7 @@ class Weaver(Supervisor):
 
     def managers(self) -> list[int]:
         """List the daemon, its worker processes and the holder."""
-        roots = {os.fsencode(self.folder), os.fsencode(self.folder / ".weaver")}
+        roots = {os.fsencode(self.home), os.fsencode(self.home / ".weaver")}
         own = [pid for pid in all_pids() if self._is_ours(pid, roots)]
         # The holder starts a daemon again that died: then one of them is a child of the other.
         return sorted({*own, *(c for pid in own for c in children(pid) if self._works(c))})
@@ -237,7 +242,7 @@ class Weaver(Supervisor):
 
     def outputs(self) -> list[Path]:
         """List the log files of all services, the rotated ones too."""
-        return oldest_first((self.folder / ".weaver" / "logs").glob("*/*.log*"))
+        return oldest_first((self.home / ".weaver" / "logs").glob("*/*.log*"))
 
     def stop(self) -> None:
         """Stop everything in order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 
 import hypothesis
@@ -16,6 +17,10 @@ from tests.waiting import until
 ORDINARY_S = 120.0
 """What pyproject.toml gives a test; whoever needs longer begins first, so that nobody waits for it
 at the end while other cores have nothing left to do."""
+
+# Who is started in the background may be told to ignore Ctrl-C; programs that tests start are not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines differ in speed and examples in size, so no single example has a deadline; every test
 # has one. A failure prints the line that replays it.

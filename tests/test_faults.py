@@ -11,11 +11,11 @@ from tools.docs import DOCS
 PAGE = DOCS / "faults.md"
 ROW = re.compile(r"^\| (?!what is wrong)(.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
 NAMED = re.compile(r"test_((?:[a-z]\d+_(?:and_)?)+)")
-ENTRY = re.compile(r"\b[PRCSVLYH]\d+\b")
+ENTRY = re.compile(r"\b[PRCSVLYHG]\d+\b")
 LEFT_OUT = re.compile(r"^\| ([A-Z]\d+), .+? \| .+ \|$", re.MULTILINE)
-CATALOGUE = {"P": 17, "R": 19, "C": 10, "V": 24, "L": 12, "H": 15}
+CATALOGUE = {"P": 17, "R": 19, "C": 10, "V": 24, "L": 12, "H": 15, "G": 28, "Y": 21}
 """How many entries each room of the catalogue has: processes, host, clocks, services, logs,
-health."""
+health, git, manifests."""
 TEST = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)
 
 

@@ -79,6 +79,12 @@ def test_nothing_is_left_for_later() -> None:
     assert lines_with(LEFT_OVERS) == []
 
 
+def test_nothing_that_git_ignores_is_kept_in_it() -> None:
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    assert answer.stdout.splitlines() == []
+
+
 def test_no_file_names_a_folder_of_one_machine() -> None:
     assert lines_with(MACHINE_PATHS) == []
 

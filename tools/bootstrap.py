@@ -39,6 +39,7 @@ SHEBANG_LIMIT = 127
 TEST_PACKAGES = {
     "nginx": "nginx",
     "nodejs": "node",
+    "openssh-server": "sshd",
     "postgresql": "pg_lsclusters",
     "prometheus": "promtool",
     "redis-server": "redis-server",

@@ -30,7 +30,9 @@ TAIL = """\
 ## From slots to the service
 
 A service whose slots are all alike has their state. If only some run, it is `degraded`, with words
-such as "1 of 2 running"; else it has the worst of `crashed`, `unknown`, `starting`, `stopping`.
+such as "1 of 2 running"; else it has the worst of `crashed`, `unknown`, `starting`, `stopping`. So
+it has while a [rollout](rollouts.md) replaces them one after the other, which is no degradation.
+Only its own slots count: not one that helps out in a rollout, or that has to go.
 
 | health | when |
 |---|---|
@@ -157,6 +159,8 @@ EVENTS = {
     ),
     "drift.found": "its process was stopped or reniced by hand, or a stranger has its port",
     "drift.repaired": "that is undone",
+    "drift.begun": "something else than its manifest is wanted for a while (`apply --ephemeral`)",
+    "drift.ended": "that is over, and why: its time, a change of its manifest, `revert`",
     "service.killed": "it did not end in time, and its tree gets SIGKILL",
     "service.stopped": "nothing of it runs any more, and how it ended",
     "service.completed": "a oneshot exited well",
@@ -172,6 +176,10 @@ EVENTS = {
     "dependency.back": "what it needs is there again",
     "config.changed": "its manifest changed, at this revision",
     "git.committed": "a command wrote a commit",
+    "git.fetched": "another commit of the branch is followed",
+    "git.unsigned": "commits are followed though they are not signed as they should be",
+    "git.dropped": "a change that a daemon died over cannot be made; the reason says why",
+    "git.refused": "the branch is not followed any further; the reason says why",
     "prune.held": "so many services would be removed at once that it waits for a yes",
     "prune.approved": "somebody said yes",
     "plan.refused": "the judge refused a plan; the services concerned are left alone",

@@ -103,12 +103,14 @@ def service(
 ) -> ServiceStatus:
     wanted = tuple(Need(service=name(n), condition=Condition.READY) for n in needs)
     waits = tuple(waiting_for)
+    has = tuple(slots) if slots is not None else (slot_status(text),)
     return ServiceStatus(
         name=name(text),
         spec=ServiceSpec(
             name=name(text),
             digest=Digest("d1"),
             command=("python3", f"{text}.py"),
+            instances=max(1, len(has)),
             labels=labels or {},
             needs=wanted,
         ),
@@ -123,7 +125,7 @@ def service(
         waiting_since=Nanos(NOW - seconds(9)) if waits else None,
         needs=tuple(n.service for n in wanted),
         needed_by=tuple(name(n) for n in needed_by),
-        slots=tuple(slots) if slots is not None else (slot_status(text),),
+        slots=has,
         invalid=invalid,
     )
 

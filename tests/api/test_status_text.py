@@ -94,6 +94,15 @@ def test_the_uptime_is_the_youngest_slots_and_use_is_added_up() -> None:
     assert row.split() == ["web", "running", "2/2", "Healthy", "1m", "0", "3%", "2.0M", "-"]
 
 
+def test_one_that_helps_out_in_a_rollout_is_not_counted() -> None:
+    slots = [slot_status("web", index) for index in (0, 1)]
+    helper = slot_status("web", 2, state=State.STARTING)
+    own = service("web", slots=slots)
+    rolling = replace(own, slots=(*own.slots, helper))
+    row = status_text(scene(rolling), [rolling], Page()).splitlines()[1]
+    assert row.split()[:3] == ["web", "running", "2/2"]
+
+
 @pytest.mark.parametrize(
     ("revision", "says"),
     [

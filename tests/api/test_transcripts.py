@@ -156,7 +156,10 @@ def broken_details() -> str:
 
 def full_preview() -> Preview:
     def change(of: str, verb: Verb, order: int, reason: str) -> ServiceChange:
-        return ServiceChange(service=name(of), verbs=(verb,), order=order, reason=reason)
+        processes = 1 if order and verb in {Verb.RESTART, Verb.STOP} else 0
+        return ServiceChange(
+            service=name(of), verbs=(verb,), order=order, reason=reason, processes=processes
+        )
 
     return Preview(
         mode="offline",
@@ -194,6 +197,8 @@ def full_preview() -> Preview:
             FileChange(path="services.d/old.yaml", before="name: old\n", after=None),
         ),
         unchanged=41,
+        moved=(name("web"),),
+        if_revision=HERE.commit,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from reconciler.model.change import Verb
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.log import LogLine
 from reconciler.model.observed import Exit, State
+from reconciler.model.plan import Hold, HoldCode
 from reconciler.model.status import Health
 from reconciler.model.units import Nanos
 from reconciler.ports import LogEntry, TransitionRecord
@@ -283,6 +285,15 @@ def test_nothing_is_said_of_a_process_where_none_runs() -> None:
         (Preview(mode="live", base=HERE, head=HERE, drift=some_preview().changes), 1),
         (full_preview(), 2),
         (
+            replace(
+                full_preview(),
+                holds=(
+                    Hold(service=name("cron"), code=HoldCode.PRUNE_HELD, because="all would go"),
+                ),
+            ),
+            5,
+        ),
+        (
             Preview(
                 mode="live",
                 base=HERE,
@@ -294,7 +305,7 @@ def test_nothing_is_said_of_a_process_where_none_runs() -> None:
             0,
         ),
     ],
-    ids=["nothing", "changes", "drift", "an invalid file", "a warning"],
+    ids=["nothing", "changes", "drift", "an invalid file", "a guard", "a warning"],
 )
 def test_the_exit_code_of_a_diff(preview: Preview, code: int) -> None:
     assert diff_exit_code(preview) == code

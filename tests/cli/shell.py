@@ -61,7 +61,7 @@ def call(
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         mock.patch.dict(os.environ, surroundings(env), clear=True),
-        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")),
     ):
         code = run(arguments)
     said = (stdout.getvalue().decode(), stderr.getvalue().decode())

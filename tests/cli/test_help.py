@@ -73,7 +73,7 @@ def test_every_option_says_what_it_does(words: tuple[str, ...]) -> None:
 def test_every_command_of_the_index_is_there() -> None:
     for name, module in index.MODULES.items():
         loaded = importlib.import_module(f"reconciler.cli.commands.{module}")
-        assert getattr(loaded, f"{name}_command").name == name
+        assert getattr(loaded, f"{name.replace('-', '_')}_command").name == name
 
 
 LIST_MODULES = """

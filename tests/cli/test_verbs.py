@@ -236,6 +236,13 @@ def test_a_directory_is_applied_without_its_hidden_files(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("place", ["/dev/zero", "-"])
+def test_y19_what_never_ends_is_not_read_to_its_end(tmp_path: Path, place: str) -> None:
+    said = call("apply", "-f", place, cwd=tmp_path, stdin="#" * (2 << 20))
+    assert (said.returncode, said.stdout) == (2, "")
+    assert f"cannot read {place}: it has more than the 1,048,576 bytes" in said.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -146,12 +146,11 @@ _VOLATILE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"), "WHEN"),
     (re.compile(r"\b\d\d:\d\d:\d\d(\.\d+)?\b"), "TIME"),
     (re.compile(r"\b(\d{4}-\d\d-\d\d|\d\d/[A-Z][a-z]{2}/\d{4})\b"), "DAY"),
+    (re.compile(r"\bversion [0-9a-f]{8}\b"), "version VERSION"),
     (
         re.compile(r"\b(?=[0-9a-f]*[a-f]|\d{7}\b)([0-9a-f]{40}|[0-9a-f]{7,12})\b"),
         "COMMIT",
     ),
-    # Whether the instance that failed is gone already when that is told, nobody can say.
-    (re.compile(r"\b\d+ of \d+ running; (?=rollout failed)"), ""),
     (re.compile(r"\b(pid|daemon) \d+"), r"\1 PID"),
     (re.compile(r"\buid:\d+"), "uid:UID"),
     (re.compile(r"(?<![\w.])\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min)\b)?"), "SPAN"),

@@ -61,7 +61,7 @@ def test_a_field_that_does_not_reach_the_process_restarts_nothing(
     assert world.arrives()
 
 
-def test_a_file_that_is_renamed_touches_nothing() -> None:
+def test_g22_a_file_that_is_renamed_touches_nothing() -> None:
     world = World(service("web"))
     world.settle()
     before = world.pids()
@@ -295,6 +295,53 @@ def test_a_manifest_that_is_mended_is_followed_again() -> None:
     assert world.status("web").sync is Sync.SYNCED
 
 
+def test_g21_what_breaks_in_one_commit_and_is_mended_in_another_moves_at_its_own_pace() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    before = world.pids()
+    web, db = sorted(before, key=str, reverse=True)
+    world.save(service("db"), invalid=["web"])
+    world.settle()
+    assert world.pids() == before
+    world.save(service("db", edition=2), invalid=["web"])
+    world.settle()
+    assert world.pids()[web] == before[web]
+    assert world.run_of("db").digest == "db@2"
+    moved = world.pids()
+    world.save(service("web", edition=3), service("db", edition=2))
+    world.settle()
+    assert world.pids()[db] == moved[db]
+    assert world.run_of("web").digest == "web@3"
+    assert world.status("web").slots[0].restarts == 0
+    assert world.arrives()
+
+
+def test_g22_a_commit_that_is_reverted_leaves_what_it_had_not_touched() -> None:
+    first = (service("web"), service("db"), service("api"))
+    world = World(*first)
+    world.settle()
+    before = world.pids()
+    world.save(service("web", edition=2), service("db"))
+    world.settle()
+    world.save(*first)
+    world.settle()
+    after = world.pids()
+    assert {slot.service for slot in before if before[slot] != after[slot]} == {"web", "api"}
+    assert world.run_of("web").digest == "web@1"
+    assert world.arrives()
+
+
+def test_g22_a_service_that_is_renamed_goes_and_another_one_comes() -> None:
+    world = World(service("web"), service("db"))
+    world.settle()
+    kept = world.run_of("db").pid
+    world.save(service("shop"), service("db"))
+    world.settle()
+    assert {slot.service for slot in world.pids()} == {"shop", "db"}
+    assert world.run_of("db").pid == kept
+    assert world.arrives()
+
+
 def test_a_service_that_never_had_a_good_manifest_is_shown_and_not_started() -> None:
     world = World()
     world.save(invalid=["web"])
@@ -421,7 +468,7 @@ def test_every_start_says_what_caused_it(
     assert starts[-1] == cause
 
 
-def test_reading_the_same_again_changes_nothing() -> None:
+def test_g20_a_commit_of_unrelated_files_asks_for_nothing() -> None:
     specs = (service("web", "db"), service("db"))
     world = World(*specs)
     world.settle()

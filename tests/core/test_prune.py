@@ -49,6 +49,28 @@ def test_what_was_removed_by_name_does_not_count() -> None:
     assert hold.services == tuple(names(10)[3:])
 
 
+def test_what_is_gone_beside_a_broken_file_waits_until_that_is_mended() -> None:
+    owned, kept = names(5), names(4)
+    held = guard(owned, kept, [], None, doubts={owned[4]: "services.d/x.yaml"})
+    assert held is not None
+    assert held.services == (owned[4],)
+    assert held.because == "s004 may be defined in services.d/x.yaml, which is invalid"
+    assert guard(owned, kept, [], held, doubts={owned[4]: "services.d/x.yaml"}) == held
+    assert guard(owned, kept, [owned[4]], held, doubts={owned[4]: "services.d/x.yaml"}) is None
+    assert guard(owned, kept, [], held) is None
+
+
+def test_what_is_protected_waits_whoever_removes_what_else() -> None:
+    hold = guard(names(10), names(7), [], None, protected=names(9))
+    assert hold is not None
+    assert hold.services == tuple(names(10)[7:])
+    assert hold.because == "s007, s008 are protected"
+    assert guard(names(10), names(9), [], None, protected=names(9)) is None
+    both = guard(names(2), [], [], None, protected=names(1))
+    assert both is not None
+    assert both.because == "all 2 services would be removed, and s000 is protected"
+
+
 def test_words_and_id_say_what_would_go() -> None:
     one, many, all_of = (guard(names(10), names(kept), [], None) for kept in (5, 4, 0))
     assert one is not None

@@ -75,6 +75,42 @@ def test_the_removal_of_everything_waits_for_a_yes() -> None:
     assert world.picture.prune is None
 
 
+def test_what_was_protected_is_not_removed_with_its_line_or_file() -> None:
+    db = service("db")
+    world = World(service("web"), service("api"), replace(db, protect=True))
+    world.settle()
+    world.save(service("web"), service("api"), db)
+    world.settle()
+    world.save(service("web"), service("api"))
+    world.settle()
+    assert world.reason("db") == (
+        "removed from the manifests, but db is protected; "
+        f"to agree: weaver prune approve {prune_id(world)}"
+    )
+    assert world.status("db").sync is Sync.HELD
+    world.kill_daemon()
+    world.settle()
+    assert world.state("db") is State.RUNNING
+    world.save(service("web"), service("api"), replace(db, protect=False))
+    world.settle()
+    assert world.picture.prune is None
+    world.save(service("web"), service("api"))
+    world.settle()
+    assert list(world.states()) == ["api", "web"]
+
+
+def test_a_removal_by_name_does_not_lift_a_protection() -> None:
+    world = World(service("web"), service("db", protect=True))
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, "db")
+    world.save(service("web"))
+    world.settle()
+    assert world.state("db") is State.RUNNING
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune_id(world))
+    world.settle()
+    assert list(world.states()) == ["web"]
+
+
 def test_a_held_service_is_kept_up() -> None:
     world = World(service("web"), service("db"))
     world.settle()

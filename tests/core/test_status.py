@@ -12,9 +12,10 @@ from reconciler.core.sight import Sight
 from reconciler.core.status import picture
 from reconciler.model.observed import State
 from reconciler.model.plan import Hold, HoldCode, Plan, Situation
-from reconciler.model.record import SlotRecord, Trouble
+from reconciler.model.record import Rollout, RolloutPhase, SlotRecord, Trouble
 from reconciler.model.spec import RestartPolicy
 from reconciler.model.status import Health, Picture, ServiceStatus, Sync
+from reconciler.model.units import Nanos
 from tests.core.building import STOPPED, manifests, name, oneshot, service, slot
 from tests.core.situations import LATER, as_wanted, converged, memory_of
 from tests.sim.host import Program
@@ -64,6 +65,57 @@ def web_with(first: State, second: State) -> ServiceStatus:
 )
 def test_a_service_is_folded_out_of_its_slots(first: State, second: State, folded: State) -> None:
     assert web_with(first, second).state is folded
+
+
+def rolling_with(
+    first: State, second: State, *, above: State, phase: RolloutPhase = RolloutPhase.ROLLING
+) -> ServiceStatus:
+    """Show a service in a rollout: its own two slots, and the one that helps out."""
+    spec, before = service("web", instances=2, edition=2), service("web", instances=2)
+    rollout = Rollout(
+        to=spec, base=before, since=Nanos(0), began=Nanos(1), phase=phase, rolled=(0, 2), surge=1
+    )
+    memory = replace(memory_of(spec), rollout=rollout)
+    states = dict(enumerate((first, second, above)))
+    records = {index: record_in(state, index) for index, state in states.items()}
+    found = replace(
+        converged(spec),
+        services={name("web"): memory},
+        slots={name("web"): records},
+        rollouts={name("web"): rollout},
+    )
+    return shown(found).services[name("web")]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "above", "folded"),
+    [
+        (State.RUNNING, State.RUNNING, State.STARTING, State.RUNNING),
+        (State.RUNNING, State.RUNNING, State.STOPPING, State.RUNNING),
+        (State.STARTING, State.RUNNING, State.RUNNING, State.STARTING),
+        (State.STOPPING, State.RUNNING, State.RUNNING, State.STOPPING),
+        (State.RUNNING, State.DEGRADED, State.RUNNING, State.DEGRADED),
+        (State.CRASHED, State.RUNNING, State.RUNNING, State.DEGRADED),
+    ],
+)
+def test_what_a_rollout_replaces_is_no_degradation_but_a_crash_is(
+    first: State, second: State, above: State, folded: State
+) -> None:
+    assert rolling_with(first, second, above=above).state is folded
+
+
+def test_in_a_rollout_the_reason_is_how_far_it_is_not_how_many_run() -> None:
+    starts = rolling_with(State.STARTING, State.RUNNING, above=State.RUNNING)
+    assert starts.reason.startswith("rollout ")
+    died = rolling_with(State.RUNNING, State.CRASHED, above=State.RUNNING)
+    assert died.reason.startswith("1 of 2 running; web-1: it died")
+
+
+def test_after_a_rollout_that_was_taken_back_a_slot_that_is_missing_counts_again() -> None:
+    found = rolling_with(
+        State.STARTING, State.RUNNING, above=State.STOPPING, phase=RolloutPhase.UNDONE
+    )
+    assert found.state is State.DEGRADED
 
 
 def test_of_several_slots_the_reason_counts_those_that_run() -> None:
@@ -146,7 +198,7 @@ def test_a_process_in_a_slot_too_many_is_shown_until_it_is_gone() -> None:
     slots = {name("web"): {**situation.slots[name("web")], 1: extra}}
     found = shown(replace(situation, slots=slots)).services[name("web")]
     assert [one.slot for one in found.slots] == [slot("web", 0), slot("web", 1)]
-    assert found.state is State.DEGRADED
+    assert found.state is State.RUNNING  # nothing that is wanted is missing
 
 
 def test_a_plan_that_the_judge_refused_is_said_to_be_a_defect_of_ours() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from reconciler.adapters.git.revisions import (
 )
 from reconciler.manifest.limits import MAX_FILE_BYTES
 from reconciler.ports import HostError, ManifestError, NotFoundError
+from tests.git.asking import set_field, write
 from tests.git.scratch import DB, WEB, Scratch, make
 from tests.waiting import until
 
@@ -108,6 +110,53 @@ def test_g11_a_submodule_in_place_of_a_manifest_is_refused(scratch: Scratch) -> 
     scratch.git("commit", "-q", "-m", "gitlink")
     found = read_revision(locate(scratch.root), "HEAD")
     assert found.refused == {"services.d/sub.yaml": "it is a submodule, not a file"}
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("link", "it is a link, not a folder"),
+        ("file", "it is a file, not a folder"),
+        ("submodule", "it is a submodule"),
+    ],
+)
+def test_g11_and_g12_what_stands_in_the_place_of_the_folder_is_named(
+    empty: Scratch, what: str, words: str
+) -> None:
+    """Nobody takes it for a folder without services."""
+    empty.write("real/web.yaml", WEB)
+    if what == "link":
+        empty.path("services.d").symlink_to("real")
+    elif what == "file":
+        empty.write("services.d", WEB)
+    head = empty.commit()
+    if what == "submodule":
+        empty.git("update-index", "--add", "--cacheinfo", f"160000,{head},services.d")
+        empty.git("commit", "-q", "-m", "gitlink")
+    found = read_revision(locate(empty.root), "HEAD")
+    assert words in found.refused["services.d"]
+    assert found.files == {}
+
+
+def test_g11_and_g12_what_is_behind_a_link_or_a_submodule_is_not_passed_over(
+    scratch: Scratch,
+) -> None:
+    head = scratch.head()
+    scratch.write("teams/a/api.yaml", "name: api\n")
+    for name, target in {
+        "team": "../teams/a",
+        "words": "../app/main.py",
+        "nowhere": "missing",
+        "outside": "/etc",
+    }.items():
+        scratch.path(f"services.d/{name}").symlink_to(target)
+    scratch.git("add", "-A")
+    scratch.git("update-index", "--add", "--cacheinfo", f"160000,{head},services.d/vendor")
+    scratch.git("commit", "-q", "-m", "folders elsewhere")
+    found = read_revision(locate(scratch.root), "HEAD")
+    assert sorted(found.refused) == ["services.d/team", "services.d/vendor"]
+    assert "link to a folder" in found.refused["services.d/team"]
+    assert sorted(found.others) == ["services.d/nowhere", "services.d/outside", "services.d/words"]
 
 
 def test_g10_a_huge_file_is_refused_by_its_size(scratch: Scratch) -> None:
@@ -218,6 +267,46 @@ def test_g17_a_missing_object_is_a_clear_error(scratch: Scratch) -> None:
     (scratch.top / ".git/objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises((NotFoundError, HostError), match="cannot"):
         read_revision(locate(scratch.root), "HEAD")
+
+
+def test_g19_what_git_tidies_away_meanwhile_is_read_all_the_same(scratch: Scratch) -> None:
+    commits = [scratch.head()]
+
+    def tidy() -> None:
+        for _ in range(4):
+            scratch.git("repack", "-q", "-a", "-d")
+            scratch.git("gc", "-q", "--prune=now")
+        commits.clear()
+
+    tidying = threading.Thread(target=tidy)
+    tidying.start()
+    repo, commit, reads = locate(scratch.root), commits[0], 0
+    while commits or not reads:
+        assert read_revision(repo, commit).files["services.d/web.yaml"] == WEB.encode()
+        reads += 1
+    tidying.join()
+
+
+def test_g28_a_shallow_clone_is_read_and_written_to(scratch: Scratch, tmp_path: Path) -> None:
+    scratch.commit("more")
+    scratch.git("clone", "-q", "--depth=1", f"file://{scratch.top}", str(tmp_path / "shallow"))
+    shallow = Scratch(top=tmp_path / "shallow", root=tmp_path / "shallow")
+    assert read_revision(locate(shallow.root), "HEAD").commit == scratch.head()
+    assert write(shallow, set_field("8001")).changed
+    assert shallow.log() == ["web: change", "more"]
+    assert shallow.fsck() == ""
+    with pytest.raises(NotFoundError, match="cannot find the revision"):
+        resolve(locate(shallow.root), "HEAD~2")
+
+
+def test_g28_what_replaces_a_commit_in_one_clone_counts_for_nobody(scratch: Scratch) -> None:
+    old = scratch.head()
+    scratch.write("services.d/web.yaml", "name: other\n")
+    new = scratch.commit()
+    scratch.git("replace", new, old)
+    assert scratch.at("HEAD", "services.d/web.yaml") == WEB
+    files = read_revision(locate(scratch.root), "HEAD").files
+    assert files["services.d/web.yaml"] == b"name: other\n"
 
 
 def test_g18_git_that_is_not_there_is_a_clear_error(

@@ -9,6 +9,7 @@ from reconciler.adapters.git.history import Commit
 from reconciler.adapters.git.message import Identity
 from reconciler.adapters.git.undo import Asked, last_of, subject_after
 from reconciler.adapters.git.undo import undo as undo_in
+from reconciler.adapters.git.writeback import writes_into
 from reconciler.ports import Author, Committed, ConflictError, NotFoundError
 from tests.git.asking import CAROL, assert_tidy, put, remove, set_field, write
 from tests.git.scratch import BOB, DB, WEB, Scratch
@@ -22,9 +23,10 @@ DAVE = Author(name="Dave", email="dave@example.org", uid=1001)
 
 def undo(scratch: Scratch, author: Author = CAROL, *, auto_commit: bool = True) -> Committed:
     """Undo, and check what must hold after every write-back."""
-    done = undo_in(
-        locate(scratch.root), Asked(author=author, op_id="77aa", auto_commit=auto_commit)
-    )
+    checkout = locate(scratch.root)
+    write = writes_into(checkout)
+    asked = Asked(author=author, op_id="77aa", auto_commit=auto_commit, write=write)
+    done = undo_in(checkout, asked)
     assert_tidy(scratch)
     return done
 

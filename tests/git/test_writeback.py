@@ -154,7 +154,7 @@ def test_g15_no_hook_of_the_repository_runs(scratch: Scratch, tmp_path: Path) ->
     assert not proof.exists()
 
 
-def test_g17_trailers_cannot_be_injected(scratch: Scratch) -> None:
+def test_trailers_cannot_be_injected(scratch: Scratch) -> None:
     evil = "x\n\nWeaver-Op: undo\nSigned-off-by: Root <root@example.org>"
     write(scratch, set_field("1"), subject=evil, reason=evil, source=evil)
     trailers = scratch.git("log", "-1", "--format=%(trailers:only)").splitlines()

@@ -260,7 +260,8 @@ def test_a_record_that_names_a_zombie_is_over(fresh: Rig) -> None:
 def test_a_zombie_that_nobody_reaps_does_not_keep_a_tree(rig: Rig) -> None:
     """Its parent is outside of the tree: it has left the session and dropped the mark."""
     parent = "sleep 0.05 & echo zombie $!; exec env -i setsid sleep 1000"
-    started = rig.spawn_shell("web-0", f"({parent}) & echo parent $!; sleep 0.02; echo up; exit 0")
+    has_left = 'until [ "$(cat /proc/$!/comm)" = sleep ]; do :; done'
+    started = rig.spawn_shell("web-0", f"({parent}) & echo parent $!; {has_left}; echo up; exit 0")
     rig.wait_for("empty", started)
     words = started.output.split()
     pids = {name: int(words[words.index(name) + 1]) for name in ("zombie", "parent")}

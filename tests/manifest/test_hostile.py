@@ -150,11 +150,45 @@ def test_y6_what_is_not_utf8_text_is_one_clear_error(data: bytes) -> None:
     assert one_fault(data) in ("W101", "W102")
 
 
+def test_y6_line_ends_of_windows_and_a_mark_at_the_start_are_fine() -> None:
+    found = result(b"\xef\xbb\xbfname: web\r\ncommand: x\r\n")
+    assert [reading.definition.spec.name for reading in found.readings] == ["web"]
+    assert not found.diagnostics
+
+
+def test_g11_a_pointer_of_git_lfs_is_said_to_be_one() -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+    [fault] = result(pointer).diagnostics
+    assert (fault.code, result(pointer).is_broken) == ("W116", True)
+    assert "git LFS" in fault.message
+    assert "git lfs untrack" in fault.mend
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# only this\n", "---\n", "---\n---\n"])
 def test_y7_empty_is_an_error_and_never_no_services(text: str) -> None:
     found = result(text)
     assert found.is_broken
     assert {fault.code for fault in found.diagnostics} == {"W113"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("%YAML 1.3\n---\nname: web\ncommand: x\n", "W112"),
+        ("name: web\n\tcommand: x\n", "W107"),
+        ("!!python/object:os.system {}\n", "W111"),
+        ("name: !!binary aGk=\ncommand: x\n", "W111"),
+        ("name: web\ncommand: x\nlabels: !!set {a: b}\n", "W111"),
+        ("1: x\nname: web\ncommand: x\n", "W109"),
+    ],
+)
+def test_y7_what_yaml_has_beyond_keys_and_values_is_an_error(text: str, code: str) -> None:
+    assert [fault.code for fault in result(text).diagnostics] == [code]
+
+
+def test_y7_a_file_may_lack_its_last_line_end_and_hold_several_services() -> None:
+    found = result("name: web\ncommand: x\n---\nname: db\ncommand: 2001-99-99")
+    assert [reading.definition.spec.name for reading in found.readings] == ["web", "db"]
 
 
 def test_y8_words_of_yaml_1_1_are_text_and_the_error_shows_how_to_write_it() -> None:

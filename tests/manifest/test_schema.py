@@ -190,7 +190,7 @@ def test_every_example_is_valid(path: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in SERVICE_FIELDS if p not in ("apiVersion", "kind")])
-def test_a_new_digest_comes_of_restart_fields_alone(path: str) -> None:
+def test_y17_a_new_digest_comes_of_restart_fields_alone(path: str) -> None:
     import json
 
     document = document_with(path, SERVICE_FIELDS[path]["examples"][0])

@@ -294,6 +294,13 @@ def test_settings_are_listed_with_where_they_come_from() -> None:
     assert [(one.path, one.value, one.is_default) for one in listed] == [
         ("git.autoCommit", "false", False),
         ("git.author", "", True),
+        ("git.poll", "10s", True),
+        ("git.verify", "off", True),
+        ("git.allowedSigners", "", True),
+        ("git.gpgHome", "", True),
+        ("git.sign", "", True),
+        ("git.webhook.listen", "", True),
+        ("git.webhook.secretFile", "", True),
         ("metrics.listen", "", True),
         ("defaults.env.A", "1", False),
         ("defaults.args", "x, y", False),

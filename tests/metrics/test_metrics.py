@@ -141,7 +141,9 @@ def oneshot(state: State, health: Health) -> ServiceStatus:
         (service("a", slots=[slot_status("a", state=State.DEGRADED)]), True),
         (replace_spec(service("a", slots=[]), instances=0), True),
         (
-            service("a", slots=[slot_status("a", 0), slot_status("a", 1, state=State.STOPPING)]),
+            replace(
+                service("a"), slots=(slot_status("a"), slot_status("a", 1, state=State.STOPPING))
+            ),
             True,
         ),
         (oneshot(State.RUNNING, Health.PROGRESSING), True),

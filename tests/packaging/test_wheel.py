@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 import reconciler
 
 pytestmark = pytest.mark.slow
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command in surroundings of nothing and give what it prints."""
+def run(*command: str | Path, cwd: Path, **env: str) -> str:
+    """Run a command in surroundings of nothing but these, and give what it prints."""
     answer = subprocess.run(
         command,
         cwd=cwd,
-        env={"LANG": "C.UTF-8"},
+        env={"LANG": "C.UTF-8", **env},
         capture_output=True,
         text=True,
         check=False,
@@ -31,7 +33,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def installed(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel, install it into an environment of its own, and give that."""
+    """Build the wheel, install it as pull requests do into an environment, and give that."""
     folder = tmp_path_factory.mktemp("wheel")
     python = sys.executable
     run(python, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=checkout)
@@ -39,14 +41,34 @@ def installed(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     venv = folder / "venv"
     run(python, "-m", "venv", "--without-pip", venv, cwd=folder)
-    into_venv = (python, "-m", "pip", "--python", venv / "bin/python", "install", "--quiet")
-    run(*into_venv, "--no-index", "--no-deps", wheel, cwd=folder)
+    borrowed = sysconfig.get_path("purelib")
+    only_pip = folder / "tools"
+    only_pip.mkdir()
+    (only_pip / "pip").symlink_to(Path(borrowed, "pip"))
+    run(
+        *("bash", "-eo", "pipefail", "-c", install_step(checkout)),
+        cwd=folder,
+        PATH=f"{venv / 'bin'}:{os.defpath}",
+        PYTHONPATH=str(only_pip),
+        PIP_NO_INDEX="1",
+        PIP_NO_DEPS="1",
+        WEAVER_PACKAGE=str(wheel),
+    )
     # The dependencies are borrowed. A folder named in a .pth file comes last, and .pth files in it
     # are not read, so an editable installation there stays unseen.
-    borrowed = sysconfig.get_path("purelib")
     (site_packages,) = venv.glob("lib/python3*/site-packages")
     (site_packages / "borrowed.pth").write_text(borrowed + "\n")
     return venv
+
+
+def install_step(checkout: Path) -> str:
+    """Give the script with which the workflows of examples/ci install it, all of them alike."""
+    examples, yaml = checkout / "examples" / "ci", YAML(typ="safe")
+    [job] = yaml.load(examples / "github" / "workflow.yml")["jobs"].values()
+    [script] = [step["run"] for step in job["steps"] if "run" in step]
+    gitlab = yaml.load(examples / "gitlab" / "weaver-diff.gitlab-ci.yml")
+    assert gitlab["weaver-diff"]["before_script"] == [script]
+    return str(script)
 
 
 def test_the_package_comes_from_the_wheel(installed: Path) -> None:

@@ -152,7 +152,7 @@ def test_with_the_journal_that_alone_told_of_an_end_only_this_end_is_lost(
     lose(here.paths.journal)
     here.up()
     until(lambda: here.is_running("web", "api") and here.pid("api") not in (None, before["api-0"]))
-    assert here.instance("api")["lastExit"] is None, "nobody knows how, and nothing is made up"
+    assert here.instance("api")["lastExit"]["unknown"], "nobody knows how, and nothing is made up"
     after = here.pids()
     assert {slot for slot in before if after[slot] != before[slot]} == {"api-0"}
     assert sorted(sleepers(here)) == sorted(pid or 0 for pid in after.values())

@@ -193,7 +193,7 @@ def test_a_save_by_renaming_counts_once_and_an_editor_s_leavings_do_not(here: St
         pytest.param(BARE, "cwd: none\n", "/none: no such file or directory", id="no cwd"),
     ],
 )
-def test_what_cannot_be_started_is_named(
+def test_y14_what_cannot_be_started_is_named(
     here: Station, command: str, more: str, words: str
 ) -> None:
     here.define("api", BARE)

@@ -134,6 +134,9 @@ def test_a_pre_start_hook_that_fails_or_hangs_is_a_start_that_failed(here: Stati
         until(partial(has_told, here, name, "onFailure"))
         assert here.service(name)["state"] == "crashed"
         assert because in here.service(name)["reason"]
+        said = here.text(f"/v1/why/{name}?format=text")
+        assert because in said
+        assert ("| no database" in said) == (name == "shut")
         assert failed(here, name) == [because]
         roles = [line.split()[0] for line in told(here, name)]
         assert roles[-2:] == ["postStop", "onFailure"]

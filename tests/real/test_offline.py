@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler import app
+from reconciler.adapters.git.revisions import Span
 from reconciler.model.change import Verb
 from reconciler.ports import NotFoundError
 from tests.real.station import Station
@@ -24,7 +25,7 @@ def two_commits(here: Station) -> tuple[str, str]:
 def test_two_commits_are_compared(here: Station) -> None:
     first, second = two_commits(here)
     offline = app.open_offline(here.root)
-    assert offline.span(f"{first[:8]}..HEAD") == (first, second)
+    assert offline.span(f"{first[:8]}..HEAD") == Span(base=first, head=second, tip=first)
     preview = offline.preview(offline.at(first), offline.at("HEAD"))
     changes = {str(change.service): change for change in preview.changes}
     assert changes.keys() == {"web", "new"}

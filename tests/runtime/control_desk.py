@@ -19,10 +19,10 @@ from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 from reconciler.ports import Author
-from reconciler.runtime.changes import Tools
 from reconciler.runtime.checked import Charts
-from reconciler.runtime.control import Control, Finding, Grade, Setting
+from reconciler.runtime.control import Finding, Grade, Setting
 from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.landing import Tools
 from reconciler.runtime.live import LiveControl, Parts
 from reconciler.runtime.logbook import Logbook
 from reconciler.runtime.messages import (
@@ -57,7 +57,7 @@ def describe(spec: ServiceSpec) -> dict[str, str]:
 class Desk:
     """A daemon with a facade."""
 
-    control: Control
+    control: LiveControl
     daemon: Daemon
     host: fakes.FakeHost
     manifests: fakes.FakeManifests
@@ -167,6 +167,7 @@ def make_desk(texts: tuple[str, ...], paths: StatePaths) -> tuple[Desk, Daemon]:
                 language=Language(describe=describe, effect_of=lambda _: Effect.RESTART),
                 tail=tail,
                 auto_commit=lambda: True,
+                pending=store,
             ),
             prepare=lambda spec, where, run: launch(spec, where, run, around),
             holder_pid=lambda: 2,

@@ -45,6 +45,7 @@ from reconciler.ports import (
     Committed,
     Draft,
     EventRecord,
+    HostError,
     LogEntry,
     ManifestError,
     NotFoundError,
@@ -55,6 +56,8 @@ from reconciler.ports import (
 )
 
 BOOT = "boot-1"
+BEGINNING = 1_700_000_000.0
+"""The wall clock when the loop's own stood at 0."""
 
 
 class FakeClock:
@@ -64,7 +67,7 @@ class FakeClock:
         return Nanos(round(asyncio.get_running_loop().time() * 1e9))
 
     def wall(self) -> float:
-        return 1_700_000_000.0 + self.now() / 1e9
+        return BEGINNING + self.now() / 1e9
 
     def boot(self) -> str:
         return BOOT
@@ -180,6 +183,8 @@ class FakeStore:
     hangs: asyncio.Event | None = None
     passes: int = 0
     """Rounds of the loop that it takes to write anything."""
+    changes: dict[str, str] = field(default_factory=dict)
+    """Those that are kept until they are in the branch."""
     _queued: list[EventRecord] = field(default_factory=list)
 
     async def load(self, boot: str) -> Memory:
@@ -217,6 +222,18 @@ class FakeStore:
     async def answered(self, serials: Sequence[tuple[int, str]]) -> None:
         self.answers += serials
 
+    async def keep(self, change: str, text: str) -> None:
+        if self.trouble:
+            raise StoreError(self.trouble)
+        self.changes[change] = text
+
+    async def let_go(self, changes: Sequence[str]) -> None:
+        for change in changes:
+            self.changes.pop(change, None)
+
+    async def kept(self) -> Sequence[tuple[str, str]]:
+        return list(self.changes.items())
+
     async def events(
         self, *, after: int = 0, service: str = "", limit: int = 1000, since: float | None = None
     ) -> list[EventRecord]:
@@ -234,6 +251,8 @@ class FakeStore:
 
 class FakeManifests:
     """Manifests that a test sets."""
+
+    behind = ""
 
     def __init__(self, *specs: ServiceSpec) -> None:
         self.held = ""
@@ -334,12 +353,17 @@ def apply(
     return found
 
 
+PROTECTION = {"protected": True, "unprotected": False}
+
+
 def spec_of(text: str) -> ServiceSpec:
-    name, digest, *needs = text.split()
+    name, digest, *words = text.split()
+    needs = [word for word in words if word not in PROTECTION]
     return replace(
         service(name, digest),
         ready=Readiness(delay=milliseconds(1)),
         needs=tuple(Need(service=ServiceName(need)) for need in needs),
+        protect=next((PROTECTION[word] for word in words if word in PROTECTION), None),
     )
 
 
@@ -349,7 +373,11 @@ class FakeRepository:
     def __init__(self, manifests: FakeManifests) -> None:
         self.manifests = manifests
         self.requests: list[CommitRequest] = []
+        self.unreachable = ""
         self._past: list[tuple[ServiceSpec, ...]] = []
+
+    async def close(self) -> None:
+        """Let go of nothing."""
 
     async def commit(self, request: CommitRequest) -> Committed:
         before = self.manifests.specs
@@ -369,6 +397,13 @@ class FakeRepository:
         changed = [name for name, spec in self.manifests.specs.items() if before.get(name) != spec]
         files = tuple(f"services.d/{name}.yaml" for name in changed)
         return Committed(commit=self.manifests.commit, changed=True, files=files)
+
+    async def landed(self, op_id: str, since: str) -> str:
+        del since
+        if self.unreachable:
+            raise HostError(self.unreachable)
+        ids = {one for request in self.requests for one in request.op_id.split(", ")}
+        return self.manifests.commit if op_id in ids else ""
 
     async def revision(self) -> Revision:
         return Revision(commit=self.manifests.commit, branch="main")

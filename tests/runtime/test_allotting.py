@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
 
 from reconciler.adapters.free_port import is_free
+from reconciler.manifest.naming import FOLDER
 from reconciler.model.desired import Definition, ManifestSet
 from reconciler.model.diagnostic import Source
 from reconciler.model.listening import AUTO_PORT, ListenSocket
 from reconciler.model.spec import DesiredState, ServiceSpec
 from reconciler.model.units import ServiceName
-from reconciler.ports import BlockedError
+from reconciler.ports import BlockedError, LogEntry
 from reconciler.runtime.allotting import PORTS, Allotting, candidates
 from reconciler.runtime.messages import Message, Summary
 from reconciler.runtime.requests import Change, SetValues, Terms
+from reconciler.runtime.restraint import SEARCHED, Restraint
 from tests.core.building import service
 
 
@@ -40,13 +42,26 @@ class Writing:
         yield Summary(exit_code=0, text="done")
 
 
+class Quiet:
+    """A history without commits that nobody asked for."""
+
+    async def log(self, path: str, limit: int) -> Sequence[LogEntry]:
+        assert (path, limit) == (FOLDER, SEARCHED)
+        return []
+
+
 def manifests(*specs: ServiceSpec) -> ManifestSet:
     found = {spec.name: Definition(spec=spec, source=Source(file="x")) for spec in specs}
     return ManifestSet(definitions=found)
 
 
 def allot(writing: Writing, *specs: ServiceSpec, busy: frozenset[int] = frozenset()) -> Allotting:
-    made = Allotting(lambda: manifests(*specs), writing.change, lambda port: port not in busy)
+    made = Allotting(
+        lambda: manifests(*specs),
+        writing.change,
+        lambda port: port not in busy,
+        Restraint(Quiet(), lambda: 0.0),
+    )
     asyncio.run(made.once())
     return made
 

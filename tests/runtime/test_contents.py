@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.adapters.contents import Hasher
 from reconciler.manifest.codes import Code
-from reconciler.runtime.worktree import loaded_files, with_contents
+from reconciler.runtime.choosing import loaded_files, with_contents
 from tests.core.building import manifests, service
 
 

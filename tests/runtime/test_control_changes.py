@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.model.change import Verb
 from reconciler.model.observed import Exit, State
+from reconciler.model.status import Sync
 from reconciler.model.units import Nanos, ServiceName
 from reconciler.runtime.messages import (
     CommitMade,
@@ -23,6 +24,7 @@ from reconciler.runtime.requests import (
     Document,
     Goal,
     PutManifest,
+    Revert,
     SetValues,
     StartServices,
     StopServices,
@@ -324,6 +326,28 @@ def test_unregistering_what_others_need_is_refused_or_takes_them_too(tmp_path: P
     with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
 
 
+def test_what_is_protected_is_not_removed_by_a_command(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        messages = await desk.change(Unregister(services=(WEB,)))
+        assert (code(messages), problems(messages)) == (
+            5,
+            ["cannot unregister web: it is protected"],
+        )
+        messages = await desk.change(PutManifest(service=WEB, text="web d2", create=False))
+        assert (code(messages), problems(messages)) == (
+            5,
+            ["cannot edit web: it is protected, and the new text does not say `protect`"],
+        )
+        assert set(desk.host.processes) == {slot(WEB)}
+        lifted = PutManifest(service=WEB, text="web d1 unprotected", create=False)
+        assert code(await desk.change(lifted)) == 0
+        assert code(await desk.change(Unregister(services=(WEB,)))) == 0
+        assert not desk.host.processes
+
+    with_daemon("web d1 protected", tmp_path=tmp_path, story=story)
+
+
 def test_removing_all_by_name_needs_no_second_yes(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.settled()
@@ -353,5 +377,55 @@ def test_undo_takes_the_last_change_back(tmp_path: Path) -> None:
         assert desk.state(WEB) is State.RUNNING
         assert isinstance(messages[-2], Converged)
         assert messages[-2].services == (WEB,)
+
+    with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
+
+
+def test_what_is_applied_for_a_while_is_not_committed_and_can_be_ended(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        pid = desk.pid(WEB)
+        request = Apply(documents=(Document(text="web d2 api"),), lasts=7200.0)
+        rehearsed = await desk.change(request, dry_run=True)
+        assert code(rehearsed) == 0
+        assert desk.daemon.picture().services[WEB].overlay is None
+        messages = await desk.change(request, reason="look for the leak")
+        assert code(messages) == 0
+        assert "CommitMade" not in kinds(messages)
+        assert isinstance(messages[-1], Summary)
+        assert messages[-1].text.endswith(", for 2h, not committed")
+        assert messages[-1].undo == "weaver revert web"
+        assert desk.pid(WEB) != pid
+        status = desk.daemon.picture().services[WEB]
+        assert (status.sync, status.reason_code) == (Sync.OUT_OF_SYNC, "Ephemeral")
+        [drift] = (await desk.control.preview()).drift
+        assert [(one.path, one.before, one.after) for one in drift.fields] == [
+            ("digest", "d2", "d1")
+        ]
+        waited = await desk.control.wait(WaitQuery(goal=Goal.SYNCED, services=(WEB,)))
+        assert (waited.exit_code, list(waited.missing)) == (7, [WEB])
+        assert code(await desk.operate(Revert(services=(WEB,)))) == 0
+        assert desk.daemon.picture().services[WEB].sync is Sync.SYNCED
+        assert (await desk.control.preview()).is_empty
+        assert desk.repository.requests == []
+        assert code(await desk.operate(Revert(services=(WEB,)))) == 6
+        told = [one.kind for one in desk.store.written if one.kind.startswith("drift.")]
+        assert told == ["drift.begun", "drift.ended"]
+
+    with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
+
+
+def test_a_commit_of_the_same_service_ends_what_was_applied_for_a_while(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        for text in ("web d2 api", "db d2"):
+            await desk.change(Apply(documents=(Document(text=text),), lasts=60.0))
+        assert code(await desk.change(Apply(documents=(Document(text="web d3 api"),)))) == 0
+        services = desk.daemon.picture().services
+        assert (services[WEB].overlay, services[WEB].sync) == (None, Sync.SYNCED)
+        assert services[DB].overlay is not None
+        # What git says already needs no time limit.
+        assert code(await desk.change(Apply(documents=(Document(text="db d1"),), lasts=60.0))) == 0
+        assert desk.daemon.picture().services[DB].overlay is None
 
     with_daemon(*CHAIN, tmp_path=tmp_path, story=story)

@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.model.log import LogQuery
 from reconciler.model.observed import Exit
-from reconciler.model.units import Nanos, ServiceName
-from reconciler.ports import EventRecord, NotFoundError
+from reconciler.model.units import SECOND, Nanos, ServiceName
+from reconciler.ports import EventRecord, NotFoundError, Usage
 from reconciler.runtime.live import FIRST_SIGHT_S
 from reconciler.runtime.messages import (
     EventSeen,
@@ -25,7 +25,7 @@ from reconciler.runtime.requests import (
     WaitQuery,
 )
 from tests.runtime.control_desk import API, CHAIN, DB, WEB, Desk, with_daemon
-from tests.runtime.fakes import slot, spec_of
+from tests.runtime.fakes import BEGINNING, FakeSampler, slot, spec_of
 
 
 def test_the_scene_has_usage_facts_and_troubles(tmp_path: Path) -> None:
@@ -37,6 +37,26 @@ def test_the_scene_has_usage_facts_and_troubles(tmp_path: Path) -> None:
         assert scene.daemon.root == str(tmp_path)
         assert scene.daemon.troubles == ("disk full", "the watch is blind")
         assert scene.wall_at(scene.picture.now) == scene.wall
+
+    with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
+
+
+def test_figures_that_are_long_in_coming_move_no_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slowly(self: object, targets: object, *, within_s: float) -> dict[str, Usage]:
+        del self, targets, within_s
+        await asyncio.sleep(0.02)
+        return {}
+
+    monkeypatch.setattr(FakeSampler, "sample", lambda *_: {})
+    monkeypatch.setattr(FakeSampler, "fresh", slowly)
+
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        scene = await desk.control.scene()
+        at = scene.picture.now
+        assert scene.wall_at(at) == pytest.approx(BEGINNING + at / SECOND, abs=1e-3)
 
     with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
 

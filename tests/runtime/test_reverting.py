@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.manifest.intent import Intent, PutService
+from reconciler.manifest.naming import FOLDER
 from reconciler.model.desired import Definition, Desired, ManifestSet, Revision, Wanted
 from reconciler.model.diagnostic import Source
 from reconciler.model.plan import Situation
@@ -19,9 +20,11 @@ from reconciler.ports import BlockedError, Committed, Draft, LogEntry
 from reconciler.runtime.journal import Listener
 from reconciler.runtime.messages import Message, Summary
 from reconciler.runtime.requests import Change, Restore, Terms
+from reconciler.runtime.restraint import Restraint
 from reconciler.runtime.reverting import Reverting
 from tests.core.building import service
 
+NOW = 10_000.0
 WEB, FILE = ServiceName("web"), "services.d/web.yaml"
 ASKS = Update(on_failure=OnFailure.ROLLBACK, revert=True)
 
@@ -33,6 +36,7 @@ class Past:
         self.texts, self.saved, self.update = texts, saved, update
         self.phase = RolloutPhase.UNDONE
         self.refuses = False
+        self.unasked: list[LogEntry] = []
         self.written: list[tuple[str, str]] = []
 
     def situation(self) -> Situation:
@@ -49,7 +53,12 @@ class Past:
     async def revision(self) -> Revision:
         return Revision(commit="c0", branch="main")
 
+    async def landed(self, op_id: str, since: str) -> str:
+        raise NotImplementedError
+
     async def log(self, path: str, limit: int) -> Sequence[LogEntry]:
+        if path == FOLDER:
+            return self.unasked
         assert path == FILE
         return [
             LogEntry(commit=f"c{place}", author="a", at=0.0, subject="")
@@ -86,9 +95,14 @@ class Past:
     async def undo(self, *_: object, **__: object) -> Committed:
         raise NotImplementedError
 
+    async def close(self) -> None:
+        raise NotImplementedError
+
 
 def revert(past: Past) -> Reverting:
-    made = Reverting(past, lambda: Listener([]), past, past, past.change)
+    made = Reverting(
+        past, lambda: Listener([]), past, past, past.change, Restraint(past, lambda: NOW)
+    )
     asyncio.run(made.once())
     return made
 
@@ -127,3 +141,43 @@ def test_what_cannot_be_committed_is_a_trouble_until_it_can() -> None:
     past.refuses = False
     asyncio.run(made.once())
     assert (made.problem, past.written) == ("", [("good", "c1")])
+
+
+def unasked(commit: str, minutes_ago: float, services: str = "web") -> LogEntry:
+    trailers = {"Weaver-Source": "daemon", "Weaver-Services": services}
+    at = NOW - minutes_ago * 60
+    return LogEntry(commit=commit, author="Weaver", at=at, subject="", trailers=trailers)
+
+
+def test_who_puts_back_twice_what_was_taken_out_is_not_answered_a_third_time_in_an_hour() -> None:
+    past = Past("bad", "good")
+    past.unasked = [unasked("c1", 59), unasked("c5", 59.5)]
+    assert revert(past).problem == (
+        "cannot take a version that failed out of web: weaver wrote the same in c1 59 min ago, "
+        "and a changed it since: one of both must stop"
+    )
+    assert past.written == []
+    past.unasked = [unasked("c1", 59), unasked("c5", 60)]
+    assert revert(past).problem == ""
+    assert past.written == [("good", "c1")]
+
+
+@pytest.mark.parametrize(
+    ("made", "is_held"),
+    [
+        pytest.param([unasked("x", 30)] * 5, False, id="five of it"),
+        pytest.param([unasked("x", 30)] * 6, True, id="six of it"),
+        pytest.param([unasked("x", 30)] * 5 + [unasked("x", 61)], False, id="one is old"),
+        pytest.param([unasked("x", 30, "db, web")] * 6, True, id="shared with others"),
+        pytest.param([unasked("x", 30, "db")] * 59, False, id="fifty-nine of others"),
+        pytest.param([unasked("x", 30, "db")] * 60, True, id="sixty of others"),
+        pytest.param([replace(unasked("x", 1), trailers={})] * 90, False, id="by people"),
+    ],
+)
+def test_commits_that_nobody_asked_for_are_few(made: list[LogEntry], is_held: bool) -> None:
+    past = Past("bad", "good")
+    past.unasked = made
+    problem = revert(past).problem
+    assert bool(problem) == is_held
+    assert ("may come in 30 min" in problem) == is_held
+    assert bool(past.written) != is_held

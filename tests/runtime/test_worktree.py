@@ -15,7 +15,9 @@ from reconciler.model.desired import ManifestSet, Revision
 from reconciler.model.spec import DesiredState, Need
 from reconciler.model.units import ServiceName
 from reconciler.ports import NotFoundError, SourceHeldError
-from reconciler.runtime.worktree import EnvFiles, Hands, Texts, Worktree, chosen
+from reconciler.runtime.choosing import chosen
+from reconciler.runtime.drafting import EnvFiles, Texts
+from reconciler.runtime.worktree import Hands, Worktree
 from tests.runtime.fakes import manifests, service
 
 WEB = ServiceName("web")
@@ -124,13 +126,13 @@ def test_a_draft_is_tried_on_what_is_saved_and_writes_nothing(folder: Folder) ->
     async def draft() -> None:
         worktree = Worktree(Path("/srv"), folder.hands())
         await worktree.read()
-        made = await worktree.draft([SetField(service=WEB, path=("x",), value="d2")])
+        made = await worktree.drafts.draft([SetField(service=WEB, path=("x",), value="d2")])
         assert made.manifests.definitions[WEB].spec.digest == "d2"
         assert made.files == {"services.d/web.yaml": ("d1", "d2")}
-        gone = await worktree.draft([SetField(service=WEB, path=("x",), value="")])
+        gone = await worktree.drafts.draft([SetField(service=WEB, path=("x",), value="")])
         assert not gone.manifests.definitions
         assert gone.files == {"services.d/web.yaml": ("d1", None)}
-        same = await worktree.draft([SetField(service=WEB, path=("x",), value="d1")])
+        same = await worktree.drafts.draft([SetField(service=WEB, path=("x",), value="d1")])
         assert same.files == {}
 
     asyncio.run(draft())
@@ -139,17 +141,17 @@ def test_a_draft_is_tried_on_what_is_saved_and_writes_nothing(folder: Folder) ->
 
 def test_a_document_is_found_in_its_file(folder: Folder) -> None:
     worktree = Worktree(Path("/srv"), folder.hands())
-    assert asyncio.run(worktree.document("services.d/web.yaml", WEB)) == "d1"
+    assert asyncio.run(worktree.drafts.document("services.d/web.yaml", WEB)) == "d1"
     with pytest.raises(NotFoundError, match="cannot find services"):
-        asyncio.run(worktree.document("services.d/gone.yaml", WEB))
+        asyncio.run(worktree.drafts.document("services.d/gone.yaml", WEB))
     with pytest.raises(NotFoundError, match="cannot find api in"):
-        asyncio.run(worktree.document("services.d/web.yaml", ServiceName("api")))
+        asyncio.run(worktree.drafts.document("services.d/web.yaml", ServiceName("api")))
 
 
 def test_new_settings_are_told(folder: Folder) -> None:
     async def follow() -> None:
         worktree = Worktree(Path("/srv"), folder.hands())
-        waiting = asyncio.create_task(worktree.reconfigured(Config()))
+        waiting = asyncio.create_task(worktree.settings.other_than(Config()))
         await worktree.read()
         await asyncio.sleep(0)
         assert not waiting.done()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -17,9 +18,10 @@ from reconciler.adapters.sqlite.store import SqliteStore
 from reconciler.adapters.sqlite.writing import state_of
 from reconciler.model.event import Decision, Probe, Remembered
 from reconciler.model.observed import Exit, Slot, State
+from reconciler.model.overlay import Overlay
 from reconciler.model.record import Memory, PruneHold, ServiceMemory, SlotMemory, Trouble
 from reconciler.model.spec import Readiness
-from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, seconds
+from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime, seconds
 from tests.store.making import (
     BOOT,
     StillClock,
@@ -169,6 +171,33 @@ def test_after_a_reboot_slots_and_asked_restarts_are_void_and_services_are_not(
     assert memory.services == {
         "web": replace(asked, restart_before=None, restart_reason=""),
     }
+
+
+def test_what_is_wanted_for_a_while_is_kept_and_after_a_reboot_ends_by_the_wall_clock(
+    path: Path, clock: StillClock
+) -> None:
+    version = service("web").spec
+    one = Overlay(
+        spec=version,
+        ends_at=Nanos(clock.now() + seconds(60)),
+        ends=WallTime(seconds(clock.wall() + 60)),
+        lasts=seconds(60),
+        actor="uid:1000",
+    )
+
+    async def scenario() -> tuple[Memory, Memory, Memory]:
+        store = await open_store(path, clock)
+        await record(store, Decision(remembered=Remembered(overlays=(one,))))
+        await store.close()
+        clock.pass_by(20)
+        same, later = await recall(path, clock), await recall(path, clock, "another-boot")
+        clock.seconds_1970 -= 3600
+        return same, later, await recall(path, clock, "another-boot")
+
+    same, later, set_back = run(scenario())
+    assert same.overlays == (one,)
+    assert later.overlays == (replace(one, ends_at=Nanos(clock.now() + seconds(40))),)
+    assert set_back.overlays == (replace(one, ends_at=Nanos(clock.now() + seconds(60))),)
 
 
 def test_a_forgotten_service_is_gone_from_memory_and_keeps_its_history(
@@ -386,6 +415,7 @@ def test_a_row_that_cannot_be_read_is_left_out_and_said(path: Path, clock: Still
         connection.execute("UPDATE slots SET memory = 'x' WHERE service_id = 2")
         connection.execute("UPDATE events SET data = '[' WHERE seq = 3")
         connection.execute("INSERT INTO meta VALUES ('prune', '{')")
+        connection.execute("INSERT INTO meta VALUES ('overlays', '{')")
         connection.commit()
 
     async def scenario() -> None:
@@ -394,12 +424,14 @@ def test_a_row_that_cannot_be_read_is_left_out_and_said(path: Path, clock: Still
         assert set(memory.services) == {"b", "c"}
         assert set(memory.slots) == {slot("a"), slot("c")}
         assert memory.prune is None
+        assert memory.overlays == ()
         assert len(await store.events()) == 3
         notes = [event.reason for event in await record(store, Decision())]
         assert [note.split(":")[0] for note in notes] == [
             "cannot read what was remembered of a",
             "cannot read what was remembered of b-0",
             "cannot read the removal that was held",
+            "cannot read what was wanted for a while",
         ]
         await store.close()
 
@@ -469,3 +501,20 @@ def test_whatever_is_remembered_is_what_the_next_daemon_loads(
     memory = run(scenario())
     assert memory.services == {k: v for k, v in expected_services.items() if v is not None}
     assert memory.slots == {k: v for k, v in expected_slots.items() if v is not None}
+
+
+def test_changes_are_kept_in_order_until_they_are_let_go(path: Path, clock: StillClock) -> None:
+    async def live() -> None:
+        store = SqliteStore(path, clock)
+        await store.load(BOOT)
+        assert await store.kept() == []
+        for change in ("bb", "aa", "cc"):
+            await store.keep(change, f"text of {change}")
+        await store.let_go(["aa", "zz"])
+        await store.close()
+        store = SqliteStore(path, clock)
+        await store.load(BOOT)
+        assert await store.kept() == [("bb", "text of bb"), ("cc", "text of cc")]
+        await store.close()
+
+    asyncio.run(live())
