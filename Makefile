@@ -7,21 +7,25 @@ VENV := .venv/bin
 BOOTSTRAP = $(if $(PYTHON),$(PYTHON),$(error cannot set up weaver: no python3 on PATH; install Python 3.11 or newer)) tools/bootstrap.py
 
 # Who is done takes tests from the others. To debug: ARGS="-n0 -x".
-# Many tests wait for real processes: one more at a time than a small machine has cores.
-PYTEST := $(VENV)/python -m pytest -q -n 3 --dist worksteal
+# Many tests wait for real processes: more at a time than a small machine has cores.
+PYTEST := $(VENV)/python -m pytest -q -n 4 --dist worksteal
 
 # More arguments for the program that a target ends with: make test ARGS="tests/core -x"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check static docs bench soak lock clean
+.PHONY: help up demo-push test check static docs bench soak lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 up: ## Set up and run the services of services.d/ in the foreground
 	@$(BOOTSTRAP) up
 	@exec $(VENV)/weaver -C "$(CURDIR)" up $(ARGS)
+
+demo-push: ## Push to a repository and see it deployed, all in a temporary folder
+	@$(BOOTSTRAP) check
+	@$(VENV)/python -m tools.demo_push
 
 test: ## Set up with all that the tests need, then run them all
 	@$(BOOTSTRAP) test
