@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler import failpoints
 from reconciler.adapters.git.remote import transport
 from reconciler.adapters.git.remote.address import check_url
 from reconciler.adapters.git.remote.mirror import Mirror
@@ -26,8 +29,15 @@ from tests.git.transports import serving
 pytestmark = pytest.mark.real
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def mirror_of(scratch: Scratch, home: Path, url: str = "", branch: str = "main") -> Mirror:
-    made = Mirror(home / "mirror.git", check_url(url or str(scratch.top), Path("/")), branch)
+    return open_mirror(home, url or str(scratch.top), branch)
+
+
+def open_mirror(home: Path, url: str, branch: str = "main") -> Mirror:
+    made = Mirror(home / "mirror.git", check_url(url, Path("/")), branch)
     made.open()
     return made
 
@@ -178,6 +188,23 @@ def test_g17_a_damaged_mirror_is_made_anew_and_followed_on_from_where_it_was(
     assert [place.name for place in tmp_path.glob("mirror.git*")] == ["mirror.git"]
 
 
+@pytest.mark.parametrize("point", ["git.renew.before", "git.renew.parted"])
+def test_g17_what_fails_as_a_mirror_is_made_anew_is_done_the_next_time(
+    scratch: Scratch, tmp_path: Path, point: str
+) -> None:
+    mirror = mirror_of(scratch, tmp_path)
+    before = follow(mirror)
+    damage(mirror, scratch.git("rev-parse", "HEAD:services.d/web.yaml").strip())
+    failpoints.arm(f"{point}:raise", str(tmp_path))
+    try:
+        with pytest.raises((HostError, NotFoundError)):
+            mirror.read(before)
+    finally:
+        failpoints.arm("", "")
+    assert "services.d/web.yaml" in mirror.read(before).files
+    assert mirror.verified() == before
+
+
 def test_g17_a_damaged_mirror_stays_while_what_it_followed_is_nowhere_else(
     scratch: Scratch, tmp_path: Path
 ) -> None:
@@ -191,13 +218,30 @@ def test_g17_a_damaged_mirror_stays_while_what_it_followed_is_nowhere_else(
     assert mirror.verified() == before
 
 
-def test_g17_a_mirror_that_was_made_anew_as_the_host_died_is_taken_up(
-    mirror: Mirror, tmp_path: Path
+READ = """
+import sys
+from pathlib import Path
+from reconciler import failpoints
+from tests.git.test_mirror import open_mirror
+point, folder, home, url, commit = sys.argv[1:]
+failpoints.arm(f"{point}:kill", folder)
+open_mirror(Path(home), url).read(commit)
+"""
+
+
+@pytest.mark.parametrize("point", ["git.renew.before", "git.renew.parted", "git.renew.taken"])
+def test_g17_whenever_the_host_dies_as_a_mirror_is_made_anew_the_next_one_follows_on(
+    scratch: Scratch, tmp_path: Path, point: str
 ) -> None:
+    mirror = mirror_of(scratch, tmp_path)
     before = follow(mirror)
-    mirror.repo.git_dir.rename(tmp_path / "mirror.git.new")
-    mirror.open()
-    assert mirror.verified() == before
+    damage(mirror, scratch.git("rev-parse", "HEAD:services.d/web.yaml").strip())
+    words = (point, str(tmp_path), str(tmp_path), str(scratch.top), before)
+    done = subprocess.run([sys.executable, "-c", READ, *words], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    again = mirror_of(scratch, tmp_path)
+    assert again.verified() == before
+    assert "services.d/web.yaml" in again.read(before).files
 
 
 def damage(mirror: Mirror, lost: str) -> None:

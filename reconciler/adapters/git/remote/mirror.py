@@ -204,11 +204,20 @@ class Mirror:
             return work()
         except (HostError, NotFoundError):
             with self._renewing:
-                if not self._is_damaged() or not self._renew():
+                if not self._is_damaged() or not self._is_renewed():
                     raise
             return work()
 
+    def _is_renewed(self) -> bool:
+        try:
+            return self._take_up_new() or self._renew()
+        except OSError as why:
+            log.warning("the mirror of %s is damaged, and stays so: %s", self.address, why)
+            return False
+
     def _is_damaged(self) -> bool:
+        if not self.repo.git_dir.exists():
+            return True
         env = plumbing.environment(self.repo)
         words = ("fsck", "--no-dangling", "--no-progress")
         try:
@@ -232,10 +241,13 @@ class Mirror:
             log.warning("the mirror of %s is damaged, and stays so: %s", self.address, why)
             shutil.rmtree(begun, ignore_errors=True)
             return False
-        begun.replace(self._beside("new"))
-        damaged = self._beside("damaged")
-        shutil.rmtree(damaged, ignore_errors=True)
+        new, damaged = self._beside("new"), self._beside("damaged")
+        for left in (new, damaged):
+            shutil.rmtree(left, ignore_errors=True)
+        failpoint("git.renew.before")
+        begun.replace(new)
         self.repo.git_dir.rename(damaged)
+        failpoint("git.renew.parted")
         log.warning("the mirror of %s was damaged, and was made anew", self.address)
         is_there = self._take_up_new()
         shutil.rmtree(damaged, ignore_errors=True)
@@ -247,10 +259,11 @@ class Mirror:
     def _take_up_new(self) -> bool:
         """Put a new one in place of none, if there is one: what is called so is whole."""
         new = self._beside("new")
-        if not new.is_dir():
+        if self.repo.git_dir.exists() or not new.is_dir():
             return False
         self.repo.git_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new.rename(self.repo.git_dir)
+        failpoint("git.renew.taken")
         return True
 
     def others(self, limit: int = 5) -> Sequence[str]:
