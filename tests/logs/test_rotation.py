@@ -136,3 +136,42 @@ def test_l4_a_kill_at_any_step_of_a_rotation_neither_loses_nor_doubles_a_line(
             assert all_of(log)[-58 * (3000 - firsts[point]) :] == lines(firsts[point], 3000), point
             assert by_hand(log) == all_of(log), point
             assert leavings(log) == [], point
+
+
+def test_l4_a_file_that_is_compressed_while_it_is_looked_for_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "web.log"
+    append(log, lines(0, 5000))
+    rotate(log, compress="no")
+    names = sorted(path.name for path in tmp_path.glob("web.log.0*"))
+    assert len(names) > 1
+    listdir, late = os.listdir, [lambda: rotate(log, rounds=5)]
+
+    def listed_too_early(folder: Path) -> list[str]:
+        found = listdir(folder)
+        while late:
+            late.pop()()
+        return found
+
+    monkeypatch.setattr(os, "listdir", listed_too_early)
+    assert all_of(log) == lines(0, 5000)
+    assert sorted(path.name for path in tmp_path.glob("web.log.0*")) != names
+
+
+def test_l4_a_file_that_a_listing_missed_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may leave out what goes by another name while a large folder is listed."""
+    log = tmp_path / "web.log"
+    append(log, lines(0, 9000))
+    rotate(log, compress="no")
+    listdir, missed = os.listdir, [sorted(tmp_path.glob("web.log.0*"))[1].name]
+
+    def listed_in_part(folder: Path) -> list[str]:
+        hidden = missed.pop() if missed else ""
+        return [name for name in listdir(folder) if name != hidden]
+
+    monkeypatch.setattr(os, "listdir", listed_in_part)
+    assert all_of(log) == lines(0, 9000)
+    assert missed == []

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from reconciler.adapters.logs import gzip_child
@@ -19,7 +20,6 @@ from reconciler.adapters.logs.gzip_child import HEAD
 from reconciler.adapters.logs.plain_files import FLAGS
 
 DIGITS = 15
-_NUMBER = re.compile(r"[0-9]{15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +65,35 @@ class Archive:
 
 
 def listed(log: Path) -> list[Archive]:
-    """Give a log's rotated files, the oldest first; leaves out what is no such file."""
-    found: dict[int, Archive] = {}
-    prefix = f"{log.name}."
+    """Give a log's rotated files, the oldest first; leaves out what is no such file.
+
+    They may be compressed at this moment, and go by another name. A folder too large to be read
+    at once can hide one then, so where one seems to be missing it is read again.
+    """
+    found = _looked_up(log)
+    if any(one.end < other.start for one, other in pairwise(found)):
+        return _looked_up(log)
+    return found
+
+
+def _looked_up(log: Path) -> list[Archive]:
     try:
-        with os.scandir(log.parent) as entries:
-            names = [(entry.name, entry) for entry in entries if entry.name.startswith(prefix)]
-            for name, entry in sorted(names):  # a plain one, which is whole, before its `.gz`
-                number, _, kind = name.removeprefix(prefix).partition(".")
-                if not _NUMBER.fullmatch(number) or kind not in ("", "gz"):
-                    continue
-                size = _content_size(Path(entry.path), is_packed=bool(kind))
-                start = int(number)
-                if size and start not in found:
-                    found[start] = Archive(log, start, start + size, bool(kind))
+        names = os.listdir(log.parent)  # noqa: PTH208 (of names alone)
     except OSError:
         return []
-    return [found[start] for start in sorted(found)]
+    mine = re.compile(rf"{re.escape(log.name)}\.([0-9]{{{DIGITS}}})(\.gz)?")
+    starts = {int(match[1]) for name in names if (match := mine.fullmatch(name))}
+    every = (_measured(log, start) for start in sorted(starts))
+    return [archive for archive in every if archive.end > archive.start]
+
+
+def _measured(log: Path, start: int) -> Archive:
+    """Look at the plain file, which is whole, before its `.gz`: the one goes as the other comes."""
+    archive = Archive(log, start, start)
+    if size := _content_size(archive.path, is_packed=False):
+        return replace(archive, end=start + size)
+    size = _content_size(archive.packed, is_packed=True)
+    return replace(archive, end=start + size, is_packed=True)
 
 
 def leftovers(log: Path) -> list[Path]:
