@@ -43,6 +43,8 @@ TEST_PACKAGES = {
     "postgresql": "pg_lsclusters",
     "prometheus": "promtool",
     "redis-server": "redis-server",
+    "runit": "runsvdir",
+    "s6": "s6-svscan",
     "sqlite3": "sqlite3",
 }
 POLICY = "/usr/sbin/policy-rc.d"

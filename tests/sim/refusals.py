@@ -106,8 +106,9 @@ class RefusalRules:
         starts = [one for one in decision.commands if isinstance(one, Spawn)]
         again = {one.slot: one.serial for one in starts}
         versions = {one.slot: one.spec.digest for one in starts}
-        # In a rollout a slot may be tried as another version, which is news.
-        self._heard |= {one for one in versions if self._versions.get(one) != versions[one]}
+        # A slot may be tried as another version, which is news.
+        renewed = {one for one in versions if self._versions.get(one) != versions[one]}
+        self._heard |= renewed
         self._versions |= versions
         for change in decision.transitions:
             slot = change.slot
@@ -125,3 +126,5 @@ class RefusalRules:
                 is_news = self._told.get(who) != happening.reason
                 assert is_news, f"{who} is told to be refused, and was told before"
                 self._told[who] = happening.reason
+        for slot in renewed:
+            self._told.pop(slot, None)
