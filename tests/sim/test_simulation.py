@@ -22,7 +22,7 @@ SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(580)
 def test_whatever_the_host_does_we_stay_safe_and_arrive(tell: Tell) -> None:
     share = -(-EVENTS // len(SEEDS))
     toll, broken = runner.play_all(runner.Share(seed, events=share) for seed in SEEDS)
@@ -33,7 +33,7 @@ def test_whatever_the_host_does_we_stay_safe_and_arrive(tell: Tell) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(580)
 def test_every_planted_bug_is_caught_and_the_source_itself_passes(
     tell: Tell, capsys: pytest.CaptureFixture[str]
 ) -> None:
