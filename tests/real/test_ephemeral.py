@@ -41,7 +41,9 @@ def test_what_was_applied_for_a_while_ends_though_its_daemon_was_killed(here: St
     )
     here.kill_daemon()
     here.up()
+    # Synced says which spec it has, not that the process with it is there already.
     until(lambda: "probe" not in here.pids() and here.service("web")["sync"] == "Synced")
+    until(lambda: here.is_running("web"))
     assert command_of(here.pid("web")) == SLEEP
     assert here.pid("free") == free
     assert here.git("rev-parse", "HEAD").strip() == head
