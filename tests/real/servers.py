@@ -13,10 +13,12 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from tests.real.station import Station
+from tests.waiting import until
 
 # Debian keeps nginx where only root looks.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
@@ -35,16 +37,20 @@ http {{
   scgi_temp_path {root}/nginx-scgi;
   server {{
     listen 127.0.0.1:{nginx};
+    add_header X-Configured {version};
     location / {{ proxy_pass http://127.0.0.1:{uvicorn}; }}
   }}
 }}
 """
 APP = """\
+import os
 async def app(scope, receive, send):
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"hello"})
+        await send({"type": "http.response.body", "body": os.environ["VERSION"].encode()})
 """
+RESTARTS = Path(__file__).parents[2] / "docs" / "restarts.md"
+"""The page that gives people the server which drains before it stops."""
 
 
 def postgres_programs() -> Path | None:
@@ -104,39 +110,67 @@ class Servers:
 
     def define(self) -> None:
         """Write what they need and their manifests."""
-        root, ports = self._here.root, self.ports
-        (root / "app.py").write_text(APP)
-        (root / "nginx.conf").write_text(NGINX_CONF.format(root=root, **vars(ports)))
+        root = self._here.root
+        (root / "web.py").write_text(APP)
+        (root / "serve.py").write_text(RESTARTS.read_text().split("```python\n")[1].split("```")[0])
         (root / "redis").mkdir()
         self._make_database()
+        self.configure_nginx("1")
+        self.define_redis(clients=100)
+        self.define_postgres(connections=30)
+        self.define_app("1")
+        self._write(
+            "nginx",
+            f"nginx -e {root}/nginx.err -c {root}/nginx.conf",
+            "stopSignal: SIGQUIT\ndependsOn: [app]\n"
+            "reload: {signal: SIGHUP}\nreloadOn: [nginx.conf]\n"
+            f"ready: {{type: tcp, tcp: {{port: {self.ports.nginx}}}}}",
+        )
+
+    def configure_nginx(self, version: str) -> None:
+        """Write its configuration, which names a version in each answer."""
+        text = NGINX_CONF.format(root=self._here.root, version=version, **vars(self.ports))
+        (self._here.root / "nginx.conf").write_text(text)
+
+    def define_redis(self, clients: int) -> None:
+        """Write its manifest, for at most so many clients."""
+        port, folder = self.ports.redis, self._here.root / "redis"
         self._write(
             "redis",
-            f"redis-server --port {ports.redis} --dir {root}/redis --appendonly yes --save ''",
-            f"ready: {{type: tcp, tcp: {{port: {ports.redis}}}}}",
+            f"redis-server --port {port} --dir {folder} --appendonly yes --save ''"
+            f" --maxclients {clients}",
+            f"ready: {{type: tcp, tcp: {{port: {port}}}}}",
         )
+
+    def define_postgres(self, connections: int) -> None:
+        """Write its manifest, for at most so many connections."""
         self._write(
             "postgres",
-            f"{self.programs}/postgres -D {self.database} -k {self.database} -h ''",
+            f"{self.programs}/postgres -D {self.database} -k {self.database} -h ''"
+            f" -c max_connections={connections}",
             "ready:\n  type: command\n"
             f"  command: {{cmd: {self.programs}/pg_isready, args: [-h, {self.database}]}}\n"
             # Its own word for a quick and orderly end: clients are disconnected.
             f"stopSignal: SIGINT\ncwd: {self.database}\n{_POSTGRES_USER}",
         )
+
+    def define_app(self, version: str) -> None:
+        """Write the manifest of uvicorn, whose every answer is a version."""
         self._write(
             "app",
-            f"{sys.executable} -m uvicorn app:app --port {ports.uvicorn} --no-access-log",
-            f"ready: {{type: http, http: {{url: 'http://127.0.0.1:{ports.uvicorn}/'}}}}",
-        )
-        self._write(
-            "nginx",
-            f"nginx -e {root}/nginx.err -c {root}/nginx.conf",
-            "stopSignal: SIGQUIT\ndependsOn: [app]\n"
-            f"ready: {{type: tcp, tcp: {{port: {ports.nginx}}}}}",
+            f"{sys.executable} serve.py",
+            "instances: 2\n"
+            f"sockets: [{{listen: 'tcp://127.0.0.1:{self.ports.uvicorn}'}}]\n"
+            "ready: {type: logLine, pattern: startup complete}\n"
+            "hooks: {preStop: {shell: true, command: 'kill -USR1 $WEAVER_MAIN_PID; sleep 0.3'}}\n"
+            "update: {minReady: 50ms}",
+            f"VERSION: '{version}'",
         )
 
-    def _write(self, name: str, command: str, more: str) -> None:
+    def _write(self, name: str, command: str, more: str, env: str = "") -> None:
         quick = "backoff: {initial: 50ms, jitter: 0ms}\n"
-        text = f'name: {name}\ncommand: "{command}"\nenv: {{PATH: "{PATH}"}}\n{quick}{more}\n'
+        env = f'env: {{PATH: "{PATH}"{env and ", "}{env}}}\n'
+        text = f'name: {name}\ncommand: "{command}"\n{env}{quick}{more}\n'
         self._here.file(name).write_text(text)
 
     def _make_database(self) -> None:
@@ -170,14 +204,21 @@ class Load(ABC):
     """One client that asks again and again, and counts."""
 
     def __init__(self) -> None:
+        self.found = 0
+        """How far those before it had come, as the server tells it."""
         self.acknowledged = 0
         self.failure = ""
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
+    @property
+    def reached(self) -> int:
+        """How far it came: what is acknowledged must never be lost again."""
+        return self.found + self.acknowledged
+
     @abstractmethod
     def open(self) -> None:
-        """Connect."""
+        """Connect, and learn how far those before came."""
 
     @abstractmethod
     def ask(self) -> None:
@@ -215,12 +256,16 @@ class Counting(Load):
 
     def open(self) -> None:
         self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=10)
+        self.found = self._count()
 
     def ask(self) -> None:
-        self._sock.sendall(b"INCR visits\r\n")
-        answer = self._sock.recv(64)
-        if answer != b":%d\r\n" % (self.acknowledged + 1):
+        answer = self._count()
+        if answer != self.reached + 1:
             raise ValueError(answer)
+
+    def _count(self) -> int:
+        self._sock.sendall(b"INCR visits\r\n")
+        return int(self._sock.recv(64).removeprefix(b":"))
 
     def close(self) -> None:
         self._sock.close()
@@ -241,16 +286,20 @@ class Inserting(Load):
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.found = int(self._answer("select count(*) from rows"))
 
     def ask(self) -> None:
-        assert self._psql.stdin
-        assert self._psql.stdout
-        number = str(self.acknowledged + 1)
-        self._psql.stdin.write(f"insert into rows values ({number}) returning id;\n")
-        self._psql.stdin.flush()
-        answer = self._psql.stdout.readline().strip()
+        number = str(self.reached + 1)
+        answer = self._answer(f"insert into rows values ({number}) returning id")
         if answer != number:
             raise ValueError(answer)
+
+    def _answer(self, statement: str) -> str:
+        assert self._psql.stdin
+        assert self._psql.stdout
+        self._psql.stdin.write(f"{statement};\n")
+        self._psql.stdin.flush()
+        return self._psql.stdout.readline().strip()
 
     def close(self) -> None:
         assert self._psql.stdin
@@ -266,6 +315,8 @@ class Fetching(Load):
     def __init__(self, port: int) -> None:
         super().__init__()
         self._port = port
+        self.versions: tuple[str, str] | None = None
+        """What the last page told of the configuration of nginx and of the application."""
 
     def open(self) -> None:
         """Connect for each page anew."""
@@ -275,8 +326,10 @@ class Fetching(Load):
         try:
             connection.request("GET", "/")
             answer = connection.getresponse()
-            if (answer.status, answer.read()) != (200, b"hello"):
+            page = answer.read().decode()
+            if answer.status != 200:
                 raise ValueError(answer.status)
+            self.versions = (answer.headers["X-Configured"], page)
         finally:
             connection.close()
 
@@ -284,16 +337,45 @@ class Fetching(Load):
         """Have nothing to leave."""
 
 
+@dataclass(frozen=True)
+class Loads:
+    """One load for each of them; a page goes through nginx and the application."""
+
+    redis: Counting
+    postgres: Inserting
+    nginx: Fetching
+
+    @property
+    def all(self) -> list[Load]:
+        return [self.redis, self.postgres, self.nginx]
+
+    def of(self, name: str) -> Load:
+        """Give the load of a service."""
+        return {"redis": self.redis, "postgres": self.postgres}.get(name, self.nginx)
+
+    def are_served_again(self) -> None:
+        """Wait until every load was served a few times more, none failing."""
+        before = [load.acknowledged for load in self.all]
+        until(
+            lambda: (
+                any(load.failure for load in self.all)
+                or all(
+                    load.acknowledged > count + 5
+                    for load, count in zip(self.all, before, strict=True)
+                )
+            ),
+            message="the servers to serve",
+        )
+        assert not [load.failure for load in self.all if load.failure]
+
+
 @contextmanager
-def loaded(servers: Servers) -> Iterator[list[Load]]:
+def loaded(servers: Servers) -> Iterator[Loads]:
     """Keep all servers busy."""
     servers.sql("create table if not exists rows (id bigint)")
-    loads: list[Load] = [
-        Counting(servers.ports.redis),
-        Inserting(servers),
-        Fetching(servers.ports.nginx),
-    ]
+    ports = servers.ports
+    loads = Loads(Counting(ports.redis), Inserting(servers), Fetching(ports.nginx))
     with ExitStack() as busy:
-        for load in loads:
+        for load in loads.all:
             busy.enter_context(load)
         yield loads
