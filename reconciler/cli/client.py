@@ -12,7 +12,13 @@ from urllib.parse import urlencode
 
 from reconciler.cli import exits
 from reconciler.cli.errors import CommandError, elsewhere, no_daemon
-from reconciler.cli.reappearing import comes_back, daemon_lives, daemon_pid, listens
+from reconciler.cli.reappearing import (
+    comes_back,
+    daemon_lives,
+    daemon_pid,
+    is_expected,
+    listens,
+)
 
 ANSWER_WITHIN_S = 30.0
 """A question that takes longer is given up; a long verb says how long it may take."""
@@ -67,6 +73,12 @@ class Daemon:
 
     def unreachable(self) -> CommandError:
         """Say that nobody answers, or that somebody would elsewhere."""
+        if is_expected(self.root) and not daemon_lives(self.root):
+            return CommandError(
+                f"the daemon of {self.root} ends again and again before it answers",
+                mend="see why: weaver logs --daemon",
+                code=exits.NO_DAEMON,
+            )
         if not daemon_lives(self.root):
             return no_daemon(self.root)
         return elsewhere(daemon_pid(self.root), self.root, self.socket_path)
@@ -162,9 +174,11 @@ class Daemon:
 
     def _gone(self) -> CommandError:
         """Say that the daemon did not stay until it had answered."""
+        returns = is_expected(self.root)
+        mend = "ask again: it is being brought back" if returns else "weaver up --detach, ask again"
         return CommandError(
             f"the daemon of {self.root} went away before it had answered",
-            mend="the services run on; weaver up --detach, then ask again",
+            mend=f"the services run on; {mend}",
             code=exits.NO_DAEMON,
         )
 

@@ -1,4 +1,4 @@
-"""Wait for the socket of a daemon that lives: `git clean -fdx` takes it away for a moment."""
+"""Wait for a daemon that is away for a moment: its socket, by `git clean -fdx`, or all of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 
 WITHIN_S = 7.0
-"""A daemon looks every 5 s whether its files are there, and makes them again."""
-COMEBACK_S = 5.0
-"""A holder brings a daemon back after 0.2 s; where the daemon dies again, after 0.4 s and so on."""
+"""A daemon looks every 5 s whether its files are there, and makes them again.
+
+A holder brings one back after 0.2 s; where that dies, too, after 0.4 s and so on.
+"""
+HOLDER_ANSWERS_WITHIN_S = 1.0
 LOOK_EVERY_S = 0.05
 ASK_EVERY = 10
-"""Looks between two questions whether the daemon lives still."""
+"""Looks between two questions whether there is still something to wait for."""
 
 
 def daemon_lives(root: str) -> bool:
@@ -40,34 +42,36 @@ def _daemon_lock(root: str) -> bytes | None:
         return None
 
 
+def is_expected(root: str) -> bool:
+    """Tell whether a holder is about to bring the daemon of a repository back."""
+    from reconciler.holder import wire
+
+    with wire.open_socket() as asker:
+        asker.settimeout(HOLDER_ANSWERS_WITHIN_S)
+        try:
+            asker.connect(wire.address(root))
+            wire.send(asker, {"do": "expects", "serial": 1})
+            found = wire.receive(asker)
+        except (OSError, wire.WireError):
+            return False
+    return found is not None and bool(found[0].get("expects"))
+
+
 def comes_back(root: str, is_there: Callable[[], bool]) -> bool:
-    """Wait until the socket of a living daemon is there; at once False where no daemon lives."""
+    """Wait until the socket of a daemon is there that lives, or that a holder brings back.
+
+    At once False where neither is so.
+    """
     deadline = time.monotonic() + WITHIN_S
     looks = 0
     while not is_there():
-        if looks % ASK_EVERY == 0 and not daemon_lives(root):
+        if looks % ASK_EVERY == 0 and not (daemon_lives(root) or is_expected(root)):
             return False
         if time.monotonic() > deadline:
             return False
         looks += 1
         time.sleep(LOOK_EVERY_S)
     return True
-
-
-def await_comeback(root: str) -> None:
-    """Give a holder the time to bring a daemon back that died just now; at once where none may."""
-    from reconciler.holder import wire
-    from reconciler.runtime.home import is_held
-
-    try:
-        holder = wire.address(root).encode()
-    except OSError:
-        return
-    deadline = time.monotonic() + COMEBACK_S
-    while time.monotonic() < deadline and not daemon_lives(root):
-        if not is_held(holder, socket.SOCK_SEQPACKET):
-            return
-        time.sleep(LOOK_EVERY_S)
 
 
 def listens(path: str, timeout_s: float) -> bool:

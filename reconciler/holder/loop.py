@@ -35,8 +35,8 @@ CAN = ("comeback", "doors", "identity", "notify", "reexec", "release", "sockets"
 """What this holder can do that one of an earlier version could not."""
 HEARD = ("notify", "sockets")
 """Of these, news is for daemons only that know of them."""
-FREE = ("hello", "goodbye")
-"""What any peer may ask: a daemon that leaves may have lost its connection."""
+FREE = ("hello", "goodbye", "expects")
+"""What any peer may ask: a daemon that leaves may have lost its connection, a client has none."""
 IGNORED_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGPIPE", "SIGUSR1", "SIGUSR2")
 
 
@@ -80,6 +80,7 @@ class Loop:
             "release": self._release,
             "ack": self._ack,
             "goodbye": self._goodbye,
+            "expects": self._expects,
             "reexec": self._reexec,
             "shutdown": self._shutdown,
         }
@@ -301,6 +302,11 @@ class Loop:
         """Do not bring the daemon back: it leaves in order, or `returns` by itself."""
         self._revival.farewell(returns=bool(order.get("returns")))
         return {}
+
+    def _expects(self, _channel: wire.Channel, _order: Message) -> Message:
+        """Tell a client that finds no daemon whether it is worth its while to wait for one."""
+        has_one = self._controller is not None
+        return {"expects": self._revival.expects(has_daemon=has_one)}
 
     def _keep(self, _channel: wire.Channel, order: Message) -> Message:
         """Take back what the daemon kept of a former holder's."""

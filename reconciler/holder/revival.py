@@ -118,6 +118,15 @@ class Revival:
 
     # --- what comes of it ---
 
+    def expects(self, *, has_daemon: bool) -> bool:
+        """Tell whether a daemon that does not answer now is there again soon, as far as we know.
+
+        One whose connection has not ended yet may be dead all the same: it would be missed.
+        """
+        if self._journal.ledger.daemon is None:
+            return False
+        return has_daemon or self._due is not None or bool(self._child and not self._has_met_child)
+
     def pause(self) -> float | None:
         """Give the seconds until `act` is due; None while it is not."""
         return None if self._due is None else max(0.0, self._due - time.monotonic())

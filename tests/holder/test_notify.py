@@ -106,7 +106,7 @@ def test_the_last_word_of_each_kind_counts_while_the_daemon_is_away(rig: Rig) ->
 def test_the_last_words_of_a_process_are_told_before_its_end(rig: Rig) -> None:
     """They are said so fast after the first ones that it is too early to tell of them."""
     words = [f"say STATUS={number}" for number in range(20)]
-    for _ in range(3):
+    for _ in range(12):
         web = rig.spawn("web-0", sys.executable, "-S", SPEAKER, *words, "exit 3", notify={})
         rig.wait_for("empty", web)
         kinds = [event["event"] for event in rig.events if event.get("run") == web.run]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli import reappearing
 from reconciler.cli.reappearing import listens
 from reconciler.ports import ConflictError
 from reconciler.runtime.home import is_held
+from tests.cli.shell import call, weaver
 from tests.real.station import Station, UnixConnection, environment_of, is_alive
 from tests.waiting import until
 
@@ -95,7 +95,7 @@ def test_an_exit_while_the_daemon_was_away_is_told_and_one_that_says_goodbye_sta
 
 
 def test_one_that_dies_at_once_again_and_again_is_tried_less_and_less_often(
-    here: Station, tmp_path: Path
+    here: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, first = begun(here), here.daemon_pid
     config = here.root / ".git"
@@ -108,6 +108,12 @@ def test_one_that_dies_at_once_again_and_again_is_tried_less_and_less_often(
     assert "again in 0.4 s" in log.read_text()
     assert "again in 0.8 s" in log.read_text()
     assert "after 0.4 s it was started again" in log.read_text()
+    # Who asks meanwhile is told that it is hopeless, and where to read why.
+    monkeypatch.setattr(reappearing, "WITHIN_S", 0.1)
+    said = call("status", cwd=here.root)
+    assert said.returncode == 11
+    assert "ends again and again before it answers" in said.stderr
+    assert "not a git repository" in call("logs", "--daemon", cwd=here.root).stdout
     away.rename(config)
     back(here, first)
     assert here.pids() == before
@@ -162,11 +168,24 @@ def daemons(here: Station) -> list[int]:
     return found
 
 
+def test_who_asks_during_a_comeback_waits_for_it_and_is_answered(here: Station) -> None:
+    begun(here)
+    os.kill(here.daemon_pid or 0, signal.SIGKILL)
+    said = weaver("status", cwd=here.root)
+    assert (said.returncode, "web" in said.stdout) == (0, True), said.stderr
+    # Nobody waits for one that left in order, though the holder is there yet.
+    assert weaver("down", "--keep-services", cwd=here.root).returncode == 0
+    until(lambda: not is_held(here.paths.daemon_lock))
+    assert here.is_held
+    assert not reappearing.is_expected(str(here.root))
+    said = weaver("status", cwd=here.root)
+    assert (said.returncode, "no daemon runs" in said.stderr) == (11, True)
+
+
 def test_a_down_during_a_comeback_waits_for_it_and_stops_everything(here: Station) -> None:
     pids, first = begun(here), here.daemon_pid
     os.kill(first or 0, signal.SIGKILL)
-    words = [sys.executable, "-m", "reconciler", "-C", str(here.root), "down"]
-    said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    said = weaver("down", cwd=here.root)
     assert said.returncode == 0, said.stderr
     until(lambda: not any(map(is_alive, pids.values())))
     assert here.daemon_pid is None

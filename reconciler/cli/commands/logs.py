@@ -13,6 +13,7 @@ from reconciler.cli.client import Daemon
 from reconciler.cli.errors import CommandError
 from reconciler.cli.moments import Moment
 from reconciler.cli.options import ServiceName, command, formats
+from reconciler.cli.reappearing import daemon_lives
 from reconciler.cli.session import Session
 from reconciler.runtime import socket_file
 
@@ -49,7 +50,7 @@ def logs_command(
 ) -> int:
     """Show what services print; without a name all of them, merged by time."""
     daemon = session.daemon()
-    if of_daemon and not daemon.answers():
+    if of_daemon and not daemon_lives(daemon.root):
         return _daemon_log(session, daemon, lines)
     query = {"name": names, "n": lines, "daemon": of_daemon, "format": output, **said}
     texts.pour(session, "/v1/logs", query | (texts.folded() if of_daemon else {}))

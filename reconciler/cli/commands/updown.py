@@ -15,7 +15,6 @@ from reconciler.cli import exits, fast, texts
 from reconciler.cli.foreground import Voice
 from reconciler.cli.launch import await_end, bring_up, settle_source, up_options
 from reconciler.cli.options import Duration, Patience, ServiceName, command
-from reconciler.cli.reappearing import await_comeback
 from reconciler.cli.session import Session
 from reconciler.cli.verbs import carry
 from reconciler.runtime.options import UpOptions
@@ -92,7 +91,6 @@ def _stay(session: Session, options: UpOptions) -> int:
 )
 def down_command(session: Session, keep_services: bool, timeout: float) -> int:
     """Stop the services in reverse order, then the daemon and the holder."""
-    await_comeback(session.root())
     daemon = session.running_daemon()
     patience = Patience(wait=True, timeout=timeout)
     body = {"keepServices": keep_services}
