@@ -12,6 +12,7 @@ from reconciler.model.status import Picture
 from reconciler.model.units import ServiceName
 from reconciler.ports import EventRecord
 from reconciler.runtime.daemon import Daemon
+from reconciler.runtime.journal import Listener
 from reconciler.runtime.live import LiveControl
 from reconciler.runtime.messages import Converged, EventSeen, Message, Note, Problem
 
@@ -49,15 +50,21 @@ class Onlooker:
         with self._daemon.journal.listen() as listener:
             while True:
                 picture = await self._daemon.next_picture()
-                for event in listener.drain():
-                    self._show(self._seen(event, picture))
+                self._tell(listener, picture)
                 if self._look(picture):
+                    # What led there may have been decided and not told yet.
+                    await self._daemon.caught_up()
+                    self._tell(listener, picture)
                     await self._say_where()
                     self._arrive(picture)
                 if self._daemon.is_over:
                     if self._daemon.has_finished:
                         self._show(Note(text="everything is stopped"))
                     return
+
+    def _tell(self, listener: Listener, picture: Picture) -> None:
+        for event in listener.drain():
+            self._show(self._seen(event, picture))
 
     def _seen(self, event: EventRecord, picture: Picture) -> EventSeen:
         status = picture.services.get(ServiceName(event.service))

@@ -176,6 +176,16 @@ def test_a_signed_webhook_has_it_fetched_at_once_and_no_other_request_does(
     until(lambda: any("chmod 600" in text for text in here.status()["daemon"]["troubles"]))
 
 
+SURVIVED = (
+    "git.push.before",
+    "git.follow.before",
+    "git.follow.moved",
+)
+"""Points at which a change is accepted and neither told of nor, maybe, made."""
+WRITER = ("git.build.before", "git.build.written")
+"""Points of the process that writes commits."""
+
+
 def test_what_a_daemon_dies_over_is_made_once_by_the_next_one(
     here: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,22 +202,34 @@ def test_what_a_daemon_dies_over_is_made_once_by_the_next_one(
             return bool(here.status()["daemon"]["pid"] != daemon)
         return False
 
-    def killed_at(point: str, **change: object) -> None:
-        daemon = here.status()["daemon"]["pid"]
+    def arm(point: str) -> None:
         armed.with_suffix(".new").write_text(f"{point}:kill")
         armed.with_suffix(".new").replace(armed)
+
+    def killed_at(point: str, **change: object) -> None:
+        daemon = here.status()["daemon"]["pid"]
+        arm(point)
         with pytest.raises((OSError, http.client.HTTPException)):
             here.tell("/v1/changes", wait=False, **change)
         assert (struck / point.partition("@")[0]).read_text().strip() == str(daemon)
         until(lambda: is_served_by_another_than(daemon))
 
-    wanted = [{"path": "env.N", "value": "1"}]
-    killed_at("git.push.before", kind="set", service="web", assignments=wanted)
-    before = here.git("rev-parse", "HEAD").strip()
-    until(lambda: here.status()["revision"]["commit"] != before)
+    for number, point in enumerate(SURVIVED):
+        before = here.git("rev-parse", "HEAD").strip()
+        wanted = [{"path": "env.N", "value": str(number)}]
+        killed_at(point, kind="set", service="web", assignments=wanted)
+        until(lambda: here.status()["revision"]["commit"] != before)  # noqa: B023 - waited for here
+    for point in WRITER:  # killed by itself, it leaves a change that was refused
+        arm(point)
+        told = here.tell("/v1/changes", wait=False, kind="scale", instances={"web": 3})
+        assert told[-1]["exitCode"] == 4
+        assert "was killed by SIGKILL" in told[-2]["title"]
+        assert (struck / point).exists()
     killed_at("git.push.answered", kind="undo")
     # A change that comes after that is made behind it.
     told = here.tell("/v1/changes", wait=False, kind="scale", instances={"web": 2})
     assert told[-1]["exitCode"] == 0, told
     said = here.git("-C", str(here.bare), "log", "--format=%s", "main").splitlines()
-    assert said[:-1] == ["web: scale to 2", "undo: web: set env.N=1", "web: set env.N=1"]
+    last = f"web: set env.N={len(SURVIVED) - 1}"
+    once = [f"web: set env.N={number}" for number in reversed(range(len(SURVIVED)))]
+    assert said[:-1] == ["web: scale to 2", f"undo: {last}", *once]
