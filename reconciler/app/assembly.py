@@ -269,8 +269,13 @@ def _unasked(
     """Put those together that commit what nobody asked for."""
     repository, drafts = source.repository, source.drafts
     restraint = Restraint(repository, clock.wall)
+
+    def port_of(name: ServiceName) -> int:
+        memory = daemon.situation().services.get(name)
+        return (memory.spec.port or 0) if memory is not None else 0
+
     return (
-        Allotting(lambda: daemon.source.last, control.change, is_free, restraint),
+        Allotting(lambda: daemon.source.last, control.change, is_free, restraint, port_of),
         Reverting(daemon, daemon.journal.listen, repository, drafts, control.change, restraint),
     )
 

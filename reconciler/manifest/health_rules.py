@@ -17,6 +17,8 @@ from reconciler.model.health import is_per_instance
 Document = Mapping[str, Any]
 
 OWN_HEADERS = frozenset({"connection", "content-length", "transfer-encoding"})
+HIGHEST_PORT = 65535
+_PORT_EACH = re.compile(r"(\d+)\$\{instance\}")
 _STATUS = re.compile(r"\d{3}(-\d{3})?")
 _REPEATED = re.compile(r"\((?:[^()\\]|\\.)*[^\\]?[*+}](?:[^()\\]|\\.)*\)[*+]")
 """A repetition of what is a repetition itself, one in the other."""
@@ -24,6 +26,8 @@ _REPEATED = re.compile(r"\((?:[^()\\]|\\.)*[^\\]?[*+}](?:[^()\\]|\\.)*\)[*+]")
 
 def health_faults(document: Document) -> Iterator[Fault]:
     """Give what contradicts itself in how a service is checked."""
+    for above in ("ready", "healthCheck"):
+        yield from _port_faults((above, "tcp", "port"), document)
     check = document.get("healthCheck")
     if not isinstance(check, dict):
         return
@@ -87,6 +91,20 @@ def _span(mapping: Document, key: str, default: str) -> int | None:
         return None
 
 
+def _port_faults(path: Path, document: Document) -> Iterator[Fault]:
+    """Hold the ports of all instances to what a port may be."""
+    above, kind, key = map(str, path)
+    port = _part(_part(document, above), kind).get(key)
+    instances = document.get("instances", 1)
+    found = _PORT_EACH.fullmatch(port) if isinstance(port, str) else None
+    if found is None or not isinstance(instances, int):
+        return
+    highest = int(f"{found[1]}{max(instances - 1, 0)}")
+    if highest > HIGHEST_PORT:
+        message = f"`{'.'.join(map(str, path))}` would be {highest} for the last instance"
+        yield Fault(path, Code.OUT_OF_RANGE, message, f"{HIGHEST_PORT} is the highest port")
+
+
 def _http_faults(at: Path, http: Document) -> Iterator[Fault]:
     url = http.get("url")
     if isinstance(url, str):
@@ -146,13 +164,10 @@ def _is_shared_among(document: Document) -> bool:
 def _targets(above: str, probe: Document) -> Iterator[tuple[Path, str]]:
     """Give what is asked over the network, with its place."""
     kind = probe.get("type")
-    key = "host" if kind == "tcp" else "url"
-    if kind not in ("tcp", "http", "mcp"):
-        return
-    target = _part(probe, kind).get(key, "127.0.0.1" if kind == "tcp" else None)
-    if isinstance(target, str):
-        is_written = key in _part(probe, kind)
-        yield (above, kind, key) if is_written else (above, kind), target
+    if kind == "tcp" and "port" in (target := _part(probe, kind)):
+        yield (above, kind, "port"), f"{target.get('host', '')}:{target['port']}"
+    if kind in ("http", "mcp") and isinstance(url := _part(probe, kind).get("url"), str):
+        yield (above, kind, "url"), url
 
 
 def _shared(path: Path, above: str) -> Fault:

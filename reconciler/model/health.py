@@ -94,7 +94,8 @@ class HttpCheck:
 class TcpCheck:
     """A port that accepts connections."""
 
-    port: int
+    port: int | str
+    """A text is to be filled in: `${port}`, `800${instance}`."""
     host: str = "127.0.0.1"
 
 
@@ -175,7 +176,7 @@ class HealthCheck:
             case CheckType.HTTP if self.http is not None:
                 return is_per_instance(self.http.url)
             case CheckType.TCP if self.tcp is not None:
-                return is_per_instance(self.tcp.host)
+                return is_per_instance(f"{self.tcp.host}:{self.tcp.port}")
             case CheckType.MCP if self.mcp is not None and self.mcp.url:
                 return is_per_instance(self.mcp.url)
             case _:

@@ -121,7 +121,8 @@ class Backoff:
 class TcpTarget:
     """A port that accepts connections once the service is ready."""
 
-    port: int
+    port: int | str
+    """A text is to be filled in: `${port}`, `800${instance}`."""
     host: str = "127.0.0.1"
 
 

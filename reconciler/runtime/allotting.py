@@ -13,7 +13,9 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 
+from reconciler.core.launch import expand
 from reconciler.model.desired import ManifestSet
+from reconciler.model.observed import Slot
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
 from reconciler.ports import Author, HostError, WeaverError
@@ -40,11 +42,14 @@ class Allotting:
         change: MakeChange,
         is_free: Callable[[int], bool],
         restraint: Restraint,
+        current: Callable[[ServiceName], int],
     ) -> None:
+        """Begin. `current` gives the port of the version that a service runs, 0: it has none."""
         self._manifests = manifests
         self._change = change
         self._is_free = is_free
         self._restraint = restraint
+        self._current = current
         self._something_came = asyncio.Event()
         self.problem = ""
         """Why a port could not be written; empty while none waits for that."""
@@ -88,7 +93,12 @@ class Allotting:
         return ""
 
     def _pick(self, name: ServiceName, taken: set[int]) -> int:
-        """Give a port that nobody has or is to have; 0 where there is none."""
+        """Give a port that nobody has or is to have; 0 where there is none.
+
+        A service that goes back to `auto` keeps the one it has: its clients know that.
+        """
+        if (own := self._current(name)) and own not in taken:
+            return own
         free = (port for port in candidates(name) if port not in taken and self._is_free(port))
         return next(free, 0)
 
@@ -117,7 +127,10 @@ def ports_of(spec: ServiceSpec) -> Iterable[int]:
     if spec.port:
         yield spec.port
     if spec.ready is not None and spec.ready.tcp is not None:
-        yield spec.ready.tcp.port
+        for index in range(spec.instances):
+            port = expand(str(spec.ready.tcp.port), Slot(service=spec.name, index=index), spec.port)
+            if port.isdecimal():
+                yield int(port)
     for one in spec.sockets:
         if one.listen.startswith("tcp:"):
             yield int(one.listen.rpartition(":")[2])

@@ -150,7 +150,9 @@ def _ready_ports(spec: ServiceSpec, slot: Slot) -> Iterator[int]:
     if spec.ready is None:
         return
     if spec.ready.tcp is not None:
-        yield spec.ready.tcp.port
+        port = expand(str(spec.ready.tcp.port), slot, spec.port)
+        if port.isdecimal():
+            yield int(port)
     if spec.ready.http is not None:
         url = urlsplit(expand(spec.ready.http.url, slot, spec.port))
         try:

@@ -133,22 +133,22 @@ def test_an_address_that_somebody_has_holds_the_start_and_is_named(here: Station
 def test_a_port_that_is_left_to_us_is_picked_once_written_down_and_committed(
     here: Station,
 ) -> None:
-    here.file("web").write_text(
-        "name: web  # the front\ncommand: sleep 1000\n# any will do\nport: auto   # please\n"
+    listens = (
+        f"name: web  # the front\ncommand: {PYTHON} -m http.server --bind 127.0.0.1 ${{port}}\n"
+        "ready: {type: tcp, tcp: {port: '${port}'}}\n# any will do\n"
     )
+    here.file("web").write_text(f"{listens}port: auto   # please\n")
     here.commit()
     here.up()
     until(lambda: here.is_running("web"), message="it to run")
     text = here.file("web").read_text()
     port = int(environment_of(here.pid("web") or 0)["PORT"])
-    assert text == (
-        f"name: web  # the front\ncommand: sleep 1000\n# any will do\nport: {port}   # please\n"
-    )
+    assert text == f"{listens}port: {port}   # please\n"
     told = here.git("log", "-1", "--format=%an %s", "--", "services.d")
     assert f"Weaver web: set port={port}" in told.splitlines()
     assert here.git("status", "--porcelain") in ("", "?? .weaver/\n")
     pid = here.pid("web")
     here.file("web").write_text(text.replace(str(port), "auto"))
     here.commit()
-    until(lambda: f"port: {port}" in here.file("web").read_text(), message="the same port")
+    until(lambda: f"port: {port}" in here.file("web").read_text(), message="the one it listens on")
     assert here.pid("web") == pid, "nothing was stopped to be without a port"

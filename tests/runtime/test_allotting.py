@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,10 +14,10 @@ from reconciler.manifest.naming import FOLDER
 from reconciler.model.desired import Definition, ManifestSet
 from reconciler.model.diagnostic import Source
 from reconciler.model.listening import AUTO_PORT, ListenSocket
-from reconciler.model.spec import DesiredState, ServiceSpec
+from reconciler.model.spec import DesiredState, Readiness, ReadyType, ServiceSpec, TcpTarget
 from reconciler.model.units import ServiceName
 from reconciler.ports import BlockedError, LogEntry
-from reconciler.runtime.allotting import PORTS, Allotting, candidates
+from reconciler.runtime.allotting import PORTS, Allotting, candidates, ports_of
 from reconciler.runtime.messages import Message, Summary
 from reconciler.runtime.requests import Change, SetValues, Terms
 from reconciler.runtime.restraint import SEARCHED, Restraint
@@ -55,12 +55,18 @@ def manifests(*specs: ServiceSpec) -> ManifestSet:
     return ManifestSet(definitions=found)
 
 
-def allot(writing: Writing, *specs: ServiceSpec, busy: frozenset[int] = frozenset()) -> Allotting:
+def allot(
+    writing: Writing,
+    *specs: ServiceSpec,
+    busy: frozenset[int] = frozenset(),
+    current: Mapping[str, int] | None = None,
+) -> Allotting:
     made = Allotting(
         lambda: manifests(*specs),
         writing.change,
         lambda port: port not in busy,
         Restraint(Quiet(), lambda: 0.0),
+        lambda name: (current or {}).get(name, 0),
     )
     asyncio.run(made.once())
     return made
@@ -76,6 +82,25 @@ def test_each_service_gets_a_port_that_nobody_has_or_is_to_have() -> None:
     allot(writing, waiting, named, service("c", port=8080), busy=frozenset({second}))
     assert writing.written == {"web": third}
     assert third in PORTS
+
+
+def test_a_service_that_goes_back_to_auto_keeps_the_port_that_it_listens_on() -> None:
+    """It is not free since the service itself has it, and its clients know it."""
+    writing = Writing()
+    waiting = service("web", port=AUTO_PORT)
+    allot(writing, waiting, busy=frozenset({8080}), current={"web": 8080})
+    assert writing.written == {"web": 8080}
+    allot(writing, waiting, service("c", port=8080), current={"web": 8080})
+    assert writing.written["web"] in PORTS
+
+
+def test_the_ports_of_all_instances_are_taken() -> None:
+    target = TcpTarget(port="2000${instance}")
+    ready = Readiness(type=ReadyType.TCP, tcp=target)
+    assert list(ports_of(service("web", instances=2, ready=ready))) == [20000, 20001]
+    unfilled = replace(ready, tcp=TcpTarget(port="${port}"))
+    assert list(ports_of(service("web", port=AUTO_PORT, ready=unfilled))) == []
+    assert set(ports_of(service("web", port=8080, ready=unfilled))) == {8080}
 
 
 def test_two_that_wait_get_two_and_who_is_not_to_run_gets_none() -> None:

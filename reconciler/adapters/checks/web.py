@@ -24,9 +24,16 @@ POLITE_BYTES = 65536
 
 async def check_tcp(network: Network, check: TcpCheck, expand: Expand) -> Seen:
     """Connect and hang up."""
-    to = Endpoint(host=expand(check.host), port=check.port)
+    to = _endpoint(check, expand)
     async with network.connected(to):
         return Seen(detail=f"{to} accepts connections")
+
+
+def _endpoint(target: TcpCheck | TcpTarget, expand: Expand) -> Endpoint:
+    port = expand(str(target.port))
+    if not port.isdecimal():
+        raise ProbeError(f"`{port}` is no port: none is picked yet")
+    return Endpoint(host=expand(target.host), port=int(port))
 
 
 async def check_http(network: Network, matcher: Matcher, check: HttpCheck, expand: Expand) -> Seen:
@@ -76,7 +83,7 @@ async def _judged(answer: Answer, check: HttpCheck, matcher: Matcher) -> Seen:
 
 async def probe_tcp(network: Network, target: TcpTarget, expand: Expand) -> tuple[str, int | None]:
     """Connect and hang up; give what is to be said, and the port where this host answered."""
-    to = Endpoint(host=expand(target.host), port=target.port)
+    to = _endpoint(target, expand)
     async with network.connected(to) as connected:
         return f"{to} accepts connections", to.port if connected.is_here else None
 
