@@ -24,6 +24,7 @@ from reconciler.api.human import (
 from reconciler.api.page import Column, Page, Paint, paint, table, wrap
 from reconciler.api.standing import ago, chart_of, listening, own_words, uptime, usage_of
 from reconciler.api.status_text import PAINTS, state_text
+from reconciler.core.pointers import Pointers
 from reconciler.manifest import durations
 from reconciler.model.log import LogLine
 from reconciler.model.observed import Exit, Process, Slot
@@ -47,6 +48,8 @@ class Background:
     commit: LogEntry | None = None
     """The last commit that touched the manifest."""
     log: Sequence[LogLine] = ()
+    pointers: Pointers | None = None
+    """How far it has come along its history."""
 
 
 def details_text(scene: Scene, service: ServiceStatus, background: Background, page: Page) -> str:
@@ -194,6 +197,22 @@ def _origin(
         yield "revision", _commit(background.commit, scene)
     if service.source.file in scene.picture.revision.dirty:
         yield "", "and saved changes that are not committed yet"
+    if behind := _behind(scene, background.pointers):
+        yield "commits", behind
+
+
+def _behind(scene: Scene, found: Pointers | None) -> str:
+    """Say which commits are tried, applied and healthy, where one of them is not the head."""
+    head = scene.picture.revision.commit
+    if found is None or not head or {found.attempted, found.applied, found.healthy} == {head}:
+        return ""
+    steps = {
+        "followed": head,
+        "tried": found.attempted,
+        "applied": found.applied,
+        "healthy": found.healthy,
+    }
+    return ", ".join(f"{word} {commit(at) if at else NOTHING}" for word, at in steps.items())
 
 
 def _need(need: Need) -> str:

@@ -37,6 +37,7 @@ from reconciler.api.wire.queries import (
 from reconciler.api.wire.records import history_document
 from reconciler.api.wire.rollout import rollout_document
 from reconciler.api.wire.status import status_document
+from reconciler.core.pointers import Pointers
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.spec import DesiredState
 from reconciler.model.status import Picture, ServiceStatus
@@ -59,10 +60,12 @@ async def status(ask: Ask, query: StatusQuery) -> Response:
     )
     code = _check(scene, chosen, query) if query.check else 0
     match query.format:
-        case "json":
-            return reply_json(status_document(scene, chosen, code))
-        case "yaml":
-            return _yaml(status_document(scene, chosen, code))
+        case "json" | "yaml":
+            named = [service.name for service in chosen] if query.name else []
+            known = await asyncio.gather(*(_pointers(ask, name) for name in named))
+            pointers = dict(zip(named, known, strict=True))
+            document = status_document(scene, chosen, code, pointers)
+            return reply_json(document) if query.format == "json" else _yaml(document)
         case "name":
             return _lines([service.name for service in chosen], code)
         case "pid":
@@ -87,8 +90,10 @@ def _check(scene: Scene, chosen: Sequence[ServiceStatus], query: StatusQuery) ->
 
 async def _background(ask: Ask, name: ServiceName) -> Background:
     """Give a service's last commit and last lines; what cannot be had in time is left out."""
-    commit, log = await asyncio.gather(_last_commit(ask, name), _last_lines(ask, name))
-    return Background(commit=commit, log=log)
+    commit, log, pointers = await asyncio.gather(
+        _last_commit(ask, name), _last_lines(ask, name), _pointers(ask, name)
+    )
+    return Background(commit=commit, log=log, pointers=pointers)
 
 
 async def _last_commit(ask: Ask, name: ServiceName) -> LogEntry | None:
@@ -99,6 +104,15 @@ async def _last_commit(ask: Ask, name: ServiceName) -> LogEntry | None:
     except (WeaverError, TimeoutError):
         return None
     return commits[0] if commits else None
+
+
+async def _pointers(ask: Ask, name: ServiceName) -> Pointers | None:
+    """Tell how far a service has come along its history, if that can be had."""
+    try:
+        async with asyncio.timeout(BACKGROUND_WITHIN_S):
+            return await ask.control.pointers(name)
+    except (WeaverError, TimeoutError):
+        return None
 
 
 async def _last_lines(ask: Ask, name: ServiceName) -> list[LogLine]:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from reconciler.core.launch import Account, Identity
+from reconciler.core.pointers import Pointers
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import Slot
 from reconciler.model.status import Picture, Way
@@ -192,6 +193,10 @@ class Control(Protocol):
 
     async def history(self, service: ServiceName, limit: int = 100) -> History:
         """Give a service's state changes and commits. Raises NotFoundError."""
+        ...
+
+    async def pointers(self, service: ServiceName) -> Pointers:
+        """Tell how far a service has come along its history. Raises NotFoundError."""
         ...
 
     async def why(self, service: ServiceName) -> Sequence[Reason]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from reconciler import __version__
 from reconciler.core.launch import Account, Launch
+from reconciler.core.pointers import Pointers, pointers
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import ProcessId, Slot, State
 from reconciler.model.spec import ServiceSpec
@@ -66,6 +67,8 @@ NEWS_S = 0.2
 QUICKLY_S = 0.25
 """What a status may wait for figures; old ones, or none, are better than a late answer."""
 LAST_WORDS = 5
+POINTER_SEARCH = 1000
+"""Changes of state in which a service's pointers are looked for."""
 """Lines of a log, with the reason why its service crashed."""
 NO_RUN = RunId("")
 NOT_MET, TIMED_OUT = 7, 9
@@ -166,6 +169,13 @@ class LiveControl:
             commits = await self._parts.tools.repository.log(status.source.file, limit)
         transitions = await self._parts.store.history(service, limit)
         return History(service=service, transitions=transitions, commits=commits)
+
+    async def pointers(self, service: ServiceName) -> Pointers:
+        """Tell how far a service has come along its history."""
+        status = self._known(service)
+        head = self._daemon.picture().revision.commit
+        history = await self._parts.store.history(service, POINTER_SEARCH)
+        return pointers(status, head, history)
 
     async def why(self, service: ServiceName) -> Sequence[Reason]:
         """Give the chain of reasons for a service's state."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.launch import Account, Identity
+from reconciler.core.pointers import Pointers
 from reconciler.model.change import Effect, FieldChange, ServiceChange, Verb
 from reconciler.model.log import LogLine, LogQuery
 from reconciler.model.observed import State
@@ -169,6 +170,10 @@ class HonestControl:
             trailers={"Weaver-Op": "set"},
         )
         return History(service=service, transitions=[transition][:limit], commits=[commit][:limit])
+
+    async def pointers(self, service: ServiceName) -> Pointers:
+        self._known(service)
+        return Pointers(attempted=HERE.commit, applied=HERE.commit, healthy="c0ffee1" + "0" * 33)
 
     async def why(self, service: ServiceName) -> Sequence[Reason]:
         self._known(service)

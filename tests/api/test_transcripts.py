@@ -27,6 +27,7 @@ from reconciler.api.page import Page
 from reconciler.api.rollout_text import rollout_text
 from reconciler.api.status_text import status_text
 from reconciler.api.why_text import why_text
+from reconciler.core.pointers import Pointers
 from reconciler.model.change import Effect, FieldChange, ServiceChange, Verb
 from reconciler.model.desired import Revision
 from reconciler.model.diagnostic import Diagnostic, Source
@@ -114,7 +115,8 @@ def known() -> Background:
         at=WALL - 7300,
         subject="worker: set instances=2",
     )
-    return Background(commit=commit, log=some_lines())
+    behind = Pointers(attempted=HERE.commit, applied="c0ffee1" + "0" * 33)
+    return Background(commit=commit, log=some_lines(), pointers=behind)
 
 
 def checked_details() -> str:

@@ -22,6 +22,7 @@ from reconciler.api.wire.records import events_document, history_document, log_k
 from reconciler.api.wire.rollout import rollout_document
 from reconciler.api.wire.status import status_document
 from reconciler.api.yaml_text import yaml_text
+from reconciler.core.pointers import Pointers
 from reconciler.model.change import Verb
 from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.log import LogLine
@@ -136,6 +137,11 @@ DOCUMENTS: dict[str, Document] = {
         rolling_shop(), list(rolling_shop().picture.services.values()), 7
     ),
     "rollouts": rollout_document(list(rolling_shop().picture.services.values())),
+    "status-named": status_document(
+        shop(),
+        [shop().picture.services[name("api")]],
+        pointers={name("api"): Pointers(attempted=HERE.commit, applied="c0ffee1", healthy="")},
+    ),
     "diff": diff_document(full_preview()),
     "events": events_document(some_events()),
     "history": history_document(history()),

@@ -134,6 +134,12 @@ class Station:
         found = [service for service in self.status()["services"] if service["name"] == name]
         return found[0] if found else {}
 
+    def commits(self, name: str) -> dict[str, str | None]:
+        """Tell how far a service has come along the history of its manifests."""
+        [found] = self.ask(f"/v1/status?format=json&name={name}")["services"]
+        pointers: dict[str, str | None] = found["pointers"]
+        return pointers
+
     def instance(self, name: str, slot: int = 0) -> Json:
         instances = self.service(name).get("instances", [])
         found: Json = instances[slot] if len(instances) > slot else {}

@@ -102,6 +102,9 @@ def push_what_cannot_serve(here: Deployment) -> None:
     web_now = here.service("web")
     assert (web_now["reasonCode"], web_now["health"]) == ("Quarantined", "Healthy")
     assert here.pids() == running
+    bad, served = (here.git("rev-parse", name).strip() for name in ("HEAD", "good"))
+    assert here.commits("web") == {"attempted": bad, "applied": served, "healthy": served}
+    assert here.commits("db") == {"attempted": bad, "applied": bad, "healthy": bad}
     here.git("revert", "--no-edit", "HEAD")
     assert here.push() == ["accepted: no running service is affected"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import UNSET, UnsetType
 
@@ -17,12 +17,13 @@ from reconciler.api.wire.base import (
     timestamp,
 )
 from reconciler.api.wire.rollout import RolloutKeys, rollout_keys
+from reconciler.core.pointers import Pointers
 from reconciler.model.observed import Exit, Process
 from reconciler.model.overlay import Overlay
 from reconciler.model.plan import Wait
 from reconciler.model.record import PruneHold
 from reconciler.model.status import ServiceStatus, SlotStatus
-from reconciler.model.units import SECOND, Nanos, WallTime
+from reconciler.model.units import SECOND, Nanos, ServiceName, WallTime
 from reconciler.ports import Usage
 from reconciler.runtime.control import Scene
 from reconciler.runtime.reasons import spoken
@@ -95,6 +96,17 @@ class EphemeralKeys(Wire, frozen=True, kw_only=True):
     """Whether no manifest defines it."""
 
 
+class PointerKeys(Wire, frozen=True, kw_only=True):
+    """How far a service has come along the history of its manifests."""
+
+    attempted: str | None
+    """The newest commit whose version was tried; null where none is known."""
+    applied: str | None
+    """The newest one whose version is what runs."""
+    healthy: str | None
+    """The newest one whose version was ready and well."""
+
+
 class ServiceKeys(Wire, frozen=True, kw_only=True):
     """One service."""
 
@@ -126,6 +138,8 @@ class ServiceKeys(Wire, frozen=True, kw_only=True):
     """How far a new version, or a restart, has come; left out where none is under way."""
     ephemeral: EphemeralKeys | UnsetType = UNSET
     """Left out where its manifest is followed."""
+    pointers: PointerKeys | UnsetType = UNSET
+    """Of services that were asked for by name."""
     instances: list[InstanceKeys]
 
 
@@ -188,16 +202,20 @@ class StatusDocument(Document, frozen=True, kw_only=True):
 
 
 def status_document(
-    scene: Scene, services: Sequence[ServiceStatus], exit_code: int = 0
+    scene: Scene,
+    services: Sequence[ServiceStatus],
+    exit_code: int = 0,
+    pointers: Mapping[ServiceName, Pointers | None] | None = None,
 ) -> StatusDocument:
     """Write the status of the chosen services."""
+    known = pointers or {}
     picture = scene.picture
     return StatusDocument(
         exit_code=exit_code,
         revision=revision_keys(picture.revision),
         daemon=daemon_keys(scene),
         source=_source(scene),
-        services=[service_keys(service, scene) for service in services],
+        services=[service_keys(one, scene, known.get(one.name)) for one in services],
         invalid=fault_keys(picture.diagnostics),
         prune=_prune(picture.prune),
         source_held=picture.source_held,
@@ -239,7 +257,9 @@ def daemon_keys(scene: Scene) -> DaemonKeys:
     )
 
 
-def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
+def service_keys(
+    service: ServiceStatus, scene: Scene, pointers: Pointers | None = None
+) -> ServiceKeys:
     """Write one service."""
     spec = service.spec
     return ServiceKeys(
@@ -265,9 +285,18 @@ def service_keys(service: ServiceStatus, scene: Scene) -> ServiceKeys:
         last_run=_wall(service.last_run) if spec and spec.schedule else UNSET,
         rollout=rollout_keys(service) or UNSET,
         ephemeral=_ephemeral(service.overlay, scene),
+        pointers=UNSET if pointers is None else _pointers(pointers),
         instances=[
             _instance(slot, scene, is_checked=bool(spec and spec.health)) for slot in service.slots
         ],
+    )
+
+
+def _pointers(found: Pointers) -> PointerKeys:
+    return PointerKeys(
+        attempted=found.attempted or None,
+        applied=found.applied or None,
+        healthy=found.healthy or None,
     )
 
 
