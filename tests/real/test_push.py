@@ -215,7 +215,7 @@ def test_what_a_daemon_dies_over_is_made_once_by_the_next_one(
         until(lambda: is_served_by_another_than(daemon))
 
     for number, point in enumerate(SURVIVED):
-        before = here.git("rev-parse", "HEAD").strip()
+        before = here.status()["revision"]["commit"]
         wanted = [{"path": "env.N", "value": str(number)}]
         killed_at(point, kind="set", service="web", assignments=wanted)
         until(lambda: here.status()["revision"]["commit"] != before)  # noqa: B023 - waited for here

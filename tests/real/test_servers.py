@@ -119,7 +119,8 @@ def test_servers_are_upgraded_under_load(here: Station, servers: Servers) -> Non
         servers.configure_nginx("2")
         until(lambda: loads.nginx.failure or loads.nginx.versions == ("2", "1"))
         servers.define_app("2")
-        here.tell("/v1/operations", kind="settle")
+        until(lambda: loads.nginx.failure or loads.nginx.versions == ("2", "2"))
+        assert here.settle()["exitCode"] == 0
         loads.are_served_again()
         assert loads.nginx.versions == ("2", "2")
         assert {name for name, pid in here.pids().items() if before[name] != pid} == {

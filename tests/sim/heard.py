@@ -378,8 +378,8 @@ class Heard:
             self._failures.pop(run.slot, None)
             return
         is_well = end.code == 0 or (end.signal in CLEAN and not spec.is_oneshot)
-        if not is_well and run.started < self._restart_asked.get(spec.name, Nanos(0)):
-            # Somebody has asked for its restart already, whatever became of it.
+        if run.started < self._restart_asked.get(spec.name, Nanos(0)):
+            # Somebody has asked for its restart already, whatever became of it, and however well.
             return
         if not is_well or spec.restart is RestartPolicy.ALWAYS:
             self._fail(run.slot, now)
