@@ -142,7 +142,7 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
     """Tell whether a service is what its manifest asks for."""
     if status.desired is not DesiredState.RUNNING:
         return all(slot.process is None for slot in status.slots) and not is_moving(status)
-    if not status.is_followed or status.health is not Health.HEALTHY:
+    if not status.is_followed or status.health is not Health.HEALTHY or _has_surplus(status):
         return False
     if aim.since is not None and not all(_is_since(slot, aim.since) for slot in status.slots):
         return False
@@ -153,6 +153,12 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
     # A run that a schedule began is nobody's to wait for; one that somebody asked for is.
     finishes = aim.finishes_oneshots and (aim.since is not None or not is_scheduled)
     return status.reason_code in _DONE or not (is_oneshot and finishes)
+
+
+def _has_surplus(status: ServiceStatus) -> bool:
+    """Tell whether an instance too many is there yet: scaled away, or a rollout's helper."""
+    wanted = status.spec.instances if status.spec is not None else 0
+    return any(slot.process is not None and slot.slot.index >= wanted for slot in status.slots)
 
 
 def is_undone(status: ServiceStatus) -> bool:

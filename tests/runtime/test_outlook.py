@@ -46,6 +46,13 @@ def kept_away(
     return replace(status, sync=Sync.OUT_OF_SYNC, reason_code=code, rollout=rollout)
 
 
+def with_helper() -> ServiceStatus:
+    """Give a service with an instance more than it is to have."""
+    status = running("web")
+    [own] = status.slots
+    return replace(status, slots=(own, replace(own, slot=replace(own.slot, index=1))))
+
+
 @pytest.mark.parametrize(
     ("phase", "outlook"), [(RolloutPhase.UNDONE, THERE), (RolloutPhase.PAUSED, STUCK)]
 )
@@ -93,6 +100,7 @@ def test_who_takes_a_version_back_waits_for_the_one_before(
         pytest.param(
             replace(stopped("web"), slots=running("web").slots), 0, COMING, id="runs on, unwanted"
         ),
+        pytest.param(with_helper(), 0, COMING, id="an instance too many stops yet"),
     ],
 )
 def test_a_service_is_there_or_coming_or_stuck(
