@@ -140,6 +140,8 @@ def judge(
 
 def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
     """Tell whether a service is what its manifest asks for."""
+    if status.desired is None and status.invalid:
+        return False  # nobody knows yet what it is to be
     if status.desired is not DesiredState.RUNNING:
         return all(slot.process is None for slot in status.slots) and not is_moving(status)
     if not status.is_followed or status.health is not Health.HEALTHY or _has_surplus(status):

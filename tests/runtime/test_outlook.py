@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.model.diagnostic import Diagnostic
 from reconciler.model.health import CheckType, HealthCheck, Verdict
 from reconciler.model.observed import State
 from reconciler.model.record import Rollout, RolloutPhase
@@ -44,6 +45,13 @@ def kept_away(
     base, zero = status.spec, Nanos(0)
     rollout = Rollout(to=base, base=base, since=zero, began=zero, phase=phase, failed=True)
     return replace(status, sync=Sync.OUT_OF_SYNC, reason_code=code, rollout=rollout)
+
+
+def never_good() -> ServiceStatus:
+    """Give a service that nobody could read yet."""
+    status = stopped("web")
+    fault = Diagnostic(source=status.source, code="W201", message="m")
+    return replace(status, spec=None, desired=None, sync=Sync.INVALID, invalid=(fault,), slots=())
 
 
 def with_helper() -> ServiceStatus:
@@ -100,6 +108,7 @@ def test_who_takes_a_version_back_waits_for_the_one_before(
         pytest.param(
             replace(stopped("web"), slots=running("web").slots), 0, COMING, id="runs on, unwanted"
         ),
+        pytest.param(never_good(), 0, STUCK, id="its manifest was never valid"),
         pytest.param(with_helper(), 0, COMING, id="an instance too many stops yet"),
     ],
 )
