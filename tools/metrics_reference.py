@@ -11,11 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from reconciler.api.metrics import RESTART_REASONS
 from reconciler.api.metrics import page as metrics_page
 from reconciler.api.metrics_own import Counts
+from reconciler.api.webhooks import Outcome
 from reconciler.model.event import Decision, Happening, LookAtHost
 from reconciler.model.health import CheckFault
 from reconciler.model.plan import Hold, HoldCode
 from reconciler.model.units import Serial
-from tests.api.builders import checked_shop, name, shop
+from tests.api.builders import FOLLOWED, checked_shop, name, shop
 
 HEAD = """\
 # Metrics
@@ -61,6 +62,8 @@ def _sample() -> str:
     scene = replace(shop(), charts=checked_shop().charts)
     hold = Hold(service=name("mailer"), code=HoldCode.BACKING_OFF, because="starts again in 4 s")
     scene = replace(scene, picture=replace(scene.picture, holds=(hold,)))
+    source = replace(FOLLOWED, seen_at=scene.picture.now)
+    scene = replace(scene, daemon=replace(scene.daemon, source=source))
     return metrics_page(scene, counts).decode()
 
 
@@ -81,5 +84,7 @@ def _notes() -> Iterator[str]:
     yield f"`reason` is one of {reasons}; `type` is `rss`, `pss` or `swap`."
     failures = ", ".join(f"`{fault.value}`" for fault in CheckFault)
     yield f"Of health checks, `reason` is one of {failures}; `status` is `healthy` or `unhealthy`."
+    outcomes = ", ".join(f"`{outcome}`" for outcome in Outcome)
+    yield f"Of webhooks, `outcome` is one of {outcomes}."
     yield "`service_up` of a oneshot that exited well is 1, and of a service that should not run 0."
     yield ""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reconciler.api.webhooks import Outcome
 from reconciler.model.event import (
     Command,
     Decision,
@@ -54,6 +55,8 @@ class Counts:
     steps: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     """Steps of the engine by the class of their duration."""
     step_seconds: float = 0.0
+    webhooks: Counter[str] = field(default_factory=Counter)
+    """Requests to the port of webhooks, by their `Outcome`."""
 
     def add(self, decision: Decision, span_s: float) -> None:
         """Count one step of the engine and what it decided."""
@@ -155,14 +158,29 @@ class _Own:
         yield _gauge(
             "weaver_troubles", "Things wrong with Weaver itself.", len(scene.daemon.troubles)
         )
+        held = len(picture.prune.services) if picture.prune and not picture.prune.approved else 0
+        yield _gauge("weaver_prune_held", "Services whose removal waits for somebody's yes.", held)
+        source = scene.daemon.source
+        if source is not None and source.seen_at is not None:
+            yield _gauge(
+                "weaver_last_successful_fetch_timestamp_seconds",
+                "When the branch that is followed was last seen, in seconds since 1970.",
+                scene.wall_at(source.seen_at),
+            )
 
     def _so_far(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-        for name, meaning, label, counts in (
+        told = [
             ("weaver_actions", "Commands given to the host.", "action", self._counts.actions),
             ("weaver_events", "Events by kind.", "kind", self._counts.events),
-        ):
+        ]
+        if self._scene.daemon.source is not None:
+            webhooks: Counter[str] = Counter(dict.fromkeys(Outcome, 0))
+            webhooks.update(self._counts.webhooks)
+            meaning = "Requests to the port of webhooks, by what became of them."
+            told.append(("weaver_webhooks", meaning, "outcome", webhooks))
+        for name, meaning, label, counts in told:
             family = CounterMetricFamily(name, meaning, labels=[label])
             for word, count in sorted(counts.items()):
                 family.add_metric([word], count)

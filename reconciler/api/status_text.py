@@ -71,11 +71,25 @@ def status_text(
 ) -> str:
     """Give the table of the chosen services with its footer; `wide` shows all of everything."""
     if not scene.picture.services:
-        return NOTHING_DEFINED + "".join(line + "\n" for line in _below(scene, page))
+        return _nothing_defined(scene, page) + "".join(line + "\n" for line in _below(scene, page))
     shown = troubled_first(services)
     lines = _table(scene, shown, page, wide=wide) if shown else []
     lines += ["", *wrap(footer(scene, services), page), *_below(scene, page)]
     return "\n".join(lines[0 if shown else 1 :]) + "\n"
+
+
+def _nothing_defined(scene: Scene, page: Page) -> str:
+    """Say what can be done where no manifest is known; why that is so stands below."""
+    source = scene.daemon.source
+    if scene.picture.source_held:
+        said = "Nothing runs here yet: there are no manifests to go by."
+    elif source is not None:
+        name = source.address.rstrip("/").rpartition("/")[2]
+        where = f"{source.branch} of {name}"
+        said = f"Nothing is defined here yet: push a manifest in services.d/ to {where}."
+    else:
+        return NOTHING_DEFINED
+    return "".join(f"{line}\n" for line in wrap(said, page))
 
 
 def footer(scene: Scene, services: Sequence[ServiceStatus]) -> str:

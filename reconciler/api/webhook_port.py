@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from reconciler.api.webhooks import RefusedError, Seen, verify
+from reconciler.api.webhooks import Outcome, RefusedError, Seen, verify
 
 PATH = "/webhook"
 LARGEST_BODY = 5 * 1024 * 1024
@@ -19,6 +20,8 @@ MOST_AT_ONCE = 8
 """Bodies that are read side by side; who comes besides is asked to come again."""
 TOLD_EVERY_S = 60.0
 """Refusals are counted, and told in the log so often."""
+
+_OUTCOMES = {202: Outcome.FETCHING, 200: Outcome.KNOWN, 401: Outcome.UNSIGNED}
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +34,13 @@ class WebhookApi:
         secrets: Callable[[], Sequence[bytes]],
         hurry: Callable[[], None],
         wall: Callable[[], float],
+        counts: Counter[str],
     ) -> None:
+        """Count in `counts` what becomes of each request, by its `Outcome`."""
         self._secrets = secrets
         self._hurry = hurry
         self._wall = wall
+        self._counts = counts
         self._seen = Seen()
         self._under_way = 0
         self._refused = 0
@@ -46,6 +52,7 @@ class WebhookApi:
             answer = await self._answer(Request(scope, receive))
         except ClientDisconnect:
             return
+        self._counts[_OUTCOMES.get(answer.status_code, Outcome.REFUSED)] += 1
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:

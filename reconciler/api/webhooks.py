@@ -33,6 +33,17 @@ class Forge(StrEnum):
     BITBUCKET = "Bitbucket"
 
 
+class Outcome(StrEnum):
+    """What becomes of a request to the port of webhooks."""
+
+    FETCHING = "fetching"
+    KNOWN = "known"
+    """It came before."""
+    UNSIGNED = "unsigned"
+    REFUSED = "refused"
+    """It is no webhook, or too large, too slow or one of too many."""
+
+
 class RefusedError(Exception):
     """A webhook is not from a forge that knows our secret; the text is for our log alone."""
 

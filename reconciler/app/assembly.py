@@ -80,6 +80,7 @@ class Assembly:
     listening: list[str]
     """Where the metrics are on TCP."""
     exposition: Exposition
+    counts: Counts
     measuring: Measuring
     checking: Checking
     checker: HostChecker
@@ -243,6 +244,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         daemon=daemon,
         control=control,
         exposition=Exposition(control, counts),
+        counts=counts,
         hooks=hooks,
         gate=gate,
         checking=checking,

@@ -112,7 +112,10 @@ class Life:
         backend, following = self._backend, assembly.source.following
         self._metrics = TcpPort("metrics", lambda: metrics_api(backend), assembly.listening)
         self._webhooks = Webhooks(
-            home.paths.root, following.hurry if following else None, assembly.clock.wall
+            home.paths.root,
+            following.hurry if following else None,
+            assembly.clock.wall,
+            assembly.counts.webhooks,
         )
 
     async def run(self, ready: Ready | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -65,16 +66,23 @@ class Webhooks:
     """The port, opened where the settings say and something is fetched at all."""
 
     def __init__(
-        self, root: Path, hurry: Callable[[], None] | None, wall: Callable[[], float]
+        self,
+        root: Path,
+        hurry: Callable[[], None] | None,
+        wall: Callable[[], float],
+        counts: Counter[str],
     ) -> None:
-        """Call `hurry` when there is news; None: nothing is fetched here."""
+        """Call `hurry` when there is news; None: nothing is fetched here.
+
+        What becomes of each request is counted in `counts`.
+        """
         self._hurry = hurry
         self._secret = SecretFile(root)
         self._why_not = ""
         listening: list[str] = []
         self.port = TcpPort(
             "webhooks",
-            lambda: WebhookApi(self._secret.read, hurry or (lambda: None), wall),
+            lambda: WebhookApi(self._secret.read, hurry or (lambda: None), wall, counts),
             listening,
         )
 

@@ -12,6 +12,9 @@ from reconciler.api.human import count
 from reconciler.cli import units
 from reconciler.cli.author import author
 from reconciler.cli.gitcli import git, top_level
+from reconciler.cli.proposal import remote_name
+from reconciler.ports import HostError
+from reconciler.runtime import followed
 from reconciler.runtime.control import Finding, Grade
 
 PYTHON = (3, 11)
@@ -23,8 +26,10 @@ def local_findings(root: Path, state: Path) -> Iterator[Finding]:
     """Look at everything that needs no daemon."""
     yield _python()
     yield _pidfd()
-    yield from _git(root)
-    yield _services(root)
+    elsewhere = _followed(state)
+    yield from _git(root, elsewhere)
+    if elsewhere is None:
+        yield _services(root)
     yield _disk(state)
     yield from _units(root)
 
@@ -61,8 +66,8 @@ def _pidfd() -> Finding:
     )
 
 
-def _git(root: Path) -> Iterator[Finding]:
-    """Look at git, the repository and the person's identity."""
+def _git(root: Path, elsewhere: Finding | None) -> Iterator[Finding]:
+    """Look at git, the repository - the one `elsewhere`, where there is one - and the identity."""
     if shutil.which("git") is None:
         yield Finding(
             check="git", grade=Grade.PROBLEM, text="git is not on PATH", mend="install git"
@@ -80,8 +85,20 @@ def _git(root: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding(check="git", grade=Grade.OK, text=f"git {version}")
-    yield _repository(root)
+    yield elsewhere or _repository(root)
     yield _identity(root)
+
+
+def _followed(state: Path) -> Finding | None:
+    """Say which branch elsewhere is followed; None where it is the files of this repository."""
+    try:
+        noted = followed.read(state)
+    except HostError as why:
+        return Finding(check="repository", grade=Grade.PROBLEM, text=str(why), mend=why.mend)
+    if noted is None:
+        return None
+    text = f"{noted.branch} of {remote_name(noted.url)} is followed"
+    return Finding(check="repository", grade=Grade.OK, text=text)
 
 
 def _repository(root: Path) -> Finding:

@@ -17,6 +17,8 @@ from reconciler.cli.root import Command, session
 Function = Callable[..., Any]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_BREAKS = re.compile(r"[\x00-\x1f\x7f]+")
+"""What no line of text has in it."""
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
 
@@ -181,4 +183,11 @@ def waiting(default: str = "5m") -> Callable[[Function], Function]:
 
 def reason_option(function: Function) -> Function:
     """Take `-m REASON`, which is kept in the commit or the operation."""
-    return click.option("-m", "--reason", default="", help="Why; kept in the commit.")(function)
+    return click.option(
+        "-m", "--reason", default="", callback=_in_one_line, help="Why; kept in the commit."
+    )(function)
+
+
+def _in_one_line(_context: click.Context, _option: click.Parameter, reason: str) -> str:
+    """Fold a reason into one line, so that no line of it can pass for a trailer of the commit."""
+    return " ".join(_BREAKS.sub(" ", reason).split())

@@ -23,7 +23,7 @@ _KINDS = {
     "null": "null",
 }
 _EFFECTS = {
-    "metadata": "nothing: it is only shown",
+    "metadata": "no process is touched",
     "live": "it is put into force at once; no process is touched",
     "restart": "the service's processes are replaced",
     "structural": "processes come or go; those that stay are not touched",

@@ -26,7 +26,7 @@ from reconciler.model.status import Health, Picture, ServiceStatus, SlotStatus, 
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, milliseconds, seconds
 from reconciler.ports import Usage
 from reconciler.runtime.checked import Charts, Checked, SlotHealth
-from reconciler.runtime.control import DaemonFacts, Scene
+from reconciler.runtime.control import DaemonFacts, Scene, SourceFacts
 from reconciler.runtime.tallies import Tallies
 
 NOW = seconds(100_000)
@@ -42,6 +42,17 @@ DAEMON = DaemonFacts(
     state_dir="/srv/shop/.weaver",
     socket="/srv/shop/.weaver/weaver.sock",
     mode="worktree",
+)
+
+
+FOLLOWED = SourceFacts(
+    address="/srv/deploy.git",
+    branch="main",
+    fetched="3f2c91a",
+    verified="3f2c91a",
+    reason="",
+    reason_code="",
+    seen_at=None,
 )
 
 

@@ -19,7 +19,17 @@ from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.log import LogLine
 from reconciler.model.observed import Role, Slot, State
 from reconciler.model.status import Health, ServiceStatus, Sync
-from tests.api.builders import HERE, name, process, scene, service, shop, slot_status, usage
+from tests.api.builders import (
+    FOLLOWED,
+    HERE,
+    name,
+    process,
+    scene,
+    service,
+    shop,
+    slot_status,
+    usage,
+)
 from tests.steps import steps_of
 
 anything = st.text(max_size=90)
@@ -168,3 +178,14 @@ def test_the_page_of_a_service_names_a_hook_that_runs_and_says_since_when() -> N
     assert "runs        web-0: its preStart hook (pid 4712), for 12 s\n" in text
     idle = service("web")
     assert "  runs  " not in details_text(scene(idle), idle, Background(), Page())
+
+
+def test_who_follows_a_branch_is_not_told_to_write_a_manifest_here() -> None:
+    empty = scene()
+    followed = replace(empty, daemon=replace(empty.daemon, source=FOLLOWED))
+    assert "weaver register" in status_text(empty, [], Page(width=80))
+    told = "push a manifest in services.d/ to main of\ndeploy.git."
+    assert told in status_text(followed, [], Page(width=80))
+    held = replace(followed, picture=replace(followed.picture, source_held="it is not signed"))
+    said = status_text(held, [], Page(width=80))
+    assert said.startswith("Nothing runs here yet: there are no manifests to go by.\n!")

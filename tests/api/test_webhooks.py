@@ -13,6 +13,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -139,7 +140,8 @@ class Wire:
         self.is_closed = False
         """Whether the last answer ended the connection."""
         self.secrets = [SECRET]
-        self.api = WebhookApi(lambda: self.secrets, self._hurry, lambda: NOW)
+        self.counts: Counter[str] = Counter()
+        self.api = WebhookApi(lambda: self.secrets, self._hurry, lambda: NOW, self.counts)
 
     def _hurry(self) -> None:
         self.fetches += 1
@@ -194,6 +196,8 @@ def test_all_that_a_webhook_does_is_to_have_the_daemon_fetch_once() -> None:
         wire.secrets = []
         assert (await wire.ask({"x-hub-signature-256": "sha256=x"}, body=b"{}"))[0] == 401
         assert wire.fetches == 1
+        assert (await wire.ask(method="GET"))[0] == 405
+        assert wire.counts == {"fetching": 1, "known": 1, "unsigned": 1, "refused": 1}
 
     asyncio.run(play())
 

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.cli import exits, index
 from reconciler.cli.root import root_command
+from reconciler.manifest.explain import explain
 from tests.cli.shell import surroundings, weaver
 
 LINES = 40
@@ -120,3 +121,7 @@ def test_a_group_without_a_word_shows_its_help(group: str, tmp_path: Path) -> No
     said = weaver(group, cwd=tmp_path)
     assert said.returncode == exits.USAGE
     assert said.stderr == weaver(group, "--help", cwd=tmp_path).stdout
+
+
+def test_a_field_that_only_guards_is_not_said_to_be_shown_only() -> None:
+    assert "when it changes: no process is touched" in explain("protect")

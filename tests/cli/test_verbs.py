@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.cli.findings import local_findings
+from reconciler.runtime import followed
+from reconciler.runtime.control import Grade
+from reconciler.runtime.followed import Followed
 from tests.cli.shell import call
 from tests.cli.stub import Reply, Stub, ndjson, problem, serving, text
 
@@ -310,3 +314,24 @@ def test_a_scale_that_names_no_number_or_two_is_refused(tmp_path: Path, said: li
     assert done.returncode == 2
     assert "mend:" in done.stderr
     assert "/v1/changes" not in stub.paths()
+
+
+def test_no_line_of_a_reason_can_pass_for_a_trailer(tmp_path: Path) -> None:
+    summary = {"type": "summary", "exitCode": 0, "text": "done"}
+    with serving(tmp_path, {"/v1/operations": ndjson(summary)}) as stub:
+        call("restart", "web", "-m", " it hangs\n\nWeaver-Actor: uid:0\t\x1b", cwd=tmp_path)
+    [reason] = {body["reason"] for _, _, _, body in stub.asked if body and "reason" in body}
+    assert reason == "it hangs Weaver-Actor: uid:0"
+
+
+def test_doctor_asks_for_no_repository_where_a_branch_elsewhere_is_followed(tmp_path: Path) -> None:
+    state = tmp_path / ".weaver"
+    state.mkdir()
+    followed.write(state, Followed(url="https://a:secret@example.org/deploy.git", branch="main"))
+    found = {one.check: one for one in local_findings(tmp_path, state)}
+    assert "services.d" not in found
+    assert found["repository"].grade is Grade.OK
+    assert found["repository"].text == "main of https://example.org/deploy.git is followed"
+    (state / followed.NOTE).write_text("{")
+    broken = {one.check: one for one in local_findings(tmp_path, state)}["repository"]
+    assert (broken.grade, "weaver up --repo" in broken.mend) == (Grade.PROBLEM, True)

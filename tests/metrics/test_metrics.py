@@ -28,12 +28,13 @@ from reconciler.model.diagnostic import Diagnostic, Source
 from reconciler.model.event import Decision, Event, Happening, LookAtHost, Remembered, Spawn
 from reconciler.model.observed import Slot, State
 from reconciler.model.plan import Hold, HoldCode, Situation
+from reconciler.model.record import PruneHold
 from reconciler.model.spec import DesiredState, ServiceType
 from reconciler.model.status import Health, Picture, ServiceStatus
-from reconciler.model.units import Nanos, Serial, ServiceName
+from reconciler.model.units import SECOND, Nanos, Serial, ServiceName
 from reconciler.ports import Usage
 from reconciler.runtime.control import Scene
-from tests.api.builders import checked_shop, name, scene, service, slot_status
+from tests.api.builders import FOLLOWED, checked_shop, name, scene, service, slot_status
 from tests.api.honest import HonestControl
 from tests.steps import steps_of
 from tests.waiting import until
@@ -252,6 +253,22 @@ def test_the_daemons_own_families() -> None:
     assert found[key("weaver_process_resident_memory_bytes")] > 1_000_000
     build = [dict(labels) for (metric, labels) in found if metric == "weaver_build_info"]
     assert build[0]["version"] == "0.1.0"
+
+
+def test_what_is_followed_has_a_time_and_the_count_of_its_webhooks() -> None:
+    hold = PruneHold(id="a1", services=(name("a"), name("b")), because="2 of 4 would be removed")
+    unseen = scene(prune=hold)
+    unseen = replace(unseen, daemon=replace(unseen.daemon, source=FOLLOWED))
+    seen_at = Nanos(unseen.picture.now - 60 * SECOND)
+    seen = replace(unseen, daemon=replace(unseen.daemon, source=replace(FOLLOWED, seen_at=seen_at)))
+    at = key("weaver_last_successful_fetch_timestamp_seconds")
+    found = series(page(seen, Counts(webhooks=Counter({"unsigned": 3}))))
+    assert found[at] == pytest.approx(seen.wall - 60)
+    assert found[key("weaver_webhooks_total", outcome="unsigned")] == 3
+    assert found[key("weaver_webhooks_total", outcome="fetching")] == 0
+    assert found[key("weaver_prune_held")] == 2
+    assert at not in series(page(unseen, Counts()))
+    assert not [one for one in series(page(shop(), Counts())) if "webhooks" in one[0]]
 
 
 def test_the_page_is_made_of_what_the_daemon_says_now() -> None:
