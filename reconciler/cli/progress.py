@@ -25,6 +25,8 @@ _DOING = {
     "update": ("updating", "updated"),
 }
 
+_BRINGS_UP = ("start", "restart")
+
 _OBVIOUS = frozenset({"", "its manifest says running"})
 """Reasons that tell nobody anything."""
 
@@ -68,6 +70,7 @@ class Progress:
         self._colour = colour
         self._living = sys.stderr.isatty() and not quiet
         self._lines: dict[str, Line] = {}
+        self._up: set[str] = set()
         self._drawn = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -79,12 +82,24 @@ class Progress:
         line = describe(message)
         name = plain(message.get("instance") or message["service"])
         with self._lock:
+            self._tell_a_crash(name, line)
             before = self._lines.get(name)
             self._lines[name] = line
             if self._living:
                 self._draw()
             elif not self._quiet and (before is None or before.word != line.word):
                 err(self._text(name, line, width=0))
+
+    def _tell_a_crash(self, name: str, line: Line) -> None:
+        """Say of one that was seen running that it crashed, not that it cannot be started."""
+        if line.phase == "failed" and line.action in _BRINGS_UP and name in self._up:
+            line.word = "crashed"
+        is_up = line.phase == "done" and line.action != "stop"
+        is_going = line.phase == "start" and line.action == "stop"
+        if is_up:
+            self._up.add(name)
+        elif not is_going and line.action in (*_BRINGS_UP, "stop"):
+            self._up.discard(name)
 
     def arrived(self) -> None:
         """Show that all is as wanted, whatever was last heard of single actions."""

@@ -39,7 +39,7 @@ from reconciler.model.plan import (
     Wait,
 )
 from reconciler.model.record import SlotRecord
-from reconciler.model.spec import ServiceSpec
+from reconciler.model.spec import ReadyType, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
 
 Step = Action | Hold | None
@@ -258,7 +258,7 @@ def _start_failed(wish: Wish, record: SlotRecord) -> Stop:
     assert record.process is not None
     assert wish.spec is not None
     goal = "done" if wish.spec.is_oneshot else "ready"
-    words = record.probe_said or record.process.notice.status
+    words = record.probe_said or record.process.notice.status or _unsaid(wish.spec)
     said = f": {words}" if words else ""
     because = f"not {goal} within its startTimeout{said}"
     if record.state in UP and record.process.notice.stopping:
@@ -269,6 +269,12 @@ def _start_failed(wish: Wish, record: SlotRecord) -> Stop:
         because=because,
         start_failed=True,
     )
+
+
+def _unsaid(spec: ServiceSpec) -> str:
+    """Give what was waited for in vain, where only the process itself could have said it."""
+    is_by_notice = not spec.is_oneshot and spec.readiness.type is ReadyType.NOTIFY
+    return "it sent no READY=1 to NOTIFY_SOCKET" if is_by_notice else ""
 
 
 def _replace(desk: Desk, wish: Wish, record: SlotRecord, replacement: Replacement) -> Step:

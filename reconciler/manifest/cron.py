@@ -28,6 +28,8 @@ _NAMES = {
     "@hourly": "0 * * * *",
 }
 
+_MEND_OF_ZONE = "write the zone beside `cron`: `timezone: Europe/Berlin`"
+
 
 class CronError(ValueError):
     """An expression or a zone that cannot be used; `mend` is what to do instead."""
@@ -88,6 +90,10 @@ def _local_times(expression: str, after: datetime) -> Iterator[datetime]:
 
     text = _NAMES.get(expression.strip().lower(), expression)
     count = len(text.split())
+    if text.startswith("@"):
+        raise CronError(f"`{expression}` is no time of the clock", _mend_of_name(text))
+    if "=" in text:
+        raise CronError(f"`{expression}` is more than a time", _MEND_OF_ZONE)
     if count != len(FIELDS.split(", ")):
         mend = f"write {FIELDS}: `*/5 * * * *`; for seconds use `every: 30s`"
         raise CronError(f"`{expression}` has {count} fields, cron has 5", mend)
@@ -99,6 +105,12 @@ def _local_times(expression: str, after: datetime) -> Iterator[datetime]:
         raise CronError(message, f"write {FIELDS}: `0 3 * * MON-FRI`") from None
     except OverflowError:
         return
+
+
+def _mend_of_name(name: str) -> str:
+    if name.lower() == "@reboot":
+        return "remove `schedule`: a oneshot without one runs when the host boots"
+    return f"write one of {', '.join(f'`{known}`' for known in _NAMES)}, or {FIELDS}"
 
 
 def _zone_of_the_host() -> tzinfo:

@@ -97,3 +97,22 @@ def test_quiet_draws_nothing() -> None:
         progress.say("anything")
         progress.arrived()
         assert terminal.getvalue() == ""
+
+
+def test_what_was_up_crashed_and_what_never_was_cannot_be_started() -> None:
+    with showing() as (progress, terminal):
+        start = {"action": "start"}
+        progress.action({**action("never", "failed", reason="exited with 5"), **start})
+        for name in ("died", "mute"):
+            progress.action({**action(name, "done"), **start})
+        progress.action({**action("died", "failed", reason="exited with 5"), **start})
+        progress.action({**action("mute", "start", reason="watchdog"), "action": "stop"})
+        progress.action({**action("mute", "failed", reason="watchdog"), **start})
+        assert sorted(terminal.screen()) == [
+            "  died  crashed: exited with 5",
+            "  mute  crashed: watchdog",
+            "  never  cannot start: exited with 5",
+        ]
+        progress.action({**action("died", "start"), **start})
+        progress.action({**action("died", "failed", reason="no such file"), **start})
+        assert "  died  cannot start: no such file" in terminal.screen()

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.model.event import OperationKind
 from reconciler.model.observed import State
-from reconciler.model.spec import Condition, RestartPolicy, Schedule
+from reconciler.model.spec import Condition, RestartPolicy, Schedule, ServiceType
 from reconciler.model.status import Health, Sync
 from reconciler.model.units import milliseconds, minutes, seconds
 from tests.core.building import STOPPED, need, oneshot, probed, service
@@ -154,6 +154,15 @@ def test_a_start_that_takes_too_long_is_stopped_and_counts_as_a_failure() -> Non
     assert world.reason("web") == f"{reason}; failure 1, waiting before the next start"
     world.pass_time(1.5)
     assert len(world.runs("web")) == 2
+
+
+def test_who_never_says_that_it_is_ready_is_told_what_was_waited_for() -> None:
+    mute = service("web", type=ServiceType.NOTIFY, start_timeout=seconds(3))
+    world = World(mute, web=Program(ready_after=None))
+    world.until(lambda: bool(world.happened("service.crashed")))
+    assert world.happened("service.crashed") == [
+        "not ready within its startTimeout: it sent no READY=1 to NOTIFY_SOCKET"
+    ]
 
 
 def test_time_spent_waiting_for_needs_does_not_count_as_starting() -> None:

@@ -232,3 +232,19 @@ def test_the_clocks_of_the_host_are_read_at_once() -> None:
     )
     told = asyncio.run(WallTimetable(FixedClock()).tell(question))
     assert (told.serial, told.next_at) == (7, NOW + minutes(40))
+
+
+@pytest.mark.parametrize(
+    ("expression", "mend"),
+    [
+        ("@reboot", "a oneshot without one runs when the host boots"),
+        ("@dayly", "`@daily`"),
+        ("TZ=UTC * * * * *", "`timezone: Europe/Berlin`"),
+    ],
+)
+def test_what_other_crons_know_is_refused_with_what_to_write_instead(
+    expression: str, mend: str
+) -> None:
+    with pytest.raises(cron.CronError) as caught:
+        cron.check(expression)
+    assert mend in caught.value.mend

@@ -192,7 +192,7 @@ def _start(
             pass_fds=inherits,
         )
     except OSError as why:
-        raise ProbeError(f"cannot run {argv[0]!r}: {_why_not(why)}") from why
+        raise ProbeError(f"cannot run {argv[0]!r}: {_why_not(why, argv[0])}") from why
 
 
 def _pinned(process: subprocess.Popen[bytes]) -> int:
@@ -230,6 +230,6 @@ def _children(pid: int) -> set[int]:
     return found
 
 
-def _why_not(why: OSError) -> str:
-    place = f" ({why.filename})" if why.filename else ""
+def _why_not(why: OSError, named: str) -> str:
+    place = f" ({why.filename})" if why.filename not in (None, named) else ""
     return (os.strerror(why.errno).lower() if why.errno else str(why)) + place

@@ -57,7 +57,10 @@ def compile_query(query: LogQuery) -> Wanted:
     if query.lines is not None and query.lines < 0:
         raise ManifestError(f"cannot show {query.lines} lines", mend="give a number from 0 on")
     if query.since is not None and query.until is not None and query.since > query.until:
-        raise ManifestError("cannot show lines since a time that is after `--until`")
+        raise ManifestError(
+            "cannot show lines since a time that is after `--until`",
+            mend="swap the two: --since is the earlier one (--since 10m --until 5m)",
+        )
     fields = tuple((tuple(path.split(".")), text) for path, text in query.fields.items())
     return Wanted(level=level, fields=fields, since=query.since, until=query.until)
 
