@@ -75,7 +75,11 @@ class Shop:
         return [words[2] for words in _commands(ours) if words[1:2] == ["server.py"]]
 
 
-READY = "ready: {type: delay, delay: 50ms}\nstopTimeout: 2s\nstartTimeout: 60s\n"
+READY = """\
+ready: {type: file, path: "${instance}.ready", interval: 50ms}
+stopTimeout: 2s
+startTimeout: 60s
+"""
 
 
 def _commands(folder: str) -> Iterator[list[str]]:
