@@ -151,7 +151,7 @@ def test_a_version_that_fails_is_kept_away_until_somebody_wants_it(here: Station
         web.brings("hangs")
         until(lambda: "hangs" in web.versions())
         web.brings("v3")
-        until(lambda: "v3" in web.versions(), 1)
+        until(lambda: "v3" in web.versions(), 10)
         until(lambda: web.has("v3"), 30)
         caller.is_served_again()
 
