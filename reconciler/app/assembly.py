@@ -203,6 +203,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             holder_pid=host.holder_pid,
             holder_trouble=host.trouble or daemon.host_problem,
             watch_trouble=watch.problem,
+            unwatched=code.absent(),
             record_trouble=daemon.journal.trouble,
             record=store.facts(),
             other_troubles=tuple(said for told in troubles if (said := told())),

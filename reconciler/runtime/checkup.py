@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 
 from reconciler.model.plan import HoldCode
 from reconciler.model.status import Picture, Way
+from reconciler.model.units import ServiceName
 from reconciler.runtime.control import Finding, Grade
 
 FILES_A_SERVICE = 8
 """Descriptors that daemon and holder together may need for a service, readers included."""
 
+
+MOST_WARNINGS = 10
+"""Of manifests, that are shown; `weaver status -o json` has the rest."""
 
 LIBRARY = "library"
 """The aspect of the record that is about the database itself; it matters to few."""
@@ -28,6 +32,8 @@ class Vitals:
     record_trouble: str = ""
     record: Mapping[str, str] = field(default_factory=dict)
     """A sentence for each aspect of the record."""
+    unwatched: Mapping[ServiceName, tuple[str, ...]] = field(default_factory=dict)
+    """Paths of `watch` that are not there, by service."""
     other_troubles: tuple[str, ...] = ()
     files_allowed: int = 0
     ways: Mapping[str, Way] = field(default_factory=dict)
@@ -42,6 +48,7 @@ def examine(vitals: Vitals) -> Iterator[Finding]:
     yield _record(vitals)
     yield from _library(vitals)
     yield _watch(vitals)
+    yield from _unwatched(vitals.unwatched)
     yield from _manifests(vitals.picture)
     yield from _services(vitals.picture)
     yield _files(vitals)
@@ -99,6 +106,16 @@ def _watch(vitals: Vitals) -> Finding:
     return Finding(check="watch", grade=Grade.OK, text="changes of manifests are seen at once")
 
 
+def _unwatched(paths: Mapping[ServiceName, tuple[str, ...]]) -> Iterator[Finding]:
+    for name, absent in sorted(paths.items()):
+        yield Finding(
+            check=name,
+            grade=Grade.WARNING,
+            text=f"nothing is there to watch at {', '.join(absent)}",
+            mend="mend watch.paths in its manifest; relative paths count from the repository",
+        )
+
+
 def _manifests(picture: Picture) -> Iterator[Finding]:
     if picture.source_held:
         yield Finding(check="manifests", grade=Grade.WARNING, text=picture.source_held)
@@ -111,6 +128,9 @@ def _manifests(picture: Picture) -> Iterator[Finding]:
     else:
         text = f"{_count(len(picture.services), 'service')}, all valid"
         yield Finding(check="manifests", grade=Grade.OK, text=text)
+    for told in [found for found in picture.diagnostics if found.is_warning][:MOST_WARNINGS]:
+        text = f"{told.source}: {told.code} {told.message}"
+        yield Finding(check="manifests", grade=Grade.WARNING, text=text, mend=told.mend)
     if picture.prune is not None:
         yield Finding(
             check="removal",

@@ -110,6 +110,19 @@ async def is_watching(code: CodeWatch, count: int) -> None:
     await asyncio.sleep(0.2)  # the kernel is asked after they were counted
 
 
+def test_what_is_not_there_to_watch_is_named(tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    code = CodeWatch(tmp_path, lambda: Nanos(1))
+    code.want(
+        {
+            name("web"): Watch(paths=("app", "ap/p.py")),
+            name("api"): Watch(paths=(str(tmp_path / "app"),)),
+        },
+        frozenset(),
+    )
+    assert code.absent() == {"web": ("ap/p.py",)}
+
+
 @pytest.mark.real
 def test_a_burst_is_one_change_that_names_its_files(tmp_path: Path) -> None:
     for folder in ("app/inner", "app/node_modules/big/deep", "other"):

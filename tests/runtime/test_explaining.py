@@ -75,6 +75,14 @@ def test_one_that_was_restarted_says_when_and_why() -> None:
 
 HEALTHY = Vitals(picture=picture(running("web")), holder_pid=2, files_allowed=4096)
 
+UNLOADABLE = Diagnostic(
+    source=Source(file="services.d/web.yaml", line=3, column=1),
+    code="W310",
+    message="a change of gone (reloadOn) cannot be seen",
+    is_warning=True,
+)
+WARNED = replace(picture(running("web")), diagnostics=(UNLOADABLE,))
+
 
 def test_a_healthy_daemon_has_nothing_but_good_findings() -> None:
     assert {finding.grade for finding in examine(HEALTHY)} == {Grade.OK}
@@ -94,6 +102,8 @@ def test_what_the_record_is_kept_with_is_a_finding_of_its_own() -> None:
         (replace(HEALTHY, holder_trouble="disk full"), "holder", Grade.PROBLEM),
         (replace(HEALTHY, record_trouble="disk full"), "record", Grade.PROBLEM),
         (replace(HEALTHY, watch_trouble="no watches left"), "watch", Grade.WARNING),
+        (replace(HEALTHY, unwatched={WEB: ("nope",)}), "web", Grade.WARNING),
+        (replace(HEALTHY, picture=WARNED), "manifests", Grade.WARNING),
         (replace(HEALTHY, files_allowed=64), "open files", Grade.WARNING),
         (replace(HEALTHY, other_troubles=("a port",)), "daemon", Grade.PROBLEM),
         (replace(HEALTHY, picture=picture(source_held="a rebase")), "manifests", Grade.WARNING),

@@ -62,6 +62,15 @@ class CodeWatch:
         """Say why changes of code are seen late, or not at all; empty while they are."""
         return self._trouble
 
+    def absent(self) -> dict[ServiceName, tuple[str, ...]]:
+        """Give the watched paths that are not there, as the manifests write them. Looks at each."""
+        root = Path(self._root)
+        found = {
+            name: tuple(path for path in watch.paths if not _is_there(root / path))
+            for name, watch in self._wanted[0].items()
+        }
+        return {name: paths for name, paths in found.items() if paths}
+
     def want(self, watches: Watches, spared: frozenset[str]) -> None:
         """Watch for these services from now on; files and folders that are spared never count."""
         if (watches, spared) != self._wanted:
@@ -180,6 +189,14 @@ class CodeWatch:
             with suppress(TimeoutError):
                 async with asyncio.timeout(None if due is None else max(0.0, due - now)):
                     await self._stirred.wait()
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _too_much(folders: list[str]) -> str:
