@@ -96,7 +96,7 @@ async def logs(ask: Ask, query: LogsQuery) -> Response:
     """Give lines of logs; with `follow` also those to come."""
     asked = LogQuery(
         services=tuple(ServiceName(name) for name in dict.fromkeys(query.name)),
-        lines=query.lines,
+        lines=None if query.every else query.lines,
         follow=query.follow,
         since=query.since,
         until=query.until,

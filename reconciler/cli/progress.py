@@ -92,8 +92,11 @@ class Progress:
 
     def _tell_a_crash(self, name: str, line: Line) -> None:
         """Say of one that was seen running that it crashed, not that it cannot be started."""
-        if line.phase == "failed" and line.action in _BRINGS_UP and name in self._up:
-            line.word = "crashed"
+        before = self._lines.get(name)
+        if line.phase == "failed" and line.action in _BRINGS_UP:
+            # That it is given up for it follows at once and says the same.
+            is_told = before is not None and before.word == "crashed"
+            line.word = "crashed" if name in self._up or is_told else line.word
         is_up = line.phase == "done" and line.action != "stop"
         is_going = line.phase == "start" and line.action == "stop"
         if is_up:

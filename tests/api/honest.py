@@ -192,7 +192,8 @@ class HonestControl:
         for name in query.services:
             self._known(name)
         found = [x for x in self.lines if not query.services or x.service in query.services]
-        for line in found[-query.lines :] if query.lines else ():
+        count = len(found) if query.lines is None else query.lines
+        for line in found[-count:] if count else ():
             yield line
         if query.follow:
             await asyncio.Event().wait()

@@ -293,6 +293,13 @@ def test_logs_are_streamed_as_json(lasting: Served) -> None:
     assert [line["message"] for line in lines] == ["job 4 done", "job 5 done"]
 
 
+def test_all_lines_of_logs_are_had_whatever_their_number(lasting: Served) -> None:
+    some = lasting.ask("/v1/logs?format=json&n=2").lines()
+    every = lasting.ask("/v1/logs?format=json&n=2&all=1").lines()
+    assert len(every) > len(some)
+    assert every[-2:] == some
+
+
 def test_the_head_of_a_quiet_stream_comes_soon(lasting: Served) -> None:
     connection, found = _follow(lasting, "/v1/logs?follow=1&n=0&format=text")
     assert found.status == 200

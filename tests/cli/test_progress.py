@@ -108,6 +108,7 @@ def test_what_was_up_crashed_and_what_never_was_cannot_be_started() -> None:
         progress.action({**action("died", "failed", reason="exited with 5"), **start})
         progress.action({**action("mute", "start", reason="watchdog"), "action": "stop"})
         progress.action({**action("mute", "failed", reason="watchdog"), **start})
+        progress.action({**action("died", "failed", reason="exited with 5"), **start})
         assert sorted(terminal.screen()) == [
             "  died  crashed: exited with 5",
             "  mute  crashed: watchdog",

@@ -296,6 +296,7 @@ def test_fields_are_matched_as_a_person_types_them(logs: Folder) -> None:
     [
         ({"level": "loud"}, "cannot use level 'loud'"),
         ({"lines": -1}, "cannot show -1 lines"),
+        ({"lines": 100_001}, "cannot count out the last 100001 lines"),
         ({"since": 2.0, "until": 1.0}, "after `--until`"),
         ({"grep": "("}, r"cannot use the pattern '\('"),
         ({"grep": "x" * 2000}, "over 1000 characters"),

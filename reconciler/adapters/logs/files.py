@@ -18,7 +18,7 @@ from reconciler.adapters.logs.marking import Marker
 from reconciler.adapters.logs.past import Stretch
 from reconciler.adapters.logs.spans import Span, span_of
 from reconciler.adapters.logs.stream import Reading, Stream, Streams
-from reconciler.adapters.logs.wanted import LINES_MAX, Wanted, compile_query
+from reconciler.adapters.logs.wanted import Wanted, compile_query
 from reconciler.model.log import LogLine, LogQuery, LogSource, LogUpkeep
 from reconciler.model.units import ServiceName
 from reconciler.ports import Clock, NotFoundError
@@ -190,7 +190,7 @@ class _View:
         if self._query.lines is None:
             yield from past.every(stretches)
         else:
-            yield from past.newest(stretches, min(self._query.lines, LINES_MAX))
+            yield from past.newest(stretches, self._query.lines)
 
     def attend(self, sources: Sequence[LogSource]) -> None:
         """Follow these files, and no others; a new one from where its present run began."""

@@ -56,6 +56,9 @@ def compile_query(query: LogQuery) -> Wanted:
         raise ManifestError(f"cannot use level {query.level!r}", mend=f"one of {names}")
     if query.lines is not None and query.lines < 0:
         raise ManifestError(f"cannot show {query.lines} lines", mend="give a number from 0 on")
+    if query.lines is not None and query.lines > LINES_MAX:
+        mend = f"ask for {LINES_MAX} at most, or for all of them: weaver logs -n all"
+        raise ManifestError(f"cannot count out the last {query.lines} lines", mend=mend)
     if query.since is not None and query.until is not None and query.since > query.until:
         raise ManifestError(
             "cannot show lines since a time that is after `--until`",

@@ -120,6 +120,9 @@ class LogsQuery(Query, frozen=True, kw_only=True):
     lines: Annotated[
         int, Meta(ge=0, le=MOST_LINES, description="The newest so many that match.")
     ] = field(name="n", default=100)
+    every: Annotated[
+        bool, Meta(description="All lines that match, oldest first, however many `n` says.")
+    ] = field(name="all", default=False)
     since: Moment | None = None
     until: Moment | None = None
     grep: Annotated[ShortText, Meta(description="A regular expression the line contains.")] = ""

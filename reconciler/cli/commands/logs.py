@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,27 @@ from reconciler.cli.reappearing import daemon_lives
 from reconciler.cli.session import Session
 from reconciler.runtime import socket_file
 
+LINES_MAX = 100_000
+"""The most that are counted out; more are had with `all`."""
+
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
+
+
+class Count(click.ParamType[Any]):
+    """How many lines; None for all."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Give a number from 0 to LINES_MAX, or None for `all`."""
+        if value == "all":
+            return None
+        text = str(value)
+        if not text.isdecimal() or int(text) > LINES_MAX:
+            self.fail(f"{text} is no number from 0 to {LINES_MAX}, and not `all`", param, ctx)
+        return int(text)
 
 
 @command("logs")
@@ -26,10 +47,10 @@ LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 @click.option(
     "-n",
     "--lines",
-    type=click.IntRange(0),
+    type=Count(),
     default=100,
     show_default=True,
-    help="The last so many lines, of all services together.",
+    help="The last so many lines, of all services together; `all` for every line.",
 )
 @click.option("--since", type=Moment(), metavar="TIME", help="Not before: 10m, 14:30, a date.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Not after.")
@@ -43,7 +64,7 @@ LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 def logs_command(
     session: Session,
     names: tuple[str, ...],
-    lines: int,
+    lines: int | None,
     of_daemon: bool,
     output: str,
     **said: object,
@@ -52,12 +73,13 @@ def logs_command(
     daemon = session.daemon()
     if of_daemon and not daemon_lives(daemon.root):
         return _daemon_log(session, daemon, lines)
-    query = {"name": names, "n": lines, "daemon": of_daemon, "format": output, **said}
+    wanted = {"all": True} if lines is None else {"n": lines}
+    query = {"name": names, **wanted, "daemon": of_daemon, "format": output, **said}
     texts.pour(session, "/v1/logs", query | (texts.folded() if of_daemon else {}))
     return exits.OK
 
 
-def _daemon_log(session: Session, daemon: Daemon, lines: int) -> int:
+def _daemon_log(session: Session, daemon: Daemon, lines: int | None) -> int:
     """Show the log of a daemon that is gone: that is when it is wanted most."""
     state = socket_file.state_directory(daemon.root, place.state_dir(session.state_dir))
     path = Path(state) / "daemon.log"
@@ -70,6 +92,7 @@ def _daemon_log(session: Session, daemon: Daemon, lines: int) -> int:
             code=exits.NOT_FOUND,
         ) from error
     page = Page(width=fast.width(), folds=bool(texts.folded()))
-    for line in text.splitlines()[-lines:] if lines else ():
+    all_lines = text.splitlines()
+    for line in all_lines if lines is None else all_lines[max(0, len(all_lines) - lines) :]:
         screen.out(daemon_log_text(line, page))
     return exits.OK
