@@ -335,3 +335,12 @@ def test_doctor_asks_for_no_repository_where_a_branch_elsewhere_is_followed(tmp_
     (state / followed.NOTE).write_text("{")
     broken = {one.check: one for one in local_findings(tmp_path, state)}["repository"]
     assert (broken.grade, "weaver up --repo" in broken.mend) == (Grade.PROBLEM, True)
+
+
+def test_a_repository_whose_address_is_empty_is_not_taken_for_the_files_here(
+    tmp_path: Path,
+) -> None:
+    said = call("up", str(tmp_path / "home"), "--repo", "", "--detach", cwd=tmp_path)
+    assert said.returncode == 2
+    assert "--repo names no repository" in said.stderr
+    assert not (tmp_path / "home").exists()

@@ -12,6 +12,7 @@ import click
 from reconciler import __version__
 from reconciler.api.page import Page
 from reconciler.cli import exits, fast, texts
+from reconciler.cli.errors import CommandError
 from reconciler.cli.foreground import Voice
 from reconciler.cli.launch import await_end, bring_up, settle_source, up_options
 from reconciler.cli.options import Duration, Patience, ServiceName, command
@@ -51,6 +52,12 @@ def up_command(session: Session, directory: str | None, **said: Any) -> int:
     In front it tells what happens, and Ctrl-C stops the services in order and leaves. With --repo,
     DIR is the home of .weaver/ only; what is followed is remembered there.
     """
+    if said["repo"] == "":
+        raise CommandError(
+            "--repo names no repository: it is empty",
+            mend="give its address; without --repo the files in DIR are followed",
+            code=exits.USAGE,
+        )
     if directory is not None:
         if said["repo"]:
             Path(directory).mkdir(parents=True, exist_ok=True)
