@@ -87,6 +87,8 @@ class _Waiting:
     terms: Terms
     told: asyncio.Queue[Message | Landed | Exception] = field(default_factory=asyncio.Queue)
     is_alone: bool
+    is_again: bool
+    """Whether an earlier daemon kept it: who takes it up lets it go, once it is over."""
 
     @property
     def author(self) -> str:
@@ -119,8 +121,9 @@ class Landing:
         One that an earlier daemon was asked for is made `again` under the same operation id.
         """
         asked = again or self._asked(request, terms)
+        is_alone, is_again = _is_alone(request, terms), again is not None
         one = _Waiting(
-            id=asked.id, request=request, terms=terms, is_alone=_is_alone(request, terms)
+            id=asked.id, request=request, terms=terms, is_alone=is_alone, is_again=is_again
         )
         is_queued = False
         try:
@@ -141,7 +144,7 @@ class Landing:
             is_waiting = one in self._queue
             if is_waiting:
                 self._queue.remove(one)
-            if is_waiting or not is_queued:
+            if not is_again and (is_waiting or not is_queued):
                 await self._keeping.let_go([one.id])
 
     def _asked(self, request: Change, terms: Terms) -> Asked:
@@ -160,8 +163,8 @@ class Landing:
                     await self._turn(first)
                 except Exception as why:  # noqa: BLE001 - it is raised where somebody waits for it
                     self._fail(why)
-                over = [one.id for one in self._taken if one not in self._queue]
-                await self._keeping.let_go(over)
+                over = [one for one in self._taken if one not in self._queue]
+                await self._keeping.let_go(one.id for one in over if not one.is_again)
         finally:
             self._writing = None
 

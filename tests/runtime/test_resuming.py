@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.manifest.codec import CodecError
-from reconciler.ports import CommitRequest
+from reconciler.ports import CommitRequest, Committed, HostError
 from reconciler.runtime.pending import Asked, read, text_of
 from reconciler.runtime.requests import Apply, Change, Document, Restore, Terms, Unregister
 from tests.runtime.control_desk import API, CHAIN, DB, TERMS, Desk, code, with_daemon
@@ -88,6 +88,33 @@ def test_what_cannot_be_looked_up_waits_and_says_so(tmp_path: Path) -> None:
         desk.repository.unreachable = ""
         await resuming
         assert desk.control.resuming.problem == ""
+        assert [one.op_id for one in desk.repository.requests] == ["77aa"]
+
+    with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
+
+
+def test_what_cannot_be_pushed_stays_kept_for_the_next_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        leave(desk, asked(WEB_2))
+        commit, tried = desk.repository.commit, asyncio.Event()
+
+        async def unreachable(_: CommitRequest) -> Committed:
+            tried.set()
+            raise HostError("cannot reach the other side")
+
+        monkeypatch.setattr(desk.repository, "commit", unreachable)
+        resuming = asyncio.create_task(desk.control.resuming.run(pause_s=0.01))
+        async with asyncio.timeout(10):
+            await tried.wait()
+            while not desk.control.resuming.problem:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0)
+        assert desk.store.changes.keys() == {"77aa"}
+        monkeypatch.setattr(desk.repository, "commit", commit)
+        await resuming
+        assert desk.store.changes == {}
         assert [one.op_id for one in desk.repository.requests] == ["77aa"]
 
     with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
