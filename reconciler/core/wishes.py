@@ -279,7 +279,7 @@ def is_done(record: SlotRecord, spec: ServiceSpec, restart_before: Nanos) -> boo
     memory, end = record.memory, record.memory.last_exit
     if memory.done != spec.digest or memory.done_at is None:
         return False
-    if end is not None and wants_restart(spec, well=ended_well(spec, end)):
+    if wants_restart(spec, well=end is None or ended_well(spec, end)):
         return False
     return memory.newest >= restart_before
 

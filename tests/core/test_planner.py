@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,9 +14,9 @@ from reconciler.core.graph import reach, reverse
 from reconciler.core.judge import judge
 from reconciler.core.planner import plan
 from reconciler.core.settle import settle
-from reconciler.core.wishes import lay_out
+from reconciler.core.wishes import is_done, lay_out
 from reconciler.model.desired import Desired
-from reconciler.model.observed import Process
+from reconciler.model.observed import Process, Slot
 from reconciler.model.plan import (
     Action,
     Forget,
@@ -28,8 +29,9 @@ from reconciler.model.plan import (
     Stop,
     Update,
 )
-from reconciler.model.spec import DesiredState, OnRestart, ServiceSpec
-from reconciler.model.units import Digest, ServiceName
+from reconciler.model.record import SlotMemory, SlotRecord
+from reconciler.model.spec import DesiredState, OnRestart, RestartPolicy, ServiceSpec
+from reconciler.model.units import Digest, Nanos, ServiceName
 from tests.core.building import manifests, oneshot, service
 from tests.core.effects import in_rounds
 from tests.core.situations import converged, memory_of, situations
@@ -286,3 +288,16 @@ def test_an_action_that_waits_says_for_whom() -> None:
 
 def test_nothing_wanted_and_nothing_found_is_nothing_to_do() -> None:
     assert plan(Situation(now=converged().now, desired=Desired())) == Plan()
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_over"),
+    [(RestartPolicy.ALWAYS, False), (RestartPolicy.ON_FAILURE, True), (RestartPolicy.NEVER, True)],
+)
+def test_what_always_runs_again_is_never_over_though_nobody_saw_how_it_ended(
+    policy: RestartPolicy, is_over: bool
+) -> None:
+    spec = service("a", restart=policy)
+    slot = Slot(service=spec.name, index=0)
+    memory = SlotMemory(slot=slot, done=spec.digest, done_at=Nanos(1))
+    assert is_done(SlotRecord(memory=memory), spec, Nanos(0)) is is_over
