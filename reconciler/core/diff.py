@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.planner import plan
-from reconciler.core.prune import beside, guard, shielded
+from reconciler.core.prune import Grounds, beside, guard, shielded
 from reconciler.core.wishes import unused
 from reconciler.model.change import Effect, FieldChange, ServiceChange, Verb
 from reconciler.model.desired import Desired
@@ -161,8 +161,7 @@ def supposed(base: Desired, head: Desired) -> Situation:
             head.services,
             (),
             None,
-            shielded(services),
-            beside(head.broken_files, services),
+            Grounds(protected=shielded(services), doubts=beside(head.broken_files, services)),
         ),
     )
 

@@ -149,6 +149,7 @@ class Engine:
             services=ledger.services,
             slots=ledger.slots,
             prune=ledger.prune,
+            removed=ledger.removed,
             shutting_down=ledger.shutting_down,
             hurry=ledger.hurry,
             strays=ledger.strays,

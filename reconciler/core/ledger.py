@@ -14,7 +14,7 @@ from reconciler.core.overlay import Overlays
 from reconciler.core.recall import is_scheduled, is_timed, recall
 from reconciler.core.wishes import unused
 from reconciler.model.desired import Desired, ManifestSet, Wanted
-from reconciler.model.event import Command, Happening, Notified, Remembered, Transition
+from reconciler.model.event import Command, Happening, Notified, Transition
 from reconciler.model.observed import Exit, Look, Process, Role, Slot, State
 from reconciler.model.plan import NextRun
 from reconciler.model.record import (
@@ -28,6 +28,7 @@ from reconciler.model.record import (
     SlotMemory,
     SlotRecord,
 )
+from reconciler.model.remembered import Remembered
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Nanos, RunId, Serial, ServiceName
 
@@ -86,6 +87,8 @@ class Ledger:
     remembered_slots: dict[Slot, SlotMemory] = field(default_factory=dict)
     """Memories of slots that have no record yet, waiting for the first look."""
     prune: PruneHold | None = None
+    removed: Mapping[ServiceName, Nanos] = field(default_factory=dict)
+    """What went unasked, and when; as old as the last time that somebody counted."""
     released: set[ServiceName] = field(default_factory=set)
     """Services whose removal was asked for by name."""
     strays: tuple[Process, ...] = ()
@@ -162,6 +165,7 @@ class Ledger:
     changed_slots: dict[Slot, SlotMemory | None] = field(default_factory=dict)
     prune_changed: bool = False
     overlays_changed: bool = False
+    removed_changed: bool = False
 
     @classmethod
     def of(cls, memory: Memory, seed: int) -> Ledger:
@@ -176,6 +180,7 @@ class Ledger:
             services=dict(memory.services),
             remembered_slots=dict(memory.slots),
             prune=memory.prune,
+            removed=memory.removed,
             overlays={one.name: one for one in memory.overlays},
             to_restart={n for n, m in memory.services.items() if m.restart_before is not None},
             rollouts={n: m.rollout for n, m in memory.services.items() if m.rollout is not None},
@@ -383,7 +388,8 @@ class Ledger:
             prune=self.prune,
             prune_changed=self.prune_changed,
             overlays=tuple(self.overlays.values()) if self.overlays_changed else None,
+            removed=self.removed if self.removed_changed else None,
         )
         self.changed_services, self.changed_slots = {}, {}
-        self.prune_changed = self.overlays_changed = False
+        self.prune_changed = self.overlays_changed = self.removed_changed = False
         return found

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from reconciler.core.luck import fingerprint
 from reconciler.model.record import PruneHold, ServiceMemory
-from reconciler.model.units import ServiceName
+from reconciler.model.units import Nanos, ServiceName, minutes
 
 MAY_GO_UNASKED = 3
 MAY_GO_SHARE = 5
 """A fifth of the services."""
+SUMMED_FOR = minutes(10)
+"""Small removals that follow each other within this time are one removal."""
 
-NOTHING: Mapping[ServiceName, str] = MappingProxyType({})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """What makes a removal wait, besides its size."""
+
+    protected: Collection[ServiceName] = ()
+    doubts: Mapping[ServiceName, str] = field(default_factory=dict)
+    """Services that may be defined in a file that is broken, with that file."""
+    lately: Collection[ServiceName] = ()
+    """What went unasked a short time ago."""
+
+
+PLAIN = Grounds()
 
 
 def guard(
@@ -21,15 +35,15 @@ def guard(
     wanted: Collection[ServiceName],
     leaving: Collection[ServiceName],
     before: PruneHold | None,
-    protected: Collection[ServiceName] = (),
-    doubts: Mapping[ServiceName, str] = NOTHING,
+    grounds: Grounds = PLAIN,
 ) -> PruneHold | None:
     """Give the hold on a removal that is too large, or None.
 
     One change may take away three of the services we own, or a fifth of them if that is more, but
     never the last, and none that is protected: anything else waits for a yes. What is `leaving`,
     because it was let go before or is removed by name, counts neither as removed nor as owned,
-    however long its end takes. What comes with a change counts as owned.
+    however long its end takes. What comes with a change counts as owned. What went unasked lately
+    and did not come back counts as removed by this change: many small ones are a large one.
 
     What was defined beside a file that is broken now may be defined in there, so that its removal
     waits as well, until the file is mended or somebody agrees.
@@ -44,27 +58,32 @@ def guard(
     'all 2 services would be removed'
     >>> guard(["a", "b"], [], ["a"], None).because
     'the only service would be removed'
-    >>> guard(["a", "b"], ["a"], [], None, protected=["b"]).because
+    >>> guard(["a", "b"], ["a"], [], None, grounds=Grounds(protected=["b"])).because
     'b is protected'
     """
     gone = set(owned).difference(wanted)
     asked = tuple(sorted(gone.difference(leaving)))
     count = len(owned) - len(gone) + len(asked)
-    is_large = len(asked) == count or len(asked) > max(MAY_GO_UNASKED, count // MAY_GO_SHARE)
+    earlier = len(set(grounds.lately).difference(wanted))
+    may_go = max(MAY_GO_UNASKED, (count + earlier) // MAY_GO_SHARE)
+    is_large = len(asked) == count or len(asked) + earlier > may_go
     holds = before is not None and not (before.approved or before.passes)
     waiting = before.services if before is not None and holds else ()
-    guarded = [name for name in asked if name in protected]
+    guarded = [name for name in asked if name in grounds.protected]
     if asked and (is_large or guarded or not set(asked).isdisjoint(waiting)):
         if before is not None and before.services == asked and not before.passes:
             return before
-        size = _words(len(asked), count) if is_large else ""
+        is_sum = len(asked) < count and len(asked) <= may_go
+        after = f", after {earlier} in the last 10 min" if is_sum else ""
+        size = f"{_words(len(asked), count)}{after}" if is_large else ""
         rest = (
             "" if size or guarded else f"{_words(len(asked), count)}, the rest of a larger removal"
         )
         because = ", and ".join(filter(None, (size, rest, _protected(guarded))))
         return PruneHold(id=_id_of(asked), services=asked, because=because)
-    if doubtful := [name for name in asked if name in doubts]:
-        because = f"{doubtful[0]} may be defined in {doubts[doubtful[0]]}, which is invalid"
+    if doubtful := [name for name in asked if name in grounds.doubts]:
+        file = grounds.doubts[doubtful[0]]
+        because = f"{doubtful[0]} may be defined in {file}, which is invalid"
         return PruneHold(id=_id_of(asked), services=asked, because=because, passes=True)
     if before is None or not before.approved or gone.isdisjoint(before.services):
         return None
@@ -74,6 +93,15 @@ def guard(
 def shielded(services: Mapping[ServiceName, ServiceMemory]) -> set[ServiceName]:
     """Give the services that are protected as they are in force, whatever manifests say now."""
     return {name for name, memory in services.items() if memory.spec.protect}
+
+
+def lately(removed: Mapping[ServiceName, Nanos], now: Nanos) -> dict[ServiceName, Nanos]:
+    """Give what went so short a time ago that it counts with the next removal.
+
+    >>> lately({"a": minutes(1), "b": minutes(3)}, now=minutes(11))
+    {'b': 180000000000}
+    """
+    return {name: at for name, at in removed.items() if now - at < SUMMED_FOR}
 
 
 def beside(

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from reconciler.core.issuing import issue
 from reconciler.core.ledger import Ledger
 from reconciler.core.overlay import NOTHING, beneath, desire
-from reconciler.core.prune import beside, guard, shielded
+from reconciler.core.prune import Grounds, beside, guard, lately, shielded
 from reconciler.core.remedies import forgiven
 from reconciler.core.rolling import resume_failed, rollout_asked
 from reconciler.core.settle import settle
@@ -22,7 +22,7 @@ from reconciler.model.overlay import LayOver, Overlay, OverlayAsked, TakeAway
 from reconciler.model.plan import Update
 from reconciler.model.record import ServiceMemory, Timing, Trouble
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import ServiceName, in_seconds
+from reconciler.model.units import Nanos, ServiceName, in_seconds
 
 
 def manifests_read(ledger: Ledger, event: ManifestsRead) -> None:
@@ -141,16 +141,27 @@ def guard_removals(ledger: Ledger) -> None:
     protected = shielded(ledger.services)
     gone = leaving | (ledger.released - protected)
     doubts = beside(ledger.desired.broken_files, ledger.services)
-    hold = guard(ledger.services, wanted, gone, before, protected, doubts)
+    recent = lately(ledger.removed, ledger.now)
+    grounds = Grounds(protected=protected, doubts=doubts, lately=recent)
+    hold = guard(ledger.services, wanted, gone, before, grounds)
     ledger.set_prune(hold)
     held = hold.services if hold is not None and not hold.approved else ()
-    _let_go(ledger, (ledger.services.keys() - wanted.keys()).difference(held))
+    going = (ledger.services.keys() - wanted.keys()).difference(held)
+    _count(ledger, {**recent, **dict.fromkeys(sorted(going - gone), ledger.now)})
+    _let_go(ledger, going)
     if hold is not None and not hold.approved and hold != before:
         ledger.tell(
             "prune.held",
             reason=f"{hold.because}; to agree: weaver prune approve {hold.id}",
             data={"id": hold.id},
         )
+
+
+def _count(ledger: Ledger, removed: Mapping[ServiceName, Nanos]) -> None:
+    """Remember what goes unasked; what is wanted again did not go."""
+    kept = {name: at for name, at in removed.items() if name not in ledger.desired.services}
+    if kept != ledger.removed:
+        ledger.removed, ledger.removed_changed = kept, True
 
 
 def _let_go(ledger: Ledger, names: Iterable[ServiceName]) -> None:

@@ -10,9 +10,9 @@ from reconciler.model.desired import ManifestSet
 from reconciler.model.health import Verdict
 from reconciler.model.listening import CloseSockets, SocketsClosed
 from reconciler.model.observed import Exit, Look, Notice, Process, ProcessId, Role, Slot, State
-from reconciler.model.overlay import Overlay, OverlayAsked
+from reconciler.model.overlay import OverlayAsked
 from reconciler.model.put_right import ProcessSeen, PutRight
-from reconciler.model.record import PruneHold, ServiceMemory, SlotMemory
+from reconciler.model.remembered import Remembered
 from reconciler.model.spec import Hook, Readiness, Schedule, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime
 
@@ -362,24 +362,6 @@ class Transition:
     reason: str
     actor: str = ""
     digest: Digest | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """What changed in the memory that outlives the daemon; written before anything is done."""
-
-    services: Mapping[ServiceName, ServiceMemory | None] = field(default_factory=dict)
-    """None: the service is forgotten."""
-    slots: Mapping[Slot, SlotMemory | None] = field(default_factory=dict)
-    prune: PruneHold | None = None
-    prune_changed: bool = False
-    overlays: tuple[Overlay, ...] | None = None
-    """All there are, where that changed."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether there is nothing to write."""
-        return not (self.services or self.slots or self.prune_changed or self.overlays is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,6 +194,8 @@ class Situation:
     slots: Mapping[ServiceName, Mapping[int, SlotRecord]] = field(default_factory=dict)
     """Every slot that is wanted or has something left, by service and index."""
     prune: PruneHold | None = None
+    removed: Mapping[ServiceName, Nanos] = field(default_factory=dict)
+    """What was removed unasked, and when, if that was a short time ago."""
     shutting_down: bool = False
     """Everything is to stop, whatever the manifests say."""
     hurry: bool = False

@@ -390,3 +390,5 @@ class Memory:
     slots: Mapping[Slot, SlotMemory] = field(default_factory=dict)
     prune: PruneHold | None = None
     overlays: tuple[Overlay, ...] = ()
+    removed: Mapping[ServiceName, Nanos] = field(default_factory=dict)
+    """What was removed unasked, and when: as long as it counts with the next removal."""

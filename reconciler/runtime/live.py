@@ -67,9 +67,9 @@ NEWS_S = 0.2
 QUICKLY_S = 0.25
 """What a status may wait for figures; old ones, or none, are better than a late answer."""
 LAST_WORDS = 5
+"""Lines of a log, with the reason why its service crashed."""
 POINTER_SEARCH = 1000
 """Changes of state in which a service's pointers are looked for."""
-"""Lines of a log, with the reason why its service crashed."""
 NO_RUN = RunId("")
 NOT_MET, TIMED_OUT = 7, 9
 

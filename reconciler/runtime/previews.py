@@ -8,7 +8,7 @@ from dataclasses import replace
 from reconciler.core.diff import Comparison, Language, compare_plan, field_changes
 from reconciler.core.overlay import desire, overlays_of
 from reconciler.core.planner import plan
-from reconciler.core.prune import beside, guard, shielded
+from reconciler.core.prune import Grounds, beside, guard, lately, shielded
 from reconciler.model.change import ServiceChange, Verb
 from reconciler.model.desired import Desired, ManifestSet
 from reconciler.model.diagnostic import Diagnostic
@@ -129,8 +129,12 @@ def _guard(
     leaving = {name for name in known.keys() - desired.services.keys() if known[name].leaving}
     protected = shielded(known)
     gone = leaving | (released - protected)
-    doubts = beside(desired.broken_files, known)
-    return guard(owned, desired.services, gone, situation.prune, protected, doubts)
+    grounds = Grounds(
+        protected=protected,
+        doubts=beside(desired.broken_files, known),
+        lately=lately(situation.removed, situation.now),
+    )
+    return guard(owned, desired.services, gone, situation.prune, grounds)
 
 
 def _essence(change: ServiceChange | None) -> tuple[object, ...]:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.prune import guard
+from reconciler.core.prune import Grounds, guard, lately
 from reconciler.model.record import PruneHold
-from reconciler.model.units import ServiceName
+from reconciler.model.units import ServiceName, minutes
 from tests.core.building import name
 
 
@@ -51,22 +51,30 @@ def test_what_was_removed_by_name_does_not_count() -> None:
 
 def test_what_is_gone_beside_a_broken_file_waits_until_that_is_mended() -> None:
     owned, kept = names(5), names(4)
-    held = guard(owned, kept, [], None, doubts={owned[4]: "services.d/x.yaml"})
+    held = guard(owned, kept, [], None, grounds=Grounds(doubts={owned[4]: "services.d/x.yaml"}))
     assert held is not None
     assert held.services == (owned[4],)
     assert held.because == "s004 may be defined in services.d/x.yaml, which is invalid"
-    assert guard(owned, kept, [], held, doubts={owned[4]: "services.d/x.yaml"}) == held
-    assert guard(owned, kept, [owned[4]], held, doubts={owned[4]: "services.d/x.yaml"}) is None
+    assert (
+        guard(owned, kept, [], held, grounds=Grounds(doubts={owned[4]: "services.d/x.yaml"}))
+        == held
+    )
+    assert (
+        guard(
+            owned, kept, [owned[4]], held, grounds=Grounds(doubts={owned[4]: "services.d/x.yaml"})
+        )
+        is None
+    )
     assert guard(owned, kept, [], held) is None
 
 
 def test_what_is_protected_waits_whoever_removes_what_else() -> None:
-    hold = guard(names(10), names(7), [], None, protected=names(9))
+    hold = guard(names(10), names(7), [], None, grounds=Grounds(protected=names(9)))
     assert hold is not None
     assert hold.services == tuple(names(10)[7:])
     assert hold.because == "s007, s008 are protected"
-    assert guard(names(10), names(9), [], None, protected=names(9)) is None
-    both = guard(names(2), [], [], None, protected=names(1))
+    assert guard(names(10), names(9), [], None, grounds=Grounds(protected=names(9))) is None
+    both = guard(names(2), [], [], None, grounds=Grounds(protected=names(1)))
     assert both is not None
     assert both.because == "all 2 services would be removed, and s000 is protected"
 
@@ -129,6 +137,56 @@ def test_what_is_removed_while_a_removal_waits_waits_with_it() -> None:
     more = guard(names(10), names(4), [], first)
     assert more is not None
     assert more.services == tuple(names(10)[4:])
+
+
+@pytest.mark.parametrize(
+    ("owned", "went", "asked", "is_held"),
+    [
+        (10, 0, 3, False),
+        (10, 1, 2, False),
+        (9, 1, 3, True),
+        (7, 3, 1, True),
+        (90, 10, 10, False),
+        (90, 10, 11, True),
+        (10, 9, 0, False),
+    ],
+)
+def test_what_went_a_short_time_ago_counts_with_what_goes_now(
+    owned: int, went: int, asked: int, *, is_held: bool
+) -> None:
+    before = names(owned + went)[owned:]
+    hold = guard(names(owned), names(owned - asked), [], None, Grounds(lately=before))
+    assert (hold is not None) == is_held
+
+
+def test_a_hold_says_what_was_removed_before_where_that_is_what_makes_it_large() -> None:
+    first = Grounds(lately=names(12)[9:])
+    small = guard(names(9), names(7), [], None, first)
+    large = guard(names(9), names(5), [], None, first)
+    assert small is not None
+    assert large is not None
+    assert small.because == "2 of 9 services would be removed, after 3 in the last 10 min"
+    assert large.because == "4 of 9 services would be removed"
+    assert guard(names(9), names(7), [], small) is small, "time lets nothing go that waits"
+
+
+def test_what_came_back_or_went_long_ago_counts_no_more() -> None:
+    assert guard(names(9), names(7), [], None, Grounds(lately=names(3))) is None
+    went = {name("s1"): minutes(1), name("s2"): minutes(2)}
+    assert lately(went, minutes(10)) == went
+    assert lately(went, minutes(11)) == {"s2": minutes(2)}
+    assert lately(went, minutes(12)) == {}
+
+
+@given(st.lists(st.integers(1, 5), max_size=20), st.integers(1, 60))
+def test_however_a_removal_is_cut_up_it_takes_away_no_more(cuts: list[int], owned: int) -> None:
+    left, went = names(owned), list[ServiceName]()
+    for cut in cuts:
+        kept = left[:-cut]
+        if guard(left, kept, [], None, Grounds(lately=went)) is None:
+            left, went = kept, went + left[-cut:]
+    assert len(went) <= max(3, owned // 5)
+    assert left
 
 
 sets = st.sets(st.sampled_from(names(30)))

@@ -140,6 +140,52 @@ def test_a_hold_and_a_yes_survive_the_daemon() -> None:
     assert len(world.pids()) == 4
 
 
+def test_a_large_removal_in_small_steps_waits_for_a_yes_whatever_becomes_of_the_daemon() -> None:
+    world = World(*many(12))
+    world.settle()
+    world.save(*many(9))
+    world.settle()
+    world.kill_daemon()
+    world.settle()
+    assert len(world.pids()) == 9
+    world.save(*many(7))
+    world.settle()
+    assert len(world.pids()) == 9
+    because = "2 of 9 services would be removed, after 3 in the last 10 min"
+    assert world.picture.prune is not None
+    assert world.picture.prune.because == because
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune_id(world))
+    world.settle()
+    assert len(world.pids()) == 7
+
+
+def test_small_removals_far_apart_need_no_yes() -> None:
+    world = World(*many(12))
+    for count in (9, 6, 3):
+        world.settle()
+        world.save(*many(count))
+        world.settle()
+        assert len(world.pids()) == count
+        world.pass_time(600)
+    assert world.memory.removed.keys() == {"s03", "s04", "s05"}
+
+
+def test_what_went_with_a_yes_or_by_name_is_not_summed_with_what_goes_next() -> None:
+    world = World(*many(12))
+    world.settle()
+    world.save(*many(8))
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune_id(world))
+    world.settle()
+    world.ask(OperationKind.APPROVE_PRUNE, "s06", "s07")
+    world.save(*many(6))
+    world.settle()
+    world.save(*many(3))
+    world.settle()
+    assert len(world.pids()) == 3
+    assert len(world.happened("prune.held")) == 1
+
+
 def test_a_yes_to_another_removal_is_no_yes() -> None:
     world = World(*many(10))
     world.settle()
@@ -194,7 +240,7 @@ def test_what_was_removed_by_name_needs_no_yes() -> None:
 
 
 def test_what_is_on_its_way_out_is_not_called_back_by_a_later_removal() -> None:
-    specs = many(9)
+    specs = many(30)
     world = World(*specs)
     world.become(**{str(spec.name): SLOW for spec in specs})
     world.settle()
@@ -202,7 +248,7 @@ def test_what_is_on_its_way_out_is_not_called_back_by_a_later_removal() -> None:
     world.pass_time(1)
     world.save(*specs[6:])
     world.settle()
-    assert len(world.pids()) == 3
+    assert len(world.pids()) == 24
     assert all(len(world.runs(str(spec.name))) == 1 for spec in specs)
     assert world.happened("prune.held") == []
 

@@ -25,10 +25,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from reconciler.api.metrics import MEDIA_TYPE, Exposition, is_up, page
 from reconciler.api.metrics_own import CountingDecider, Counts
 from reconciler.model.diagnostic import Diagnostic, Source
-from reconciler.model.event import Decision, Event, Happening, LookAtHost, Remembered, Spawn
+from reconciler.model.event import Decision, Event, Happening, LookAtHost, Spawn
 from reconciler.model.observed import Slot, State
 from reconciler.model.plan import Hold, HoldCode, Situation
 from reconciler.model.record import PruneHold
+from reconciler.model.remembered import Remembered
 from reconciler.model.spec import DesiredState, ServiceType
 from reconciler.model.status import Health, Picture, ServiceStatus
 from reconciler.model.units import SECOND, Nanos, Serial, ServiceName

@@ -218,7 +218,7 @@ class Heard:
 
     def before(self, events: Iterable[Event], now: Nanos, wall: WallTime) -> None:
         """Note what the engine is about to hear."""
-        self.wall = wall
+        self.wall, self.wanted.now = wall, now
         self.timetables.read_clock(wall)
         self._is_carried_out = self._looks_now = False
         self.reloads.before(events, now)

@@ -106,6 +106,7 @@ class Store:
             prune=memory.prune,
             prune_changed=True,
             overlays=memory.overlays,
+            removed=memory.removed,
         )
         self.record(replace(decision, remembered=remembered), Nanos(0), 0.0)
 

@@ -12,10 +12,12 @@ from reconciler.model.observed import Slot
 from reconciler.model.overlay import Overlay, OverlayAsked, TakeAway
 from reconciler.model.record import Memory, ServiceMemory
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Digest, Nanos, ServiceName
+from reconciler.model.units import Digest, Nanos, ServiceName, minutes
 
 MAY_GO, MAY_GO_PERCENT = 3, 20
-"""Services that one change may remove unasked: so many, or so much of all if that is more."""
+"""Services that may be removed unasked: so many, or so much of all if that is more."""
+MAY_GO_WITHIN = minutes(10)
+"""... by one change, or by several within this time."""
 
 
 class Wanted:
@@ -39,6 +41,9 @@ class Wanted:
         """What of it goes as soon as the files beside it can be read."""
         self._let_go: set[ServiceName] = set()
         """What is gone and may be removed, since it was little, or somebody agreed."""
+        self.now = Nanos(0)
+        self._unasked: dict[ServiceName, Nanos] = {}
+        """What of it went since it was little, and when."""
         self._unregistered: set[ServiceName] = set()
         """What somebody asked to remove by name, gone or still to go."""
         self._tied: set[ServiceName] = set()
@@ -52,6 +57,7 @@ class Wanted:
         self._in_force = dict(memory.services)
         self._above, self._over = {one.name: one for one in memory.overlays}, {}
         self._let_go = {name for name, kept in memory.services.items() if kept.leaving}
+        self._unasked = dict(memory.removed)
         self._unregistered.clear()
         waits = memory.prune is not None and not memory.prune.approved
         self._held = frozenset(memory.prune.services if memory.prune and waits else ())
@@ -263,9 +269,15 @@ class Wanted:
         shielded = {name for name in gone if self._in_force[name].spec.protect}
         self._let_go |= (gone & self._unregistered) - shielded
         in_question = gone - self._let_go
+        self._unasked = {
+            name: at
+            for name, at in self._unasked.items()
+            if at + MAY_GO_WITHIN > self.now and self._is_gone(name)
+        }
         stays = (self._in_force.keys() | self._manifests.definitions.keys()) - gone
-        percent = 100 * len(in_question) / max(1, len(stays) + len(in_question))
-        is_little = len(in_question) <= MAY_GO or percent <= MAY_GO_PERCENT
+        summed = len(in_question) + len(self._unasked)
+        percent = 100 * summed / max(1, len(stays) + summed)
+        is_little = summed <= MAY_GO or percent <= MAY_GO_PERCENT
         is_free = not in_question & (self._held - self._waits | shielded)
         in_doubt = {
             name
@@ -278,6 +290,7 @@ class Wanted:
             self._held = self._waits = frozenset(in_question)
         elif stays and is_little and is_free:
             self._let_go |= in_question
+            self._unasked |= dict.fromkeys(in_question, self.now)
             self._held = frozenset()
         else:
             self._held = frozenset(in_question)

@@ -7,9 +7,10 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from reconciler.model.diagnostic import Source
-from reconciler.model.event import Decision, Happening, Remembered, Spawn, Transition
+from reconciler.model.event import Decision, Happening, Spawn, Transition
 from reconciler.model.observed import Slot, State
 from reconciler.model.record import ServiceMemory, SlotMemory, Trouble
+from reconciler.model.remembered import Remembered
 from reconciler.model.spec import Need, ServiceSpec
 from reconciler.model.units import Digest, Nanos, Serial, ServiceName, seconds
 from reconciler.ports import EventRecord, Store

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from reconciler.adapters.sqlite import retention, schema
 from reconciler.adapters.sqlite.store import SqliteStore
 from reconciler.adapters.sqlite.writing import state_of
-from reconciler.model.event import Decision, Probe, Remembered
+from reconciler.model.event import Decision, Probe
 from reconciler.model.observed import Exit, Slot, State
 from reconciler.model.overlay import Overlay
 from reconciler.model.record import Memory, PruneHold, ServiceMemory, SlotMemory, Trouble
+from reconciler.model.remembered import Remembered
 from reconciler.model.spec import Readiness
 from reconciler.model.units import Digest, Nanos, RunId, Serial, ServiceName, WallTime, seconds
 from tests.store.making import (
@@ -134,6 +135,7 @@ def test_memory_of_this_boot_comes_back_as_it_was(path: Path, clock: StillClock)
             slots={slot(): memory},
             prune=hold,
             prune_changed=True,
+            removed={ServiceName("old"): Nanos(7)},
         )
     )
 
@@ -148,7 +150,11 @@ def test_memory_of_this_boot_comes_back_as_it_was(path: Path, clock: StillClock)
         return found
 
     expected = Memory(
-        boot=BOOT, services={ServiceName("web"): asked}, slots={slot(): memory}, prune=hold
+        boot=BOOT,
+        services={ServiceName("web"): asked},
+        slots={slot(): memory},
+        prune=hold,
+        removed={ServiceName("old"): Nanos(7)},
     )
     assert run(scenario()) == expected
     assert run(recall(path, clock)) == expected
@@ -171,6 +177,26 @@ def test_after_a_reboot_slots_and_asked_restarts_are_void_and_services_are_not(
     assert memory.services == {
         "web": replace(asked, restart_before=None, restart_reason=""),
     }
+
+
+def test_what_was_removed_a_short_time_ago_grows_older_over_a_reboot_and_never_younger(
+    path: Path, clock: StillClock
+) -> None:
+    went = {ServiceName("old"): Nanos(clock.now() - seconds(5))}
+
+    async def scenario() -> tuple[Memory, Memory, Memory]:
+        store = await open_store(path, clock)
+        await record(store, Decision(remembered=Remembered(removed=went)))
+        await store.close()
+        clock.pass_by(20)
+        same, later = await recall(path, clock), await recall(path, clock, "another-boot")
+        clock.seconds_1970 -= 3600
+        return same, later, await recall(path, clock, "another-boot")
+
+    same, later, set_back = run(scenario())
+    assert same.removed == went
+    assert later.removed == {"old": clock.now() - seconds(25)}
+    assert set_back.removed == {"old": clock.now() - seconds(5)}
 
 
 def test_what_is_wanted_for_a_while_is_kept_and_after_a_reboot_ends_by_the_wall_clock(
@@ -416,6 +442,7 @@ def test_a_row_that_cannot_be_read_is_left_out_and_said(path: Path, clock: Still
         connection.execute("UPDATE events SET data = '[' WHERE seq = 3")
         connection.execute("INSERT INTO meta VALUES ('prune', '{')")
         connection.execute("INSERT INTO meta VALUES ('overlays', '{')")
+        connection.execute("INSERT INTO meta VALUES ('removed', '{')")
         connection.commit()
 
     async def scenario() -> None:
@@ -425,6 +452,7 @@ def test_a_row_that_cannot_be_read_is_left_out_and_said(path: Path, clock: Still
         assert set(memory.slots) == {slot("a"), slot("c")}
         assert memory.prune is None
         assert memory.overlays == ()
+        assert memory.removed == {}
         assert len(await store.events()) == 3
         notes = [event.reason for event in await record(store, Decision())]
         assert [note.split(":")[0] for note in notes] == [
@@ -432,6 +460,7 @@ def test_a_row_that_cannot_be_read_is_left_out_and_said(path: Path, clock: Still
             "cannot read what was remembered of b-0",
             "cannot read the removal that was held",
             "cannot read what was wanted for a while",
+            "cannot read what was removed a short time ago",
         ]
         await store.close()
 

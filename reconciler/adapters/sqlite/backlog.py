@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
@@ -51,6 +51,8 @@ class Backlog:
     prune_changed: bool = False
     overlays: tuple[Overlay, ...] | None = None
     """Where they changed."""
+    removed: Mapping[ServiceName, Nanos] | None = None
+    """Where it changed."""
     operations: deque[tuple[Moment, Spawn | Signal]] = field(default_factory=deque)
     transitions: deque[tuple[Moment, Transition]] = field(default_factory=deque)
     happenings: deque[tuple[Moment, Happening]] = field(default_factory=deque)
@@ -68,6 +70,8 @@ class Backlog:
             self.prune, self.prune_changed = remembered.prune, True
         if remembered.overlays is not None:
             self.overlays = remembered.overlays
+        if remembered.removed is not None:
+            self.removed = remembered.removed
         self.operations.extend((at, command) for command in acting(decision.commands))
         self.transitions.extend((at, transition) for transition in decision.transitions)
         self.happenings.extend((at, happening) for happening in decision.happenings)
@@ -94,7 +98,7 @@ class Backlog:
     @property
     def is_empty(self) -> bool:
         """Tell whether there is nothing to write."""
-        is_settled = not (self.prune_changed or self.overlays is not None)
+        is_settled = self.overlays is None and self.removed is None and not self.prune_changed
         return is_settled and not (self.services or self.slots or self.rows)
 
     @property
@@ -108,7 +112,7 @@ class Backlog:
         self.services.clear()
         self.slots.clear()
         self.prune, self.prune_changed = None, False
-        self.overlays = None
+        self.overlays = self.removed = None
         self.dropped = 0
         for queue in (self.operations, self.answers, self.transitions):
             queue.clear()
@@ -129,6 +133,7 @@ class Mirror:
     slots: dict[Slot, SlotMemory] = field(default_factory=dict)
     prune: PruneHold | None = None
     overlays: tuple[Overlay, ...] = ()
+    removed: Mapping[ServiceName, Nanos] = field(default_factory=dict)
 
     def follow(self, decision: Decision) -> None:
         """Keep up with a decision."""
@@ -140,6 +145,8 @@ class Mirror:
             self.prune = decision.remembered.prune
         if decision.remembered.overlays is not None:
             self.overlays = decision.remembered.overlays
+        if decision.remembered.removed is not None:
+            self.removed = decision.remembered.removed
 
     def pour_into(self, backlog: Backlog) -> None:
         """Ask for everything to be written again."""
@@ -147,6 +154,7 @@ class Mirror:
         backlog.slots = {**self.slots, **backlog.slots}
         backlog.prune, backlog.prune_changed = self.prune, True
         backlog.overlays = self.overlays
+        backlog.removed = self.removed
 
 
 def acting(commands: tuple[Command, ...]) -> list[Spawn | Signal]:

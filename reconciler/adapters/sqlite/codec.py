@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reconciler.manifest.codec import CodecError, decode, encode
 from reconciler.model.overlay import Overlay
 from reconciler.model.record import PruneHold, Rollout, ServiceMemory, SlotMemory
-from reconciler.model.units import Nanos, seconds
+from reconciler.model.units import Nanos, ServiceName, seconds
 
 __all__ = ["CodecError"]
 
@@ -94,6 +94,30 @@ def read_overlays(text: str, boot: str, now: Nanos, wall: float) -> tuple[Overla
         replace(one, ends_at=Nanos(now + min(one.ends - seconds(wall), one.lasts)))
         for one in stored.overlays
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredRemovals:
+    """What was removed a short time ago, and when that was written, by both clocks."""
+
+    boot: str
+    now: Nanos
+    wall: float
+    removed: Mapping[ServiceName, Nanos]
+
+
+def removed_text(removed: Mapping[ServiceName, Nanos], boot: str, now: Nanos, wall: float) -> str:
+    """Give what was removed a short time ago as text."""
+    return encode(_StoredRemovals(boot=boot, now=now, wall=wall, removed=removed)).decode()
+
+
+def read_removed(text: str, boot: str, now: Nanos, wall: float) -> Mapping[ServiceName, Nanos]:
+    """Read it back; after a reboot the wall clock tells its age, which never becomes less."""
+    stored = decode(text, _StoredRemovals)
+    if stored.boot == boot:
+        return stored.removed
+    since = seconds(max(0.0, wall - stored.wall))
+    return {name: Nanos(now - since - (stored.now - at)) for name, at in stored.removed.items()}
 
 
 def data_text(data: Mapping[str, Scalar]) -> str:

@@ -79,6 +79,7 @@ class Database:
             slots=dict(memory.slots),
             prune=memory.prune,
             overlays=memory.overlays,
+            removed=memory.removed,
         )
         return memory
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.adapters.sqlite import codec
@@ -36,6 +37,7 @@ def memory(connection: sqlite3.Connection, boot: str, now: Nanos, wall: float) -
             slots=_slots(connection, boot, notes),
             prune=_prune(connection, notes),
             overlays=_overlays(connection, boot, now, wall, notes),
+            removed=_removed(connection, boot, now, wall, notes),
         ),
         notes=tuple(notes),
     )
@@ -138,6 +140,17 @@ def _overlays(
     except codec.CodecError as error:
         notes.append(f"cannot read what was wanted for a while: {error}")
         return ()
+
+
+def _removed(
+    connection: sqlite3.Connection, boot: str, now: Nanos, wall: float, notes: list[str]
+) -> Mapping[ServiceName, Nanos]:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'removed'").fetchone()
+    try:
+        return codec.read_removed(row[0], boot, now, wall) if row else {}
+    except codec.CodecError as error:
+        notes.append(f"cannot read what was removed a short time ago: {error}")
+        return {}
 
 
 def _event(row: tuple[int, float, str, str, str, str, str, str, str]) -> EventRecord:

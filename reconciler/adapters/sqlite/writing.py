@@ -59,6 +59,10 @@ def write(connection: sqlite3.Connection, backlog: Backlog, place: Place) -> lis
         set_meta(connection, "prune", codec.prune_text(backlog.prune))
     if backlog.overlays is not None:
         set_meta(connection, "overlays", codec.overlays_text(backlog.overlays, place.boot))
+    if backlog.removed is not None:
+        at = place.at
+        text = codec.removed_text(backlog.removed, place.boot, at.boottime, at.wall)
+        set_meta(connection, "removed", text)
     return desk.events(backlog.told(place.at))
 
 

@@ -16,16 +16,24 @@ REMOVAL = (
     Mutant(
         name="most-may-go-unasked",
         module="reconciler/core/prune.py",
-        before="or len(asked) > max(MAY_GO_UNASKED, count // MAY_GO_SHARE)",
-        after="and MAY_GO_UNASKED < MAY_GO_SHARE",
+        before="or len(asked) + earlier > may_go",
+        after="and may_go > 0",
         story="A bad merge deletes all manifests but one. The guard against mass removal only"
         " knows the case in which not even that one is left.",
     ),
     Mutant(
+        name="removed-little-by-little",
+        module="reconciler/core/prune.py",
+        before="earlier = len(set(grounds.lately).difference(wanted))",
+        after="earlier = len(set(grounds.lately).intersection(wanted))",
+        story="A script that renders manifests loses three a minute, and commits. No commit is"
+        " large; in half an hour the host is empty.",
+    ),
+    Mutant(
         name="held-counts-as-leaving",
         module="reconciler/core/wants.py",
-        before="_let_go(ledger, (ledger.services.keys() - wanted.keys()).difference(held))",
-        after="_let_go(ledger, ledger.services.keys() - wanted.keys())",
+        before="going = (ledger.services.keys() - wanted.keys()).difference(held)",
+        after="going = ledger.services.keys() - wanted.keys()",
         story="A mass removal is held, as it should be. With the next commit, of whatever kind, it"
         " goes through without a yes.",
     ),
@@ -40,7 +48,7 @@ REMOVAL = (
     Mutant(
         name="protection-ends-with-its-file",
         module="reconciler/core/prune.py",
-        before="guarded = [name for name in asked if name in protected]",
+        before="guarded = [name for name in asked if name in grounds.protected]",
         after="guarded = [name for name in asked if name not in owned]",
         story="A merge deletes the manifest of the database, one file of many. It was protected,"
         " and goes all the same.",
@@ -56,8 +64,8 @@ REMOVAL = (
     Mutant(
         name="removed-beside-a-broken-file",
         module="reconciler/core/prune.py",
-        before="if doubtful := [name for name in asked if name in doubts]:",
-        after="if doubtful := [name for name in asked if name in doubts and name in wanted]:",
+        before="in asked if name in grounds.doubts]:",
+        after="in asked if name in grounds.doubts and name in wanted]:",
         story="A service is moved into the file of another one, with a tab where spaces belong: it"
         " is taken for removed, and stopped.",
     ),
