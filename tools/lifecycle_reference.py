@@ -180,7 +180,7 @@ EVENTS = {
     "git.unsigned": "commits are followed though they are not signed as they should be",
     "git.dropped": "a change that a daemon died over cannot be made; the reason says why",
     "git.refused": "the branch is not followed any further; the reason says why",
-    "prune.held": "so many services would be removed at once that it waits for a yes",
+    "prune.held": "so many would be removed, at once or within 10 min, that it waits for a yes",
     "prune.approved": "somebody said yes",
     "plan.refused": "the judge refused a plan; the services concerned are left alone",
     "log.astray": "it writes to a log that was deleted or moved",

@@ -74,7 +74,7 @@ def guard(
         if before is not None and before.services == asked and not before.passes:
             return before
         is_sum = len(asked) < count and len(asked) <= may_go
-        after = f", after {earlier} in the last 10 min" if is_sum else ""
+        after = f", after {earlier} in the 10 min before" if is_sum else ""
         size = f"{_words(len(asked), count)}{after}" if is_large else ""
         rest = (
             "" if size or guarded else f"{_words(len(asked), count)}, the rest of a larger removal"

@@ -165,7 +165,7 @@ def test_a_hold_says_what_was_removed_before_where_that_is_what_makes_it_large()
     large = guard(names(9), names(5), [], None, first)
     assert small is not None
     assert large is not None
-    assert small.because == "2 of 9 services would be removed, after 3 in the last 10 min"
+    assert small.because == "2 of 9 services would be removed, after 3 in the 10 min before"
     assert large.because == "4 of 9 services would be removed"
     assert guard(names(9), names(7), [], small) is small, "time lets nothing go that waits"
 

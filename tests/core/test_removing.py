@@ -151,7 +151,7 @@ def test_a_large_removal_in_small_steps_waits_for_a_yes_whatever_becomes_of_the_
     world.save(*many(7))
     world.settle()
     assert len(world.pids()) == 9
-    because = "2 of 9 services would be removed, after 3 in the last 10 min"
+    because = "2 of 9 services would be removed, after 3 in the 10 min before"
     assert world.picture.prune is not None
     assert world.picture.prune.because == because
     world.ask(OperationKind.APPROVE_PRUNE, prune_id=prune_id(world))
