@@ -191,3 +191,18 @@ def reason_option(function: Function) -> Function:
 def _in_one_line(_context: click.Context, _option: click.Parameter, reason: str) -> str:
     """Fold a reason into one line, so that no line of it can pass for a trailer of the commit."""
     return " ".join(_BREAKS.sub(" ", reason).split())
+
+
+USUAL_TTL_S, LONGEST_TTL_S, SHORTEST_TTL_S = 3_600.0, 86_400.0, 1.0
+
+
+def time_to_live(said: object, *, is_ephemeral: bool, option: str) -> float | None:
+    """Give for how many seconds a change is; None: for good."""
+    if not is_ephemeral:
+        if said is not None:
+            raise click.UsageError(f"{option} needs --ephemeral: what is committed stays")
+        return None
+    ttl = said if isinstance(said, float) else USUAL_TTL_S
+    if not SHORTEST_TTL_S <= ttl <= LONGEST_TTL_S:
+        raise click.UsageError(f"{option} takes 1s to 24h; what shall stay longer is for a commit")
+    return ttl

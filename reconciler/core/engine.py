@@ -152,6 +152,7 @@ class Engine:
             removed=ledger.removed,
             shutting_down=ledger.shutting_down,
             hurry=ledger.hurry,
+            hurried=ledger.hurried,
             strays=ledger.strays,
             next_runs=next_runs(ledger),
             noisy=ledger.noisy,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from reconciler.core.answers import start_failed
+from reconciler.core.doors import wants
 from reconciler.core.issuing import last_word, send_stop
 from reconciler.core.ledger import Ledger
 from reconciler.core.lifecycle import Signal as Sign
@@ -71,9 +72,16 @@ def _attend(ledger: Ledger, record: SlotRecord, side: Side) -> None:
         _kill(ledger, record, replace(side, unwanted=unwanted, verdict=verdict))
 
 
+def _is_hurried(ledger: Ledger, record: SlotRecord, role: Role) -> bool:
+    """Tell whether nobody waits for a hook: all is to end at once, or what it is before is."""
+    slot = record.memory.slot
+    is_before_a_kill = role is Role.PRE_STOP and slot.service in ledger.hurried
+    return ledger.hurry or (is_before_a_kill and not wants(ledger, slot))
+
+
 def _is_unwanted(ledger: Ledger, record: SlotRecord, side: Side) -> bool:
     """Tell whether what an errand is for is over."""
-    if ledger.hurry:
+    if _is_hurried(ledger, record, side.role):
         return True
     match side.role:
         case Role.PRE_START:
@@ -163,7 +171,9 @@ def _pursue(ledger: Ledger, record: SlotRecord, role: Role) -> None:
         case Turn.NOW:
             pass
     spec = ledger.version(record.memory.slot)
-    commands = () if ledger.hurry or side is not None else commands_of(spec, role)
+    commands = (
+        () if _is_hurried(ledger, record, role) or side is not None else commands_of(spec, role)
+    )
     if occasion.done < len(commands):
         is_late = record.deadline is not None and record.deadline <= ledger.now
         if role is Role.PRE_START and is_late:

@@ -275,7 +275,7 @@ class _Court:
             return
         if record.process is None or record.process.id != action.target:
             yield "its target is not what runs there"
-        elif self.situation.hurry and self.situation.shutting_down:
+        elif self.situation.hurries(action.slot, self.width(action.slot.service)):
             return
         elif record.state not in (State.STOPPING, State.STOPPED, State.CRASHED):
             yield "it was not asked to stop"

@@ -121,6 +121,8 @@ class Ledger:
     """What running services were told to be without."""
     shutting_down: bool = False
     hurry: bool = False
+    hurried: set[ServiceName] = field(default_factory=set)
+    """Services of which whatever is not to run is killed at once, until nothing of it is left."""
     slept_at: Nanos = Nanos(0)
     """When a sleep of the host was last made up for."""
     stepped_at: Nanos = Nanos(0)

@@ -15,7 +15,7 @@ from reconciler.core.wishes import is_live
 from reconciler.model.desired import Wanted, why_stopped
 from reconciler.model.observed import Role, State
 from reconciler.model.record import ServiceMemory, SlotMemory, SlotRecord, Trouble
-from reconciler.model.units import Nanos
+from reconciler.model.units import Nanos, ServiceName
 
 RUN_ASKED_FOR = "start"
 """Why a service with a schedule is to run once, unless it turns out that it is at work."""
@@ -31,6 +31,7 @@ def tidy(ledger: Ledger) -> None:
             _tidy_empty(ledger, record)
         else:
             note_loaded(ledger, record)
+    ledger.hurried = {name for name in ledger.hurried if _has_anything(ledger, name)}
     for name in sorted(ledger.to_restart):
         memory = ledger.services[name]
         if _is_restarted(ledger, memory):
@@ -41,6 +42,10 @@ def tidy(ledger: Ledger) -> None:
         memory = ledger.services[name]
         if are_reloads_over(ledger, memory):
             ledger.put_service(replace(memory, reload_before=None, reload_reason=""))
+
+
+def _has_anything(ledger: Ledger, name: ServiceName) -> bool:
+    return any(is_live(record) for record in ledger.slots.get(name, {}).values())
 
 
 def _leave_cut_off(ledger: Ledger, record: SlotRecord) -> SlotRecord:

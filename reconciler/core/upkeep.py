@@ -131,8 +131,11 @@ def why_unwanted(board: Board, wish: Wish) -> str:
 
 def bring_down(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     """Bring down a slot that is not wanted."""
-    if desk.board.situation.hurry and record.process is not None and not record.killed:
-        return _kill(record, "shutting down at once")
+    if record.process is not None and not record.killed:
+        if desk.board.situation.hurry:
+            return _kill(record, "shutting down at once")
+        if wish.name in desk.board.situation.hurried:
+            return _kill(record, "it is to stop at once")
     going = _going(desk.board.situation.now, wish.name, record)
     is_coming = record.process is None and record.state is State.STARTING
     if going is not None or wish.spared or (record.process is None and not is_coming):

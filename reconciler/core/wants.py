@@ -194,6 +194,8 @@ def asked(ledger: Ledger, event: Asked) -> None:
             ledger.shutting_down = True
         case OperationKind.KILL:
             ledger.shutting_down = ledger.hurry = True
+        case OperationKind.STOP_NOW:
+            ledger.hurried.update(filter(ledger.slots.get, operation.services))
         case _:
             pass
     ledger.is_rearranged = True
@@ -206,6 +208,7 @@ def _asked_of(ledger: Ledger, name: ServiceName, operation: Operation) -> None:
         case OperationKind.RELOAD:
             _reload(ledger, name, operation)
         case OperationKind.START:
+            ledger.hurried.discard(name)
             _start(ledger, name, operation)
         case _:
             return

@@ -197,6 +197,8 @@ class OperationKind(StrEnum):
     PAUSE_ROLLOUT = "pause-rollout"
     RESUME_ROLLOUT = "resume-rollout"
     UNDO_ROLLOUT = "undo-rollout"
+    STOP_NOW = "stop-now"
+    """Kill what runs of services that are not to run: somebody waits no longer."""
     SHUTDOWN = "shutdown"
     KILL = "kill"
 

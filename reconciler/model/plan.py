@@ -200,6 +200,8 @@ class Situation:
     """Everything is to stop, whatever the manifests say."""
     hurry: bool = False
     """... and at once: somebody asked twice."""
+    hurried: Collection[ServiceName] = ()
+    """Services of which whatever is to stop is to stop at once."""
     strays: tuple[Process, ...] = ()
     """Live processes of ours in a slot that another live process has; they must go."""
     next_runs: Mapping[ServiceName, NextRun] = field(default_factory=dict)
@@ -214,3 +216,8 @@ class Situation:
     """New versions on their way through the slots of services."""
     condemned: Collection[RunId] = ()
     """Those of them that were killed already, and were not seen gone yet."""
+
+    def hurries(self, slot: Slot, wanted: int) -> bool:
+        """Tell whether a slot, of so many that are wanted, is to be empty at once."""
+        is_all = self.hurry and self.shutting_down
+        return is_all or (slot.index >= wanted and slot.service in self.hurried)

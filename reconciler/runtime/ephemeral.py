@@ -10,7 +10,7 @@ from reconciler.model.desired import Definition, ManifestSet
 from reconciler.model.overlay import Overlay
 from reconciler.model.units import SECOND, Nanos, ServiceName, WallTime, seconds
 from reconciler.ports import BlockedError, Clock, ConflictError, Draft
-from reconciler.runtime.requests import Apply, Change, Terms
+from reconciler.runtime.requests import Apply, Change, StopServices, Terms
 from reconciler.runtime.tasks import Task
 
 
@@ -31,7 +31,7 @@ class Interlude:
 
 def lasting(request: Change) -> Nanos:
     """Give how long a change shall last; 0: for good, so it is committed."""
-    return seconds(request.lasts) if isinstance(request, Apply) else Nanos(0)
+    return seconds(request.lasts) if isinstance(request, Apply | StopServices) else Nanos(0)
 
 
 def interlude(

@@ -265,9 +265,10 @@ class Landing:
                 self._daemon.tell(TakeAway(services=meanwhile.ended, actor=actor, reason=why))
             if meanwhile.overlays:
                 self._daemon.tell(LayOver(overlays=meanwhile.overlays))
+            if task.hurried:
+                self._ask(OperationKind.STOP_NOW, task, task.hurried, actor)
             await self._daemon.caught_up()
-            head = self._daemon.picture().revision.commit
-            committed = Committed(commit=head, changed=False)
+            committed = Committed(commit=self._daemon.picture().revision.commit, changed=False)
             landed = replace(landed, committed=committed, lasts=meanwhile.span)
         one.told.put_nowait(landed)
 
@@ -363,15 +364,15 @@ class Landing:
         if committed.changed or any(task.intents for task in batch.values()):
             await self._daemon.source.refresh()
         for one, task in batch.items():
+            actor = f"uid:{one.terms.author.uid}"
             if task.retried:
-                actor = f"uid:{one.terms.author.uid}"
                 self._ask(OperationKind.START, task, task.retried, actor)
+            if task.hurried:
+                self._ask(OperationKind.STOP_NOW, task, task.hurried, actor)
         await self._daemon.caught_up()
 
-    def _ask(
-        self, kind: OperationKind, task: Task, services: tuple[ServiceName, ...], actor: str
-    ) -> None:
-        self._daemon.ask(Operation(id=task.id, kind=kind, services=services, actor=actor))
+    def _ask(self, kind: OperationKind, task: Task, of: Sequence[ServiceName], actor: str) -> None:
+        self._daemon.ask(Operation(id=task.id, kind=kind, services=tuple(of), actor=actor))
 
 
 def _is_alone(request: Change, terms: Terms) -> bool:

@@ -112,6 +112,10 @@ class StopServices:
     services: tuple[ServiceName, ...]
     with_dependents: bool = False
     only: bool = False
+    now: bool = False
+    """Kill what runs of them, whatever stopTimeout and preStop say."""
+    lasts: float = 0.0
+    """Seconds after which services are again as their manifests say; 0: commit it, for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

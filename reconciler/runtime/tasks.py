@@ -38,6 +38,8 @@ class Task:
     """Services whose removal was asked for by name."""
     retried: tuple[ServiceName, ...] = ()
     """Services that are wanted already, to be started now."""
+    hurried: tuple[ServiceName, ...] = ()
+    """Services that are to be stopped at once."""
     notes: tuple[str, ...] = ()
     """Sentences for the person, told before anything is written."""
     id: str = ""
@@ -173,4 +175,10 @@ def _stop(request: StopServices, services: Services) -> Task:
         names = (*guards.dependents(names, services), *names)
     elif not request.only:
         guards.may_stop(names, services)
-    return Task(op="stop", what="stop", services=names, intents=intents.want(names, "stopped"))
+    return Task(
+        op="stop",
+        what="stop",
+        services=names,
+        intents=intents.want(names, "stopped"),
+        hurried=names if request.now else (),
+    )

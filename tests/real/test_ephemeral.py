@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.station import QUICK, SLEEP, Station
+from tests.real.station import QUICK, SLEEP, Station, is_alive
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -19,6 +19,34 @@ def command_of(pid: int | None) -> str:
 
 def text(name: str, command: str) -> dict[str, str]:
     return {"text": f"name: {name}\ncommand: {command}\n{QUICK}"}
+
+
+def test_who_stops_at_once_waits_for_no_time_limit_and_no_hook(here: Station) -> None:
+    slow = "ready: {type: delay, delay: 50ms}\nstopTimeout: 60s\n"
+    slow += "hooks: {preStop: sleep 50, postStop: touch gone}\n"
+    here.define(
+        "web", """["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]""", slow, quick=False
+    )
+    here.commit()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    pid = here.pid("web")
+    said = here.tell("/v1/changes", kind="stop", services=["web"], ttl=3, now=True, timeout=20)
+    assert (said[-1]["exitCode"], said[-1]["undo"]) == (0, "weaver revert web"), said
+    assert not is_alive(pid)
+    assert here.service("web")["reasonCode"] == "Ephemeral"
+    assert (here.root / "gone").exists(), "who clears up after it may do so"
+    until(lambda: here.is_running("web"), message="its time to be over")
+    # One that takes its time is killed once somebody waits no longer; then all is forgotten.
+    pid = here.pid("web")
+    here.tell("/v1/changes", kind="stop", services=["web"], wait=False)
+    until(lambda: here.instance("web")["state"] == "stopping")
+    assert here.tell("/v1/changes", kind="stop", services=["web"], now=True)[-1]["exitCode"] == 0
+    assert not is_alive(pid)
+    here.tell("/v1/changes", kind="start", services=["web"])
+    here.tell("/v1/changes", kind="stop", services=["web"], wait=False)
+    until(lambda: here.instance("web")["state"] == "stopping")
+    assert is_alive(here.pid("web"))
 
 
 def test_what_was_applied_for_a_while_ends_though_its_daemon_was_killed(here: Station) -> None:

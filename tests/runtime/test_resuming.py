@@ -30,6 +30,10 @@ def leave(desk: Desk, *left: Asked) -> None:
     desk.store.changes.update((one.id, text_of(one)) for one in left)
 
 
+# A span of time is a number of seconds: the API takes no other.
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+
+
 @given(request=st.one_of(*map(st.from_type, get_args(Change))), terms=st.from_type(Terms))
 def test_every_change_is_read_as_it_was_kept(request: Change, terms: Terms) -> None:
     # JSON knows no endless number, and nobody waits that long.

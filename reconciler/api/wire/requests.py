@@ -165,6 +165,13 @@ class StopBody(ChangeBody, frozen=True, kw_only=True, tag="stop"):
     services: Annotated[Names, Meta(min_length=1)]
     with_dependents: bool = False
     only: bool = False
+    now: Annotated[
+        bool, Meta(description="Kill what runs of them, whatever their manifests say of stops.")
+    ] = False
+    ttl: Annotated[
+        TimeToLive | None,
+        Meta(description="Commit nothing, and go back to the manifests after so many seconds."),
+    ] = None
 
 
 class UndoBody(ChangeBody, frozen=True, kw_only=True, tag="undo"):
@@ -331,6 +338,8 @@ def change(body: ChangeBodies) -> Change:
                 services=_names(body.services),
                 with_dependents=body.with_dependents,
                 only=body.only,
+                now=body.now,
+                lasts=body.ttl or 0.0,
             )
         case UndoBody():
             return requests.UndoLast()

@@ -13,14 +13,13 @@ from reconciler.cli.options import (
     command,
     formats,
     reason_option,
+    time_to_live,
     waiting,
 )
 from reconciler.cli.proposal import publish
 from reconciler.cli.reading import documents
 from reconciler.cli.session import Session
 from reconciler.cli.verbs import change, operate
-
-USUAL_TTL_S, LONGEST_TTL_S, SHORTEST_TTL_S = 3_600.0, 86_400.0, 1.0
 
 
 @command(
@@ -67,7 +66,9 @@ def apply_command(
         "ifRevision": said["if_revision"],
     }
     branch, with_url = str(said["branch"]), bool(said["with_url"])
-    ttl = _ttl(said["ttl"], branch, is_ephemeral=bool(said["ephemeral"]))
+    if branch and said["ephemeral"]:
+        raise click.UsageError("--ephemeral makes no commit, so there is none for --branch")
+    ttl = time_to_live(said["ttl"], is_ephemeral=bool(said["ephemeral"]), option="--ttl")
     if with_url and not branch:
         raise CommandError(
             "cannot open a pull request for what runs", mend="add --branch NAME", code=exits.USAGE
@@ -78,20 +79,6 @@ def apply_command(
     if code or not branch or said["dry_run"]:
         return code
     return publish(daemon.root, branch, with_url=with_url)
-
-
-def _ttl(said: object, branch: str, *, is_ephemeral: bool) -> float | None:
-    """Give for how many seconds a change is; None: for good."""
-    if not is_ephemeral:
-        if said is not None:
-            raise click.UsageError("--ttl needs --ephemeral: what is committed stays")
-        return None
-    if branch:
-        raise click.UsageError("--ephemeral makes no commit, so there is none for --branch")
-    ttl = said if isinstance(said, float) else USUAL_TTL_S
-    if not SHORTEST_TTL_S <= ttl <= LONGEST_TTL_S:
-        raise click.UsageError("--ttl takes 1s to 24h; what shall stay longer is for a commit")
-    return ttl
 
 
 @command("revert", epilog="\b\nExamples:\n  weaver revert web")

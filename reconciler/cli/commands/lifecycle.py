@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from reconciler.cli.options import (
+    Duration,
     Patience,
     Selection,
     command,
     formats,
     reason_option,
     selectors,
+    time_to_live,
     waiting,
 )
 from reconciler.cli.session import Session
@@ -39,6 +41,15 @@ def start_command(
 @selectors
 @click.option("--with-dependents", is_flag=True, help="Stop what needs it too, in one commit.")
 @click.option("--only", is_flag=True, help="Stop it alone, though others need it.")
+@click.option("--now", is_flag=True, help="Kill it, without preStop and stopTimeout.")
+@click.option("--ephemeral", is_flag=True, help="Commit nothing; go back when --for is over.")
+@click.option(
+    "--for",
+    "span",
+    type=Duration(),
+    metavar="TIME",
+    help="With --ephemeral: how long (1h; 24h at most).",
+)
 @reason_option
 @waiting()
 @formats("text", "json")
@@ -51,10 +62,12 @@ def stop_command(
 ) -> int:
     """Stop services: commit `state: stopped`, and wait until they have stopped.
 
-    Refused (exit 5) while other services that run need one of them.
+    Refused (exit 5) while other services that run need one of them. With --ephemeral nothing is
+    committed: it is shown as drift, and ends by itself or with `weaver revert`.
     """
     if said["with_dependents"] and said["only"]:
         raise click.UsageError("--with-dependents and --only exclude each other")
+    ttl = time_to_live(said["span"], is_ephemeral=bool(said["ephemeral"]), option="--for")
     daemon = session.running_daemon()
     body = {
         "kind": "stop",
@@ -63,7 +76,8 @@ def stop_command(
         "only": said["only"],
         "reason": said["reason"],
     }
-    return change(session, daemon, body, patience, output)
+    how = {key: value for key, value in (("now", said["now"]), ("ttl", ttl)) if value}
+    return change(session, daemon, body | how, patience, output)
 
 
 @command("restart")
