@@ -110,6 +110,10 @@ The main process gets `stopSignal` (SIGTERM); with `shell: true` its whole group
 of the tree when it ended gets the signal too, and the rest of `stopTimeout` (10 s). Then the whole
 tree gets SIGKILL. Dependents stop first.
 
+`weaver stop web --now` waits for none of this: the tree gets SIGKILL at once, and so does a
+`preStop` hook that is under way. `postStop` runs as ever. It also ends a stop that takes too long
+for you.
+
 ## By hand
 
 What somebody does to a process behind Weaver's back is drift: it is seen within seconds (30 at
