@@ -37,12 +37,26 @@ def _is_out_of_reach(board: Board, need: Need) -> bool:
     if any(has_given_up(record, wish.spec) for record in records):
         return True
     asked = board.restart_before(wish.name)
-    if need.condition is Condition.HEALTHY:
-        if any(is_past_help(wish.spec, record) for record in records):
-            return True
-    elif need.condition is not Condition.READY:
-        return False
-    return any(is_done(record, wish.spec, asked) for record in records)
+    is_checked = need.condition is Condition.HEALTHY
+    if is_checked and any(is_past_help(wish.spec, record) for record in records):
+        return True
+    is_served = need.condition in (Condition.READY, Condition.HEALTHY)
+    if is_served and any(is_done(record, wish.spec, asked) for record in records):
+        return True
+    return any(record.process is None for record in records) and _waits_in_vain(board, wish)
+
+
+def _waits_in_vain(board: Board, wish: Wish) -> bool:
+    """Tell whether what has to be there first is out of reach itself."""
+    place = board.layout.place
+    return any(
+        need.required
+        # Of those that need each other none is asked twice.
+        and place.get(need.service, -1) < place[wish.name]
+        and not is_there(board, need)
+        and _is_out_of_reach(board, need)
+        for need in wish.needs
+    )
 
 
 def is_there(board: Board, need: Need) -> bool:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from reconciler.core import judge_health
 from reconciler.core.breaches import Fault, fault_of, one_action_a_slot, service_of
 from reconciler.core.judge_drift import against_repair
-from reconciler.core.judge_ends import is_good_end
+from reconciler.core.judge_facts import Facts
+from reconciler.core.judge_needs import is_done, is_met
 from reconciler.core.judge_reload import against_reload
 from reconciler.core.judge_rollout import against_rollout
 from reconciler.core.judge_schedule import is_no_run, is_out_of_time
 from reconciler.core.judge_storm import against_storm
-from reconciler.model.observed import Process, Role, Slot, State
+from reconciler.model.observed import Process, Role, State
 from reconciler.model.plan import (
     Forget,
     Kill,
@@ -31,11 +32,9 @@ from reconciler.model.plan import (
     Stop,
     Update,
 )
-from reconciler.model.record import SlotMemory, SlotRecord
-from reconciler.model.spec import Condition, Need, OnRestart, RestartPolicy, ServiceSpec
+from reconciler.model.record import SlotRecord
+from reconciler.model.spec import OnRestart, ServiceSpec
 from reconciler.model.units import Nanos, ServiceName
-
-_SERVING = (Condition.READY, Condition.HEALTHY)
 
 
 def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
@@ -66,53 +65,9 @@ def judge(plan: Plan, situation: Situation) -> tuple[Fault, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Court:
-    situation: Situation
+class _Court(Facts):
     restarting: frozenset[ServiceName]
     """Services of which the plan restarts a process."""
-
-    # --- facts ---------------------------------------------------------------------------
-
-    def spec(self, name: ServiceName) -> ServiceSpec | None:
-        """Give the spec a service is to run: today's, else the one in force while held."""
-        wanted = self.situation.desired.services.get(name)
-        if wanted is not None:
-            return wanted.spec
-        memory = self.situation.services.get(name)
-        return memory.spec if memory is not None and self.is_removal_held(name) else None
-
-    def is_removal_held(self, name: ServiceName) -> bool:
-        held = self.situation.prune
-        return held is not None and not held.approved and name in held.services
-
-    def width(self, name: ServiceName) -> int:
-        """Give how many slots a service should have."""
-        spec = self.spec(name)
-        if spec is None or self.situation.shutting_down or not spec.wants_to_run:
-            return 0
-        memory = self.situation.services.get(name)
-        return spec.instances + (memory.rollout.surge if memory and memory.rollout else 0)
-
-    def version(self, slot: Slot) -> ServiceSpec | None:
-        """Give the spec that a slot is to run."""
-        spec, memory = self.spec(slot.service), self.situation.services.get(slot.service)
-        if spec is None or memory is None or memory.rollout is None:
-            return spec
-        return memory.rollout.version(slot.index)
-
-    def record(self, slot: Slot) -> SlotRecord:
-        found = self.situation.slots.get(slot.service, {}).get(slot.index)
-        return found or SlotRecord(memory=SlotMemory(slot=slot))
-
-    def is_haunted(self, slot: Slot) -> bool:
-        """Tell whether a process lives in a slot besides the one that is known as its own."""
-        return any(stray.slot == slot and stray.is_live for stray in self.situation.strays)
-
-    def restart_asked(self, name: ServiceName) -> Nanos:
-        memory = self.situation.services.get(name)
-        return Nanos(0) if memory is None else memory.restart_before or Nanos(0)
-
-    # --- rules ---------------------------------------------------------------------------
 
     def against_start(self, action: Start) -> Iterator[str]:
         """At most one live process a slot; every need holds; back-off and giving up are kept."""
@@ -131,7 +86,7 @@ class _Court:
         yield from self._against_retry(record, spec)
         if not action.after:
             for need in spec.needs:
-                if not self.is_met(need):
+                if not is_met(self, need):
                     yield f"its need {need.service} is not {need.condition}"
 
     def _against_hooks(self, record: SlotRecord, spec: ServiceSpec) -> Iterator[str]:
@@ -150,7 +105,7 @@ class _Court:
         if is_out_of_time(spec, memory, self.restart_asked(spec.name)):
             yield "its scheduled time has not come"
         renewed = self._need_restarted_since(spec, memory.done_at or Nanos(0))
-        if self._is_done(spec, record) and not renewed:
+        if is_done(self, spec, record) and not renewed:
             yield "it ended well and was not asked to run again"
         if memory.tried != spec.digest:
             return
@@ -209,7 +164,7 @@ class _Court:
         if not (is_due or self._a_need_renews(spec, process.started)):
             yield "nothing asks for it"
         for need in wanted.needs:
-            if not self.is_met(need) and not self._is_in_the_way(wanted):
+            if not is_met(self, need) and not self._is_in_the_way(wanted):
                 yield f"its successor would miss {need.service}"
 
     def _is_in_the_way(self, wanted: ServiceSpec) -> bool:
@@ -354,47 +309,3 @@ class _Court:
         memory = self.situation.services.get(name)
         spec = self.spec(name) or (memory.spec if memory else None)
         return [need.service for need in spec.needs] if spec else []
-
-    # --- conditions ----------------------------------------------------------------------
-
-    def is_met(self, need: Need) -> bool:
-        """Tell whether a need holds now of all its slots, or is optional and will not come."""
-        spec = self.spec(need.service)
-        width = self.width(need.service)
-        if spec is None or width == 0:
-            return not need.required
-        slots = [self.record(Slot(service=need.service, index=at)) for at in range(width)]
-        if not need.required and any(self._is_over(need.condition, spec, one) for one in slots):
-            return True
-        found = [self._slot_meets(need.condition, spec, one) for one in slots]
-        memory = self.situation.services.get(need.service)
-        # While one slot after the other is replaced, the others serve.
-        is_rolling = memory is not None and memory.rollout is not None
-        return any(found) if is_rolling else all(found)
-
-    def _is_over(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
-        """Tell whether a slot was given up, or has served and will not serve again."""
-        gave_up = record.memory.trouble.gave_up and record.memory.tried == spec.digest
-        is_ill = condition is Condition.HEALTHY and judge_health.is_beyond_help(spec, record)
-        return gave_up or is_ill or (condition in _SERVING and self._is_done(spec, record))
-
-    def _slot_meets(self, condition: Condition, spec: ServiceSpec, record: SlotRecord) -> bool:
-        done = self._is_done(spec, record)
-        if condition is Condition.COMPLETED or (condition in _SERVING and spec.is_oneshot):
-            return done
-        if condition is Condition.HEALTHY:
-            return judge_health.has_proved_well(spec, record)
-        up = record.process is not None and record.state in (State.RUNNING, State.DEGRADED)
-        if condition is Condition.READY:
-            return up
-        alive = record.process is not None and record.process.exit is None
-        return done or (alive and record.state not in (State.STOPPING, State.UNKNOWN))
-
-    def _is_done(self, spec: ServiceSpec, record: SlotRecord) -> bool:
-        memory = record.memory
-        if memory.done != spec.digest or memory.done_at is None:
-            return False
-        is_again = spec.restart is RestartPolicy.ALWAYS and not spec.is_oneshot
-        if is_again or not is_good_end(spec, memory.last_exit):
-            return False
-        return memory.newest >= self.restart_asked(spec.name)

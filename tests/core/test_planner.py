@@ -189,9 +189,11 @@ def naive_rounds(specs: Mapping[ServiceName, ServiceSpec]) -> list[set[ServiceNa
     rounds: list[set[ServiceName]] = []
 
     def waited_for(spec: ServiceSpec) -> set[ServiceName]:
-        return {
-            one.service for one in spec.needs if one.required or specs[one.service].wants_to_run
-        }
+        return {one.service for one in spec.needs if one.required or comes(specs[one.service])}
+
+    def comes(spec: ServiceSpec) -> bool:
+        needed = [specs[one.service] for one in spec.needs if one.required]
+        return spec.wants_to_run and all(map(comes, needed))
 
     while True:
         following = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from reconciler.model.event import OperationKind
 from reconciler.model.observed import State
-from reconciler.model.spec import Condition, RestartPolicy, Schedule, ServiceType
+from reconciler.model.spec import Condition, Need, RestartPolicy, Schedule, ServiceSpec, ServiceType
 from reconciler.model.status import Health, Sync
 from reconciler.model.units import milliseconds, minutes, seconds
 from tests.core.building import STOPPED, need, oneshot, probed, service
@@ -41,6 +42,25 @@ def test_every_instance_of_a_need_counts() -> None:
     world.host.runs[world.run_of("db", 1).id].program = Program()
     world.pass_time(2)
     assert world.state("web") is State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("cache", "starts_without"),
+    [(service("cache", "db"), True), (service("cache"), False)],
+)
+def test_an_optional_need_that_waits_in_vain_itself_keeps_nobody_waiting(
+    cache: ServiceSpec, *, starts_without: bool
+) -> None:
+    optional = Need(service=cache.name, condition=Condition.READY, required=False)
+    slow = Program(ready_after=None)
+    world = World(
+        service("web", optional),
+        replace(cache, ready=probed("cache").ready),
+        service("db", state=STOPPED),
+        cache=slow,
+    )
+    world.pass_time(5)
+    assert (world.state("web") is State.RUNNING) is starts_without
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from reconciler.model.spec import (
     RestartPolicy,
     ServiceSpec,
 )
-from reconciler.model.units import Nanos, RunId, seconds
+from reconciler.model.units import Nanos, RunId, ServiceName, seconds
 from tests.sim.heard import CLEAN, Heard
 from tests.sim.host import Run
 
@@ -114,15 +114,37 @@ class StartRules(Heard):
 
     def _holds(self, need: Need) -> bool:
         """Tell whether a need is really met, as far as the daemon can have heard."""
-        spec = self.wanted.in_force(need.service)
-        width = self.wanted.width(need.service)
-        if spec is None or width == 0:
-            return not need.required
-        slots = [Slot(service=need.service, index=index) for index in range(width)]
-        if not need.required and any(self._may_be_over(need, spec, slot) for slot in slots):
+        if self._is_there(need):
             return True
+        return not need.required and self._may_be_out_of_reach(need, frozenset())
+
+    def _is_there(self, need: Need) -> bool:
+        spec = self.wanted.in_force(need.service)
+        slots = self._slots(need.service)
+        if spec is None or not slots:
+            return False
         found = [self._slot_serves(need.condition, spec, slot) for slot in slots]
         return any(found) if self.wanted.is_rolling(need.service) else all(found)
+
+    def _may_be_out_of_reach(self, need: Need, above: frozenset[ServiceName]) -> bool:
+        """Tell whether a need may come no more, be it that it waits for another in vain."""
+        spec = self.wanted.in_force(need.service)
+        slots = self._slots(need.service)
+        if spec is None or not slots:
+            return True
+        if any(self._may_be_over(need, spec, slot) for slot in slots):
+            return True
+        above |= {need.service}
+        return not all(self._host.live(slot) for slot in slots) and any(
+            further.required
+            and further.service not in above
+            and not self._is_there(further)
+            and self._may_be_out_of_reach(further, above)
+            for further in spec.needs
+        )
+
+    def _slots(self, name: ServiceName) -> list[Slot]:
+        return [Slot(service=name, index=index) for index in range(self.wanted.width(name))]
 
     def _may_be_over(self, need: Need, spec: ServiceSpec, slot: Slot) -> bool:
         """Tell whether a slot may be given up, as far as we can tell, or ended well for good."""
