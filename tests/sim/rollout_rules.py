@@ -19,7 +19,7 @@ from reconciler.model.event import (
     ProbeAnswered,
     Spawn,
 )
-from reconciler.model.observed import Exit, Slot
+from reconciler.model.observed import Exit, Process, Slot
 from reconciler.model.record import Memory, RolloutPhase, ServiceMemory
 from reconciler.model.spec import Need, OnRestart, ServiceSpec
 from reconciler.model.units import Digest, Nanos, RunId, ServiceName, WallTime, seconds
@@ -95,6 +95,12 @@ class RolloutRules(StopRules, Heard):
                 self._heed(event.operation, now)
             elif isinstance(event, FilesChanged):
                 self._lift([event.service], now)
+
+    def _see(self, process: Process, now: Nanos) -> None:
+        super()._see(process, now)
+        if process.notice.ready:
+            # It said so while nobody listened.
+            self._ready_at.setdefault(process.run, now)
 
     def _heed(self, operation: Operation, now: Nanos) -> None:
         names = operation.services
@@ -300,7 +306,7 @@ class RolloutRules(StopRules, Heard):
             return heard
         if is_taken_on_trust(spec):
             return Nanos(run.started + READY_AFTER)
-        return run.started if run.id in self._ready else None
+        return None
 
     def _loosest(self, name: ServiceName) -> Update:
         """Give the least that was ever asked of how the version in force is to come."""
