@@ -40,8 +40,11 @@ def begin(
     """
     former = memory.rollout
     base = former.base if former is not None else memory.spec
+    # Where both are one version, what it loads may have changed since.
+    base = memory.spec if base.digest == memory.spec.digest else base
     if former is not None and former.to.digest == spec.digest and not anew:
-        kept = replace(former, to=spec, surge=min(former.surge, spec.surge))
+        base = spec if base.digest == spec.digest else base
+        kept = replace(former, to=spec, base=base, surge=min(former.surge, spec.surge))
         return kept if spec.rolls or former.failed else None
     is_served = any(is_up(record) for record in records.values())
     runs = {record.process.digest for record in records.values() if record.process is not None}

@@ -70,7 +70,8 @@ class AilmentRules:
 
     def rests(self) -> None:
         """Note that everything stops, and begins afresh if it is started again."""
-        self._treated.clear()
+        for known in (self._treated, self._alerts, self._alerts_now):
+            known.clear()
 
     def starts_anew(self, slot: Slot) -> None:
         """Note that a slot gets another version, for which nothing was done yet."""

@@ -138,7 +138,6 @@ class StartRules(Heard):
         return not all(self._host.live(slot) for slot in slots) and any(
             further.required
             and further.service not in above
-            and not self._is_there(further)
             and self._may_be_out_of_reach(further, above)
             for further in spec.needs
         )

@@ -30,6 +30,7 @@ from tests.sim.world import Doom, World
 NEVER_READY = Program(ready_after=None)
 DEAF = Program(ends_in=None)
 HOUR = 3600
+HUP = ReloadWay(signal="SIGHUP")
 WHILE_IT_LASTS = need("db", Condition.STARTED, OnRestart.RESTART)
 """To be started beside db, and again whenever db is."""
 
@@ -505,6 +506,22 @@ def test_a_reload_whose_start_was_lost_is_not_made_up_for_once_its_file_is_as_it
     world.pass_time(15)
     assert world.happened("service.reloading") == ["conf changed"]
     assert world.happened("service.reloaded") == []
+
+
+def test_what_a_restart_of_a_rollout_loaded_is_known_to_the_rollout_that_comes_upon_it() -> None:
+    before = service("web", instances=3, reload=HUP, reload_on=("conf",))
+    before = replace(before, loads={"conf": "v1"})
+    world = World(before)
+    world.settle()
+    world.ask(OperationKind.RESTART, "web")
+    world.pass_time(2.5)
+    world.save(replace(before, loads={"conf": "v2"}))
+    world.pass_time(4)
+    reloads = world.happened("service.reloaded")
+    world.save(replace(before, digest=Digest("new"), loads={"conf": "v2"}))
+    world.pass_time(60)
+    assert world.happened("rollout.completed") == ["3 of 3 are ready"]
+    assert world.happened("service.reloaded") == reloads
 
 
 # --- around the engine ------------------------------------------------------------------------
