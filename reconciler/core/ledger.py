@@ -184,6 +184,8 @@ class Ledger:
             prune=memory.prune,
             removed=memory.removed,
             overlays={one.name: one for one in memory.overlays},
+            # Written anew: after a reboot their ends are by another clock than in the record.
+            overlays_changed=bool(memory.overlays),
             to_restart={n for n, m in memory.services.items() if m.restart_before is not None},
             rollouts={n: m.rollout for n, m in memory.services.items() if m.rollout is not None},
             scheduled={n: None for n, m in memory.services.items() if is_scheduled(m)},

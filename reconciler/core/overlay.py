@@ -60,7 +60,9 @@ def beneath(owned: Owned, overlays: Overlays) -> Owned:
     for name, one in overlays.items():
         memory = found.pop(name, None)
         if memory is not None and one.under is not None:
-            found[name] = replace(memory, spec=one.under)
+            # Whether it is protected may have been said meanwhile, and unsaid.
+            under = replace(one.under, protect=memory.spec.protect)
+            found[name] = replace(memory, spec=under)
     return found
 
 
@@ -99,12 +101,18 @@ def _laid(base: Desired, overlays: Iterable[Overlay]) -> Desired:
         if wanted is None:
             services[one.name] = Wanted(spec=one.spec, source=Source(file=""), overlay=one)
         elif not wanted.left_out:
-            loads = wanted.spec.loads if wanted.spec else {}
-            spec = one.spec
-            if spec.loads.keys() == loads.keys() and spec.loads != loads:
-                spec = replace(spec, loads=loads)
+            spec = _fitted(one.spec, wanted.spec)
             services[one.name] = Wanted(spec=spec, source=wanted.source, overlay=one)
     return replace(base, services={name: services[name] for name in sorted(services)})
+
+
+def _fitted(spec: ServiceSpec, below: ServiceSpec | None) -> ServiceSpec:
+    """Give a version as it lies above another: what it loads and its protection are no while's."""
+    if below is None:
+        return spec
+    if spec.loads.keys() == below.loads.keys() and spec.loads != below.loads:
+        spec = replace(spec, loads=below.loads)
+    return spec if spec.protect == below.protect else replace(spec, protect=below.protect)
 
 
 def _misfit(laid: Desired, overlays: Sequence[Overlay]) -> tuple[Overlay, str] | None:

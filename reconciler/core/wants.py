@@ -92,11 +92,14 @@ def end_overlays(ledger: Ledger) -> None:
 
 
 def _lay_over(ledger: Ledger, manifests: ManifestSet, overlays: Iterable[Overlay]) -> None:
-    base = settle(manifests, beneath(ledger.services, ledger.overlays)).services
+    owned = beneath(ledger.services, ledger.overlays)
+    base, prune = settle(manifests, owned).services, ledger.prune
+    held = prune.services if prune is not None and not prune.approved else ()
     laid = dict(ledger.overlays)
     for one in overlays:
         laid.pop(one.name, None)
-        below = base.get(one.name)
+        # What waits for a yes to its removal is there, and nobody's for a while.
+        below = base.get(one.name) or (owned.get(one.name) if one.name in held else None)
         laid[one.name] = replace(one, under=below.spec if below else None)
         ledger.released.discard(one.name)
         ledger.tell(

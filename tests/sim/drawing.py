@@ -50,5 +50,9 @@ def seeded(luck: Random) -> tuple[Any, ...]:
     return (luck.randrange(100_000),)
 
 
+def a_place(luck: Random) -> tuple[Any, ...]:
+    return (luck.randrange(100),)
+
+
 def which(*choices: Any) -> Callable[[Random], tuple[Any, ...]]:
     return lambda luck: (luck.randrange(100), luck.choice(choices))

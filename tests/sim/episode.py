@@ -29,6 +29,7 @@ from tests.sim.faults import SPANS
 from tests.sim.followers import follow_for_a_day
 from tests.sim.kinds import KINDS, MAKERS, Deed
 from tests.sim.luck import Luck
+from tests.sim.overlays import OVERLAYS, see_the_end
 from tests.sim.reloads import behind
 from tests.sim.rolls import ROLLS
 from tests.sim.socket_rules import at_rest
@@ -187,9 +188,11 @@ class Swarm:
 
 
 def _swarm(luck: Luck, number: int) -> Swarm:
-    """Give what there is in an episode; every other narrow one is about rollouts besides."""
+    """Give what there is in an episode; every other narrow one is about something besides."""
     if number % 2 == 0:
         return wide(luck)
+    if number % 8 == 5:
+        return for_a_while(luck, narrow(luck))
     return rolling(luck, narrow(luck)) if number % 4 == 3 else narrow(luck)
 
 
@@ -198,6 +201,12 @@ def rolling(luck: Luck, swarm: Swarm) -> Swarm:
     often = {kind: MOSTLY * count for kind, count in _often(ROLLS, luck).items()}
     traits = [tuple(t for t in traits if t not in ROLLING_TRAITS) for traits in swarm.without]
     return replace(swarm, kinds={**swarm.kinds, **often}, without=tuple(traits))
+
+
+def for_a_while(luck: Luck, swarm: Swarm) -> Swarm:
+    """Have much wanted for a while, whatever else there is."""
+    often = {kind: MOSTLY * count for kind, count in _often(OVERLAYS, luck).items()}
+    return replace(swarm, kinds={**swarm.kinds, **often})
 
 
 def wide(luck: Luck) -> Swarm:
@@ -242,6 +251,7 @@ def come_to_rest(world: World, is_mended: bool, seed: int, without: Sequence[str
     elif repository.is_held:
         repository.is_held = False
         world.look_at_repository()
+    see_the_end(world)
     since = len(world.decisions)
     if is_mended:
         world.settle(within=ARRIVAL_TAKES)

@@ -209,6 +209,7 @@ class Heard:
             known.clear()
         self._perhaps_failing.clear()
         self._slept.clear()
+        self.wanted.overlays.reboot()
         self.timetables.reboot()
         self._scheduled_at.clear()
         self.hooks.reboot()
@@ -219,6 +220,7 @@ class Heard:
     def before(self, events: Iterable[Event], now: Nanos, wall: WallTime) -> None:
         """Note what the engine is about to hear."""
         self.wall, self.wanted.now = wall, now
+        self.wanted.overlays.before(now, wall)
         self.timetables.read_clock(wall)
         self._is_carried_out = self._looks_now = False
         self.reloads.before(events, now)

@@ -8,14 +8,15 @@ from typing import Any
 
 from tests.sim.drawing import Kind
 from tests.sim.faults import FAULTS
+from tests.sim.overlays import OVERLAYS
 from tests.sim.rolls import ROLLS
 from tests.sim.saves import SAVES
 from tests.sim.traps import TRAPS
 from tests.sim.world import World
 
-KINDS: Mapping[str, Kind] = {**FAULTS, **SAVES, **TRAPS, **ROLLS}
+KINDS: Mapping[str, Kind] = {**FAULTS, **SAVES, **TRAPS, **ROLLS, **OVERLAYS}
 """`weight` says how often a kind is chosen beside the others."""
-MAKERS = ("add", "apply", "save-all")
+MAKERS = ("add", "apply", "lay-over-new", "save-all")
 """Deeds that make services up, and may be told what these are to be without."""
 
 

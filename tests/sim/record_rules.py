@@ -32,6 +32,7 @@ class RecordRules(Heard):
         self._unwritten.append(decision)
         if is_written:
             written, self._unwritten = self._unwritten, []
+            self.wanted.overlays.recorded()
             self.reloads.recorded(written)
             self.ailments.recorded()
             for one in written:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from reconciler.manifest.config import Config
@@ -23,6 +24,7 @@ from reconciler.runtime.choosing import with_contents
 
 Document = Mapping[str, Any]
 _SETTINGS = Config()
+NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
 
 
 class Repository:
@@ -38,9 +40,12 @@ class Repository:
         self._whole: dict[str, bytes] = {}
         """What broken files were before, by path."""
 
-    def read(self) -> ManifestSet:
-        """Read everything as it is saved now."""
-        results = [read_file(path, data) for path, data in sorted(self.files.items())]
+    def read(self, drafted: Mapping[str, bytes | None] = NOTHING) -> ManifestSet:
+        """Read everything as it is saved now, or would be with what is drafted."""
+        files = {**self.files, **drafted} if drafted else self.files
+        results = [
+            read_file(path, data) for path, data in sorted(files.items()) if data is not None
+        ]
         found = assemble(results, Revision(commit=f"{self.commits:040x}", branch="main"))
         return with_contents(found, self.contents, {})
 
@@ -163,3 +168,8 @@ def path_of(service: str) -> str:
 def text_of(document: Document) -> bytes:
     """Give a manifest as text: one key a line, values as JSON, which is YAML too."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in document.items()).encode()
+
+
+def yaml_of(value: Any) -> str:
+    """Give a value of a manifest as text."""
+    return text_of({"x": value}).decode()[3:-1]

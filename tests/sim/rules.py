@@ -59,6 +59,7 @@ class Rules(RolloutRules, StartRules, StopRules, RecordRules):
         assert decision.wake_at is None or decision.wake_at > now, "it wants to wake in the past"
         self.wanted.has_come_back(may_be=not self.sees_host or self.is_lenient)
         self.wanted.told(decision.happenings)
+        self.wanted.overlays.after(decision, is_told=self.wanted.is_told)
         self.appetites.told(decision.happenings)
         self.ailments.told(decision.happenings, self.wanted.version, now)
         self.drifts.told(decision.happenings)
@@ -81,12 +82,17 @@ class Rules(RolloutRules, StartRules, StopRules, RecordRules):
         if self._steps % LOOKS_EVERY == 0:
             self._is_judged_well(engine, now)
             self._shows_who_is_ill(engine, now)
+            self._shows_what_is_for_a_while(engine, now)
             self._tells_the_truth(engine, now)
 
     def _shows_who_is_ill(self, engine: Engine, now: Nanos) -> None:
-        if self.sees_host and not self.is_lenient:
+        if self.sees_host and self.wanted.is_told and not self.is_lenient:
             situation, known = engine.situation(now), self._host.runs
             self.ailments.shown(situation, known, self.wanted.version, now)
+
+    def _shows_what_is_for_a_while(self, engine: Engine, now: Nanos) -> None:
+        if self.wanted.is_told and not self.is_lenient:
+            self.wanted.overlays.shown(engine.picture(now))
 
     def _spared(self, name: ServiceName, now: Nanos) -> Iterator[RunId]:
         """Give the processes that were ready by their age alone, as the manifest was till now."""

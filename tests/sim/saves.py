@@ -12,7 +12,7 @@ from reconciler.model.units import ServiceName, seconds
 from tests.sim import documents as made_up
 from tests.sim.drawing import Kind, a_name, choose, count, named, nothing, seeded, two_names, which
 from tests.sim.luck import Luck
-from tests.sim.repository import path_of, text_of
+from tests.sim.repository import path_of, text_of, yaml_of
 from tests.sim.world import World
 
 SYNTAX = b"  - [\n"
@@ -106,13 +106,9 @@ def _write(world: World, intent: Intent) -> bool:
     return did
 
 
-def _yaml(value: Any) -> str:
-    return text_of({"x": value}).decode()[3:-1]
-
-
 def write_back(world: World, name: str, field: str, value: Any, takes: float) -> None:
     """Have Weaver commit a change, which somebody's push may overtake."""
-    intent = SetField(service=ServiceName(name), path=(field,), value=_yaml(value))
+    intent = SetField(service=ServiceName(name), path=(field,), value=yaml_of(value))
     repository = world.repository
     drafted, base = repository.draft([intent]), repository.commits
 

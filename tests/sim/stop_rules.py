@@ -48,7 +48,8 @@ class StopRules(Heard):
             self._is_to_stay(run, spec)
             is_known = not run.is_by_hand and run.id not in self._lost
             is_known = is_known and not (spec and self.ailments.may_reload(run, spec))
-            self.reloads.may_reload(order, run, spec, now, is_known=is_known)
+            own = self.wanted.version(run.slot)
+            self.reloads.may_reload(order, run, own, now, is_known=is_known)
             return
         if order.signal == "SIGABRT":
             self._may_abort(run, now)

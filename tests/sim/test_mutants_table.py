@@ -35,6 +35,7 @@ PLAYED = (
     "reconciler/core/",
     "reconciler/runtime/following.py",
     "reconciler/adapters/git/remote/repository.py",
+    "reconciler/adapters/sqlite/codec.py",
 )
 """What the simulator plays as it is shipped."""
 

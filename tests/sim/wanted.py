@@ -9,10 +9,11 @@ from reconciler.model.desired import Definition, ManifestSet
 from reconciler.model.diagnostic import Source
 from reconciler.model.event import Happening, Operation, OperationKind
 from reconciler.model.observed import Slot
-from reconciler.model.overlay import Overlay, OverlayAsked, TakeAway
+from reconciler.model.overlay import OverlayAsked, TakeAway
 from reconciler.model.record import Memory, ServiceMemory
 from reconciler.model.spec import ServiceSpec
-from reconciler.model.units import Digest, Nanos, ServiceName, minutes
+from reconciler.model.units import Nanos, ServiceName, minutes
+from tests.sim.overlay_rules import OverlayRules, is_like
 
 MAY_GO, MAY_GO_PERCENT = 3, 20
 """Services that may be removed unasked: so many, or so much of all if that is more."""
@@ -31,10 +32,7 @@ class Wanted:
         self._manifests = ManifestSet()
         """... with what was asked for for a while in them."""
         self._as_read = ManifestSet()
-        self._above: dict[ServiceName, Overlay] = {}
-        """What was asked for for a while, while that lasts."""
-        self._over: dict[ServiceName, Digest] = {}
-        """What is over, until it is seen that nothing of it is left in force."""
+        self.overlays = OverlayRules()
         self._in_force: dict[ServiceName, ServiceMemory] = {}
         self._held: frozenset[ServiceName] = frozenset()
         self._waits: frozenset[ServiceName] = frozenset()
@@ -48,6 +46,8 @@ class Wanted:
         """What somebody asked to remove by name, gone or still to go."""
         self._tied: set[ServiceName] = set()
         """What would need itself, through others that stay as they are since they are broken."""
+        self._tied_below: set[ServiceName] = set()
+        """... as it is without what is wanted for a while."""
         self._held_as: dict[str, frozenset[ServiceName]] = {}
         """What each yes that was asked for would be a yes to."""
 
@@ -55,7 +55,7 @@ class Wanted:
         """Begin a daemon's life with what is on record."""
         self.is_told = self.is_shutting_down = self.is_hurried = False
         self._in_force = dict(memory.services)
-        self._above, self._over = {one.name: one for one in memory.overlays}, {}
+        self.overlays.begin(memory.overlays)
         self._let_go = {name for name, kept in memory.services.items() if kept.leaving}
         self._unasked = dict(memory.removed)
         self._unregistered.clear()
@@ -67,52 +67,72 @@ class Wanted:
 
     def read(self, manifests: ManifestSet) -> None:
         """Take in manifests as the daemon reads them."""
-        self.is_told, self._as_read = True, manifests
-        for name, one in list(self._above.items()):
-            found = manifests.definitions.get(name)
-            is_broken = name in manifests.invalid or self._is_in_broken_file(manifests, name)
-            if not is_broken and not _is_like(found.spec if found else None, one.under):
-                self._end(name)
+        self.is_told, self._as_read, self._manifests = True, manifests, manifests
+        if self.overlays.above:
+            self._tied_below = self._would_need_themselves()
+        self._heed_manifests()
         self._lay()
+
+    def _heed_manifests(self) -> None:
+        """End what manifests say something else of than when it began."""
+        for name, one in list(self.overlays.above.items()):
+            found = self._as_read.definitions.get(name)
+            is_said = is_like(found.spec if found else None, one.under)
+            if not (is_said or name in self._tied_below or self._is_broken(name)):
+                self._end(name)
 
     def lay_over(self, event: OverlayAsked, now: Nanos) -> None:
         """Take in what somebody wants for a while, or no more."""
         if not self.is_told:
             return
         if isinstance(event, TakeAway):
-            for name in self._above.keys() & {*event.services}:
+            for name in self.overlays.above.keys() & {*event.services}:
                 self._end(name)
         else:
             for one in event.overlays:
-                self._above[one.name] = replace(one, under=self._below(one.name))
+                self.overlays.lay(replace(one, under=self._below(one.name)))
                 self._unregistered.discard(one.name)
+            self._heed_manifests()
         self._lay()
         self.pass_time(now)
 
     def _below(self, name: ServiceName) -> ServiceSpec | None:
         """Give what manifests say of a service, or what the last good one said."""
         found = self._as_read.definitions.get(name)
-        if found is not None:
+        is_tied = name in self._tied_below
+        if found is not None and not is_tied:
             return found.spec
-        if name in self._above:
-            return self._above[name].under
-        is_broken = name in self._as_read.invalid
-        is_broken = is_broken or self._is_in_broken_file(self._as_read, name)
-        return self.in_force(name) if is_broken else None
+        # What waits for a yes to its removal is there until then.
+        is_kept = self._is_broken(name) or is_tied or name in self._held
+        return self._last_good(name) if is_kept else None
+
+    def _last_good(self, name: ServiceName) -> ServiceSpec | None:
+        """Give the version of a service that its manifest said, while it says nothing."""
+        one = self.overlays.above.get(name) or self.overlays.over.get(name)
+        return self.in_force(name) if one is None else one.under
 
     def pass_time(self, now: Nanos) -> None:
         """End what was asked for for a while, when that is over."""
-        over = [name for name, one in self._above.items() if one.ends_at <= now and self.is_told]
+        over = self.overlays.due(now) if self.is_told else []
         for name in over:
             self._end(name)
         if over:
             self._lay()
 
     def _end(self, name: ServiceName) -> None:
-        one = self._above.pop(name)
-        self._over[name] = one.spec.digest
-        if one.under is None:
+        one, is_defined = self.overlays.end(name), name in self._as_read.definitions
+        if one.under is None and not is_defined:
             self._unregistered.add(name)
+
+    def has_come_back(self, *, may_be: bool) -> None:
+        """See that nothing is in force of what was for a while and is over."""
+        if not may_be and self.overlays.over:
+            in_force = {name: memory.spec for name, memory in self._in_force.items()}
+            meant = {name: found.spec for name, found in self._manifests.definitions.items()}
+            self.overlays.has_come_back(in_force, meant)
+
+    def _is_broken(self, name: ServiceName) -> bool:
+        return name in self._as_read.invalid or self._is_in_broken_file(self._as_read, name)
 
     def _is_in_broken_file(self, manifests: ManifestSet, name: ServiceName) -> bool:
         memory = self._in_force.get(name)
@@ -121,34 +141,45 @@ class Wanted:
             not is_defined and memory is not None and memory.source.file in manifests.broken_files
         )
 
-    def has_come_back(self, *, may_be: bool) -> None:
-        """See that nothing is in force of what was for a while and is over."""
-        if may_be:
-            return
-        for name, digest in list(self._over.items()):
-            found, spec = self._manifests.definitions.get(name), self.in_force(name)
-            is_meant = name in self._above or (found is not None and found.spec.digest == digest)
-            if not is_meant and found is not None:
-                assert spec is None or spec.digest != digest, f"{name}: what is over stays in force"
-            del self._over[name]
-
     def _lay(self) -> None:
-        """Put what is asked for for a while in the place of what was read."""
-        above = {
-            name: Definition(spec=one.spec, source=Source(file=""))
-            for name, one in self._above.items()
-        }
-        found = self._as_read
-        self._manifests = replace(
-            found,
-            definitions={**found.definitions, **above},
-            invalid={name: why for name, why in found.invalid.items() if name not in above},
-        )
-        self._tied = self._would_need_themselves()
+        """Put what is asked for for a while in the place of what was read, as far as it fits."""
+        found, laid = self._as_read, self.overlays.above
+        while True:
+            self._manifests = found
+            self._tied_below = self._would_need_themselves()
+            self._tied = self._tied_below - laid.keys()
+            above = {
+                name: Definition(spec=one.spec, source=Source(file=""))
+                for name, one in laid.items()
+            }
+            self._manifests = replace(
+                found,
+                definitions={**found.definitions, **above},
+                invalid={name: why for name, why in found.invalid.items() if name not in above},
+            )
+            misfit = self._misfit()
+            if misfit is None:
+                break
+            self._end(misfit)
         back = {name for name in self._let_go if not self._is_gone(name)}
         self._let_go -= back
         self._unregistered -= back | (self._manifests.definitions.keys() - self._in_force.keys())
         self._hold()
+
+    def _misfit(self) -> ServiceName | None:
+        """Give what cannot be for a while any more: a need is gone, or it would need itself."""
+        laid = self.overlays.above
+        if not laid:
+            return None
+        names = self._manifests.definitions.keys() | self._as_read.invalid.keys()
+        names |= {name for name in self._in_force if self._is_frozen(name)}
+        for name, one in laid.items():
+            if any(need.required and need.service not in names for need in one.spec.needs):
+                return name
+        frozen = {name for name in names - laid.keys() if self._is_frozen(name)}
+        needs = {name: self._needs(name, name in frozen) for name in names}
+        circling = (name for name in reversed(laid) if name in _reach(needs, needs[name]))
+        return next(circling, None)
 
     def asked(self, operation: Operation) -> None:
         """Take in what somebody asked for."""
@@ -254,7 +285,7 @@ class Wanted:
         definition = self._manifests.definitions.get(name)
         if definition is not None and not is_frozen:
             return [need.service for need in definition.spec.needs]
-        spec = self.in_force(name) if is_frozen else None
+        spec = self._last_good(name) if is_frozen else None
         return [need.service for need in spec.needs] if spec is not None else []
 
     def _is_gone(self, name: ServiceName) -> bool:
@@ -294,13 +325,6 @@ class Wanted:
             self._held = frozenset()
         else:
             self._held = frozenset(in_question)
-
-
-def _is_like(now: ServiceSpec | None, then: ServiceSpec | None) -> bool:
-    """Tell whether manifests say the same, whatever the files hold that a service loads."""
-    if now is None or then is None:
-        return now is then
-    return replace(now, loads={}, protect=None) == replace(then, loads={}, protect=None)
 
 
 def _folder(path: str) -> str:

@@ -594,6 +594,7 @@ class World:
     @memory.setter
     def memory(self, memory: Memory) -> None:
         self.store.replace(memory)
+        self.rules.wanted.overlays.forget()
 
     @property
     def story(self) -> list[str]:
