@@ -19,6 +19,7 @@ _ELSEWHERE = {
     "exec": "command",
     "exec_start": "command",
     "execstart": "command",
+    "health": "healthCheck",
     "id": "name",
     "logfile": "logFile",
     "needs": "dependsOn",
@@ -60,14 +61,15 @@ def key_mend(word: str, path: Path, schema: Schema, top: Schema) -> str:
     """Say what to write instead of an unknown key of a mapping."""
     known = schema.get("properties", {})
     squeezed = word.replace("_", "").replace("-", "")
-    found = closest(word, known) or closest(squeezed, known)
-    if found is None and (alias := _ELSEWHERE.get(word.lower())) in known:
-        found = alias
+    alias = _ELSEWHERE.get(word.lower())
+    found = alias if alias in known else closest(word, known) or closest(squeezed, known)
     if found is not None:
         return f"did you mean `{found}`?"
     if word == "<<":
         return "merge keys are not YAML 1.2; write the keys out"
-    home = next((home for home in _homes(word, top, ()) if _is_near(home, path)), None)
+    near = [home for home in _homes(word, top, ()) if _is_near(home, path)]
+    # What lies in the mapping itself is meant before what lies around it.
+    home = next((home for home in near if len(home) > len(path)), near[0] if near else None)
     if home is not None:
         return f"it belongs into `{'.'.join(home)}`" if home else "it belongs to the top level"
     return f"known here: {', '.join(known)}" if len(known) <= 8 else ""

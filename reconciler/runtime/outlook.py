@@ -242,6 +242,9 @@ def cannot_reach(status: ServiceStatus, goal: Goal) -> str:
         return status.reason
     if status.sync in (Sync.INVALID, Sync.HELD) and goal is Goal.SYNCED:
         return status.reason
+    is_kept_away = status.reason_code in (HoldCode.QUARANTINED, HoldCode.ROLLOUT_PAUSED)
+    if is_kept_away and goal in (Goal.HEALTHY, Goal.SYNCED) and not status.is_followed:
+        return status.reason
     if status.overlay is not None and goal is Goal.SYNCED:
         return f"something else is wanted for a while; weaver revert {status.name} ends that"
     return ""

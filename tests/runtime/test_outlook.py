@@ -266,6 +266,9 @@ def test_goals_are_reached_by_these(goal: Goal, reached: set[str]) -> None:
         (down("web"), Goal.RUNNING, ""),
         (running("web", oneshot=True), Goal.COMPLETED, ""),
         (waiting("web", "db", condition=Condition.STARTED), Goal.RUNNING, ""),
+        (replace(kept_away(), reason="it failed"), Goal.SYNCED, "it failed"),
+        (replace(kept_away(), reason="it failed"), Goal.HEALTHY, "it failed"),
+        (replace(kept_away(), reason="it failed"), Goal.READY, ""),
     ],
 )
 def test_some_goals_are_out_of_reach(status: ServiceStatus, goal: Goal, why: str) -> None:
