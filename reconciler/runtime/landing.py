@@ -158,21 +158,20 @@ class Landing:
             while self._queue:
                 first = self._queue.pop(0)
                 self._taken = [first]
+                fault: Exception | None = None
                 try:
                     await self._daemon.manifests_read()
                     await self._turn(first)
                 except Exception as why:  # noqa: BLE001 - it is raised where somebody waits for it
-                    self._fail(why)
+                    fault = why
                 over = [one for one in self._taken if one not in self._queue]
                 await self._keeping.let_go(one.id for one in over if not one.is_again)
+                # Not before: who is told of a refusal must not find it made by the next daemon.
+                if fault is not None:
+                    for one in over:
+                        one.told.put_nowait(fault)
         finally:
             self._writing = None
-
-    def _fail(self, why: Exception) -> None:
-        """Tell everybody whose turn it was, so that nobody waits for an answer in vain."""
-        for one in self._taken:
-            if one not in self._queue:
-                one.told.put_nowait(why)
 
     async def _turn(self, first: _Waiting) -> None:
         """Land the first, and all that go with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from reconciler.manifest.codec import CodecError, decode, encode
-from reconciler.ports import Pending, StoreError
+from reconciler.ports import BlockedError, Pending, StoreError
+from reconciler.runtime.ephemeral import lasting
 from reconciler.runtime.requests import Apply, Change, Restore, Terms
 from reconciler.runtime.restraint import SOURCE
 
@@ -65,9 +67,15 @@ class Keeping:
         self._pending = pending
         self._auto_commit = auto_commit
         self._kept: set[str] = set()
+        self._is_free = asyncio.Event()
+        """Clear until what an earlier daemon kept is made: nobody overtakes that."""
+        self._obstacle = ""
 
     async def keep(self, asked: Asked) -> None:
-        """Keep a change, if it is one to be kept."""
+        """Keep a change, if it is one to be kept, and wait for those of an earlier daemon.
+
+        Raises BlockedError where these cannot be made yet.
+        """
         if self._is_fleeting(asked):
             return
         self._kept.add(asked.id)
@@ -75,6 +83,18 @@ class Keeping:
             await self._pending.keep(asked.id, text_of(asked))
         except StoreError as why:
             log.warning("a change is not kept in the case that the daemon dies: %s", why)
+        await self._is_free.wait()
+        if self._obstacle:
+            raise BlockedError(f"cannot change anything: {self._obstacle}", mend="try again later")
+
+    def hold_back(self) -> None:
+        """Let new changes wait from now on."""
+        self._is_free.clear()
+
+    def release(self, obstacle: str = "") -> None:
+        """Let new changes go on, or be refused while there is an obstacle."""
+        self._obstacle = obstacle
+        self._is_free.set()
 
     async def let_go(self, ids: Iterable[str]) -> None:
         """Forget changes that are in the branch, or refused, or asked for by nobody any more."""
@@ -100,6 +120,7 @@ class Keeping:
 
     def _is_fleeting(self, asked: Asked) -> bool:
         request, terms = asked.request, asked.terms
-        is_elsewhere = isinstance(request, Apply) and bool(request.branch or request.lasts)
+        is_elsewhere = isinstance(request, Apply) and bool(request.branch)
+        is_elsewhere = is_elsewhere or bool(lasting(request))
         is_own = isinstance(request, Restore) or terms.source == SOURCE
         return is_elsewhere or is_own or terms.dry_run or not self._auto_commit()

@@ -37,12 +37,18 @@ class Resuming:
         """Why something is still to be made; empty while nothing is."""
 
     async def run(self, pause_s: float = AGAIN_S) -> None:
-        """Make all that was left, and end."""
-        for asked in await self._keeping.kept():
-            while not await self._is_over(asked):  # noqa: ASYNC110 - nothing tells of the network
-                await asyncio.sleep(pause_s)
-            await self._keeping.let_go([asked.id])
-            self.problem = ""
+        """Make all that was left, and end. What is asked for meanwhile comes behind it."""
+        self._keeping.hold_back()
+        try:
+            for asked in await self._keeping.kept():
+                while not await self._is_over(asked):
+                    self._keeping.release(self.problem)
+                    await asyncio.sleep(pause_s)
+                    self._keeping.hold_back()
+                await self._keeping.let_go([asked.id])
+                self.problem = ""
+        finally:
+            self._keeping.release()
 
     async def _is_over(self, asked: Asked) -> bool:
         """Make one; False where that has to be tried again."""

@@ -120,6 +120,7 @@ def with_daemon(*texts: str, tmp_path: Path, story: Callable[[Desk], Awaitable[N
     async def tell() -> None:
         desk, daemon = make_desk(texts, StatePaths.of(tmp_path))
         running = asyncio.create_task(daemon.run())
+        await desk.control.resuming.run()
         try:
             await story(desk)
         finally:

@@ -24,6 +24,7 @@ from reconciler.model.observed import Slot, State
 from reconciler.model.plan import HoldCode
 from reconciler.model.spec import OnRestart, Schedule, ServiceSpec, WatchAction
 from reconciler.model.units import ServiceName, WallTime, seconds
+from tests.sim.askers import ask_for_a_day
 from tests.sim.documents import FEW, FIELDS, LOADED, PROGRAMS, TRAITS, documents, one_of_few
 from tests.sim.faults import SPANS
 from tests.sim.followers import follow_for_a_day
@@ -45,6 +46,7 @@ DEEDS = 400
 CALM = "calm"
 WRITING = "writing"
 FOLLOWING = "following"
+ASKING = "asking"
 ARRIVAL_TAKES = 1200
 """Seconds within which all is as wanted once the faults have stopped."""
 SETTLING = 90
@@ -125,6 +127,8 @@ def do(world: World, deed: Deed) -> None:
         write_for_a_day(*deed.args)
     elif deed.kind == FOLLOWING:
         follow_for_a_day(*deed.args)
+    elif deed.kind == ASKING:
+        ask_for_a_day(*deed.args)
     else:
         deed(world)
 
@@ -134,6 +138,7 @@ def _story(luck: Luck, world: World, swarm: Swarm) -> Iterator[Deed]:
     whole, rest = luck.of("save-all"), luck.of(CALM)
     yield Deed(WRITING, (luck.of(WRITING).randrange(100_000),))
     yield Deed(FOLLOWING, (luck.of(FOLLOWING).randrange(100_000),))
+    yield Deed(ASKING, (luck.of(ASKING).randrange(100_000),))
     yield Deed("save-all", (whole.randrange(100_000), *swarm.without))
     deeds = swarm.deeds(luck)
     for _ in range(ROUNDS):

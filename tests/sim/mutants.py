@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from tests.sim.planted import (
     appetites,
+    asking,
     belief,
     deaths,
     drifts,
@@ -52,6 +53,9 @@ BY_RULE: Mapping[str, tuple[Mutant, ...]] = {
     "only what is verified is followed, and only forwards": following.VERIFIED,
     "a branch is looked at in time, and not too often": following.LOOKS,
     "a change is in the branch once, and runs at once": following.PUSHES,
+    "what people ask for outlives the daemon": asking.KEPT,
+    "what people ask for is made once, or refused": asking.ONCE,
+    "what people ask for is made in their order": asking.ORDER,
     "what was done to a process by hand is undone, and told once": drifts.DRIFTS,
     "what uses too much is replaced or told of, and nothing else": appetites.APPETITE,
     "who is ill is called so, and treated in time, once, one at a time": healing.HEALING,

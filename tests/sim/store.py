@@ -27,7 +27,7 @@ class Store:
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.deserialize(_empty_record())
+        self._connection.deserialize(empty_record())
         self._backlog = Backlog()
         self._boot = ""
         self._now, self._wall = Nanos(0), 0.0
@@ -112,7 +112,7 @@ class Store:
 
 
 @functools.cache
-def _empty_record() -> bytes:
+def empty_record() -> bytes:
     """Give the bytes of a record in which nothing is written yet."""
     connection = sqlite3.connect(":memory:")
     schema.migrations().apply(Database(connection))

@@ -33,7 +33,11 @@ JUDGE = "reconciler/core/judge.py"
 """Never changed: it is the second statement of the rules."""
 PLAYED = (
     "reconciler/core/",
+    "reconciler/runtime/asking.py",
     "reconciler/runtime/following.py",
+    "reconciler/runtime/landing.py",
+    "reconciler/runtime/pending.py",
+    "reconciler/runtime/resuming.py",
     "reconciler/adapters/git/remote/repository.py",
     "reconciler/adapters/sqlite/codec.py",
 )
