@@ -95,6 +95,7 @@ ASLEEP: frozenset[str] = frozenset(
         "a-start-under-way-outlives-the-shutdown",
         "early-end-dropped-by-an-older-look",
         "new-words-forgive-and-new-fields-do-not",
+        "removed-beside-a-broken-file",
         "start-into-a-restart",
         "too-much-is-told-each-time",
         "watchdog-sleeps-after-adoption",
