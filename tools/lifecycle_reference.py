@@ -155,7 +155,7 @@ EVENTS = {
     "service.degraded": "its checks fail beyond the threshold, and why",
     "service.recovered": "they pass again",
     "health.failed": "a check failed, though not beyond the threshold; at most once a minute",
-    "health.ok": "it passes again",
+    "health.ok": "it passes again; told where its failure was",
     "health.alert": "it is degraded, and `onUnhealthy: alert` says that people should know",
     "health.gave-up": "so many restarts in a row did not make it well; it runs on as it is",
     "service.over-limit": (

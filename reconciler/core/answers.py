@@ -85,6 +85,7 @@ def settle_in(ledger: Ledger, record: SlotRecord, process: Process) -> None:
             verdict=Verdict.UNKNOWN,
             check_said="",
             check_told=None,
+            is_check_bad=False,
             drift=None,
             refused="",
             refusals=0,

@@ -48,9 +48,10 @@ def _tell_of_failure(ledger: Ledger, record: SlotRecord, before: Verdict) -> Non
     if record.verdict is Verdict.FAILING and before is not Verdict.FAILING:
         if last is None or ledger.now - last >= QUIET_FOR:
             ledger.tell("health.failed", slot=slot, reason=record.check_said, data=data)
-            ledger.put(replace(record, check_told=ledger.now))
-    elif record.verdict is Verdict.HEALTHY and before is Verdict.FAILING and last is not None:
+            ledger.put(replace(record, check_told=ledger.now, is_check_bad=True))
+    elif record.verdict is Verdict.HEALTHY and before is Verdict.FAILING and record.is_check_bad:
         ledger.tell("health.ok", slot=slot, reason="its check passes again", data=data)
+        ledger.put(replace(record, is_check_bad=False))
 
 
 def heal(ledger: Ledger, record: SlotRecord) -> None:
@@ -85,6 +86,7 @@ def _fall_ill(ledger: Ledger, record: SlotRecord, spec: ServiceSpec) -> SlotReco
     remedy = replace(remedy, gave_up=False, well_since=None, times=0 if was_well else remedy.times)
     ill = Illness(run=record.process.run, since=ledger.now, because=because)
     ill_record = replace(record, memory=replace(record.memory, ill=ill, remedy=remedy))
+    ill_record = replace(ill_record, is_check_bad=False)
     return ledger.move(ill_record, Signal.CHECK_FAILING, because, _data(record))
 
 

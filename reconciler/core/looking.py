@@ -332,6 +332,7 @@ def _taken_over(record: SlotRecord, process: Process) -> SlotRecord:
         verdict=Verdict.UNKNOWN,
         check_said="",
         check_told=None,
+        is_check_bad=False,
     )
 
 

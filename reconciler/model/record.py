@@ -264,6 +264,8 @@ class SlotRecord:
     """Why they fail, in words."""
     check_told: Nanos | None = None
     """When people were last told that a check failed, be it not beyond the threshold."""
+    is_check_bad: bool = False
+    """Whether that is the last that they were told of it."""
     drift: Drift | None = None
     """What was done to its process by hand, until it is undone."""
     sides: tuple[Side, ...] = ()

@@ -358,7 +358,7 @@ def test_single_failures_are_told_at_most_once_a_minute_and_change_no_state() ->
         world.pass_time(5)
     assert world.state("web") is State.RUNNING
     assert len(world.happened("health.failed")) == 2
-    assert len(world.happened("health.ok")) == 9
+    assert len(world.happened("health.ok")) == 2
 
 
 # --- dependsOn: healthy ----------------------------------------------------------------------
