@@ -183,6 +183,8 @@ EVENTS = {
     "git.fetched": "another commit of the branch is followed",
     "git.unsigned": "commits are followed though they are not signed as they should be",
     "git.dropped": "a change that a daemon died over cannot be made; the reason says why",
+    "git.pushed": "commits of a checkout came to the branch that it goes to (`git.push`)",
+    "git.unpushed": "something is in the way of a push; the reason says what",
     "git.refused": "the branch is not followed any further; the reason says why",
     "prune.held": "so many would be removed, at once or within 10 min, that it waits for a yes",
     "prune.approved": "somebody said yes",

@@ -160,6 +160,13 @@ class _Own:
         )
         held = len(picture.prune.services) if picture.prune and not picture.prune.approved else 0
         yield _gauge("weaver_prune_held", "Services whose removal waits for somebody's yes.", held)
+        push = scene.daemon.push
+        if push is not None:
+            yield _gauge(
+                "weaver_unpushed_commits",
+                "Commits of Weaver's that the branch elsewhere has not yet (`git.push`).",
+                push.waiting,
+            )
         source = scene.daemon.source
         if source is not None and source.seen_at is not None:
             yield _gauge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import resource
 import secrets
 from collections.abc import Callable, Collection, Sequence
@@ -56,6 +57,8 @@ from reconciler.runtime.measuring import Measuring
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.patrol import Patrol
+from reconciler.runtime.pushing import Hands as PushHands
+from reconciler.runtime.pushing import Pushing
 from reconciler.runtime.restraint import Restraint
 from reconciler.runtime.reverting import Reverting
 from reconciler.runtime.settings import Settings
@@ -87,6 +90,7 @@ class Assembly:
     patrol: Patrol
     allotting: Allotting
     reverting: Reverting
+    pushing: Pushing | None
     hooks: HostHooks
     gate: Gate
 
@@ -194,6 +198,8 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         hooks.trouble,
     ]
 
+    pushing = _pushing(daemon, source)
+
     async def tail(name: ServiceName) -> tuple[str, ...]:
         return await logbook.tail(name, daemon)
 
@@ -208,6 +214,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             record=store.facts(),
             other_troubles=tuple(said for told in troubles if (said := told())),
             ways=host.ways,
+            push=pushing.facts() if pushing else None,
             hooks={kind: programs.fault(hook) for kind, hook in settings.now.hooks.items()},
             files_allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         )
@@ -230,17 +237,27 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         holder_pid=lambda: host.holder_pid,
         renew_holder=host.renew,
         settings=lambda: _settings(settings),
-        troubles=lambda: [watch.problem, host.trouble, *(told() for told in troubles)],
+        troubles=lambda: [
+            watch.problem,
+            host.trouble,
+            pushing.trouble if pushing else "",
+            *(told() for told in troubles),
+        ],
         examine=lambda: list(examine(vitals())),
         metrics_listen=lambda: ", ".join(listening),
         ways=lambda: host.ways,
         charts=checks.charts,
         following=source.following,
+        pushing=pushing,
     )
     control = LiveControl(daemon, parts)
     allotting, reverting = _unasked(daemon, control, source, clock)
-    troubles += [lambda: allotting.problem, lambda: reverting.problem, source.trouble]
-    troubles.append(lambda: control.resuming.problem)
+    troubles += [
+        lambda: allotting.problem,
+        lambda: reverting.problem,
+        source.trouble,
+        lambda: control.resuming.problem,
+    ]
     return Assembly(
         daemon=daemon,
         control=control,
@@ -252,6 +269,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
         checker=checker,
         allotting=allotting,
         reverting=reverting,
+        pushing=pushing,
         patrol=Patrol(daemon.situation, conditions, daemon.tell),
         measuring=Measuring(daemon.situation, lambda: host.ways, TreeScale(clock), daemon.tell),
         host=host,
@@ -281,6 +299,14 @@ def _unasked(
         Allotting(lambda: daemon.source.last, control.change, is_free, restraint, port_of),
         Reverting(daemon, daemon.journal.listen, repository, drafts, control.change, restraint),
     )
+
+
+def _pushing(daemon: Daemon, source: Source) -> Pushing | None:
+    """Give what pushes a checkout; None where a branch elsewhere is followed."""
+    if source.outbox is None:
+        return None
+    hands = PushHands(listen=daemon.journal.listen, note=daemon.note, luck=random.random)
+    return Pushing(source.outbox, source.settings, hands)
 
 
 def _us(host: NativeHost) -> tuple[int | None, ...]:

@@ -153,6 +153,8 @@ class Life:
         self._begin(parts.patrol.run(), self._endless)
         self._begin(parts.allotting.run(), self._endless)
         self._begin(parts.reverting.run(), self._endless)
+        if parts.pushing is not None:
+            self._begin(parts.pushing.run(), self._endless)
         self._begin(parts.control.resuming.run(), self._endless)
         self._begin(parts.hooks.run(parts.daemon.journal.listen), self._endless)
         self._begin(self._tell_of_return(), self._endless)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from reconciler.adapters.git.checkout import locate
 from reconciler.adapters.git.remote.mirror import Mirror
+from reconciler.adapters.git.remote.outbox import CheckoutOutbox
 from reconciler.adapters.git.remote.repository import FollowedRepository, Ties
 from reconciler.adapters.git.repository import GitRepository
 from reconciler.adapters.reader import FileReader
@@ -17,11 +18,15 @@ from reconciler.app.branch import announce, mirror_of, open_branch, withdraw
 from reconciler.app.checkout import open_worktree
 from reconciler.model.event import Happening
 from reconciler.ports import Drafts, Manifests, Repository, WeaverError
+from reconciler.ports.outbox import Outbox
 from reconciler.runtime import followed
 from reconciler.runtime.following import Following
 from reconciler.runtime.options import UpOptions
 from reconciler.runtime.paths import StatePaths
 from reconciler.runtime.settings import Settings
+
+OUTBOX = "outbox.git"
+"""In the state directory: the repository by way of which a checkout is pushed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class Source:
     following: Following | None = None
     """None: the files of a checkout are followed as saved."""
     mirror: Mirror | None = None
+    outbox: Outbox | None = None
+    """What pushes the branch of a checkout; None: a branch elsewhere is followed."""
 
     def announce(self, paths: StatePaths) -> None:
         """Let those who push into a repository on this host know who follows it."""
@@ -78,6 +85,7 @@ async def open_source(
             settings=worktree.settings,
             repository=GitRepository(paths.root, _signing(paths, worktree.settings)),
             watch=watch,
+            outbox=CheckoutOutbox(paths.root, paths.state / OUTBOX),
         )
     watch, mirror = Watch(paths.root), mirror_of(paths, noted)
     following = open_branch(paths, mirror, reader, watch, options.only, note)

@@ -37,6 +37,8 @@ class Config:
     """`git.autoCommit`: whether commands commit what they write."""
     author: str = ""
     """`git.author`: `Name <address>` of commits by people whose git knows no identity."""
+    push: bool = False
+    """`git.push`: whether commits in a checkout are pushed to where its branch goes."""
     poll: Nanos = DEFAULT_POLL
     """`git.poll`: how often a repository that is followed is looked at."""
     verify: Verify = Verify.OFF
@@ -83,6 +85,7 @@ def configured(document: Mapping[str, Any]) -> Config:
     return Config(
         auto_commit=git.get("autoCommit", True),
         author=git.get("author", ""),
+        push=git.get("push", False),
         poll=durations.read(git["poll"]) if "poll" in git else DEFAULT_POLL,
         verify=Verify(git.get("verify", Verify.OFF)),
         allowed_signers=git.get("allowedSigners", ""),
@@ -117,6 +120,7 @@ def effective(config: Config) -> tuple[ConfigValue, ...]:
     settings = (
         ("git.autoCommit", config.auto_commit, plain.auto_commit),
         ("git.author", config.author, plain.author),
+        ("git.push", config.push, plain.push),
         ("git.poll", durations.write(config.poll), durations.write(plain.poll)),
         ("git.verify", config.verify, plain.verify),
         ("git.allowedSigners", config.allowed_signers, plain.allowed_signers),

@@ -82,6 +82,8 @@ class Committed:
     commit: str
     """The new commit, or HEAD where nothing changed."""
     changed: bool
+    pushed: bool = False
+    """Whether the branch elsewhere has it already."""
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the person: identity missing, saved edits kept, autoCommit off ..."""

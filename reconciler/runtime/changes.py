@@ -118,7 +118,12 @@ def _verbs(preview: Preview | None) -> dict[ServiceName, tuple[Verb, ...]]:
 
 
 def _told(committed: Committed) -> Sequence[Message]:
-    made = CommitMade(commit=committed.commit, changed=committed.changed, files=committed.files)
+    made = CommitMade(
+        commit=committed.commit,
+        changed=committed.changed,
+        pushed=committed.pushed,
+        files=committed.files,
+    )
     return [made, *(Note(text=text) for text in committed.notes)]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reconciler.model.plan import HoldCode
 from reconciler.model.status import Picture, Way
 from reconciler.model.units import ServiceName
-from reconciler.runtime.control import Finding, Grade
+from reconciler.runtime.control import Finding, Grade, PushFacts
 
 FILES_A_SERVICE = 8
 """Descriptors that daemon and holder together may need for a service, readers included."""
@@ -38,6 +38,8 @@ class Vitals:
     files_allowed: int = 0
     ways: Mapping[str, Way] = field(default_factory=dict)
     """Which control groups runs are killed (`main`) and limited by."""
+    push: PushFacts | None = None
+    """Where a checkout is pushed to; None where it is not."""
     hooks: Mapping[str, str] = field(default_factory=dict)
     """Why each hook of the host could not be run; empty where it could."""
 
@@ -51,6 +53,7 @@ def examine(vitals: Vitals) -> Iterator[Finding]:
     yield from _unwatched(vitals.unwatched)
     yield from _manifests(vitals.picture)
     yield from _services(vitals.picture)
+    yield from _push(vitals.push)
     yield _files(vitals)
     yield from _control_groups(vitals)
     yield from _hooks(vitals.hooks)
@@ -161,6 +164,23 @@ def _services(picture: Picture) -> Iterator[Finding]:
             if status.reason_code == code:
                 mend = words.format(name=name)
                 yield Finding(check=name, grade=Grade.WARNING, text=status.reason, mend=mend)
+
+
+def _push(push: PushFacts | None) -> Iterator[Finding]:
+    """Say whether what Weaver committed in a checkout is where its branch goes."""
+    if push is None:
+        return
+    if push.reason:
+        waiting = _count(push.waiting, "commit") if push.waiting else "what will be committed"
+        because, _, mend = push.reason.partition("; mend: ")
+        text = f"{waiting} cannot be pushed: {because}"
+        yield Finding(check="push", grade=Grade.WARNING, text=text, mend=mend)
+    elif push.waiting:
+        text = f"{_count(push.waiting, 'commit')} on the way to {push.branch} of {push.remote}"
+        yield Finding(check="push", grade=Grade.OK, text=text)
+    elif push.remote:
+        text = f"{push.branch} of {push.remote} has all commits of weaver's"
+        yield Finding(check="push", grade=Grade.OK, text=text)
 
 
 def _files(vitals: Vitals) -> Finding:

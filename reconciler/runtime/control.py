@@ -50,6 +50,20 @@ class SourceFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushFacts:
+    """The branch elsewhere that a checkout's is pushed to (`git.push`)."""
+
+    remote: str
+    """As git calls it in the checkout; empty where there is none."""
+    branch: str
+    waiting: int
+    """Commits of Weaver's that are not there yet."""
+    reason: str
+    """What is in the way of a push; else empty."""
+    reason_code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonFacts:
     """The daemon about itself."""
 
@@ -65,6 +79,8 @@ class DaemonFacts:
     """How it follows the manifests: `worktree` or `commit`."""
     source: SourceFacts | None = None
     """What it follows elsewhere; None where it follows the files of a checkout."""
+    push: PushFacts | None = None
+    """Where it pushes what it commits in a checkout; None where it does not."""
     brought_back: str = ""
     """How the daemon ended in whose place the holder started this one; empty where none did."""
     metrics_listen: str = ""

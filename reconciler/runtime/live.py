@@ -25,7 +25,6 @@ from reconciler.ports import (
     Sampler,
     Store,
     Usage,
-    WeaverError,
 )
 from reconciler.runtime import guards, previews, reasons
 from reconciler.runtime.changes import Changes
@@ -45,10 +44,11 @@ from reconciler.runtime.daemon import Daemon
 from reconciler.runtime.following import Following
 from reconciler.runtime.landing import Tools
 from reconciler.runtime.logbook import Logbook
-from reconciler.runtime.messages import Message, Preview, Problem, Summary
+from reconciler.runtime.messages import Message, Preview
 from reconciler.runtime.operations import Operations
 from reconciler.runtime.outlook import cannot_reach, concerns, has_reached
 from reconciler.runtime.paths import StatePaths
+from reconciler.runtime.pushing import Pushing
 from reconciler.runtime.requests import (
     Change,
     EventQuery,
@@ -57,6 +57,7 @@ from reconciler.runtime.requests import (
     Terms,
     WaitQuery,
 )
+from reconciler.runtime.safely import safely
 from reconciler.runtime.syncing import Syncer
 
 CATCH_UP_LIMIT = 10_000
@@ -100,6 +101,8 @@ class Parts:
     """What checks say of the slots that are checked."""
     following: Following | None = None
     """What is followed elsewhere; None where the files of a checkout are."""
+    pushing: Pushing | None = None
+    """What pushes a checkout."""
 
 
 class LiveControl:
@@ -260,13 +263,13 @@ class LiveControl:
 
     def change(self, request: Change, terms: Terms) -> AsyncIterator[Message]:
         """Change manifests: validate, guard, preview, commit, follow that commit, report."""
-        return _safely(self._changes.run(request, terms))
+        return safely(self._changes.run(request, terms))
 
     def operate(self, request: OperationRequest, terms: Terms) -> AsyncIterator[Message]:
         """Do what changes no manifest."""
         if isinstance(request, Syncing):
-            return _safely(self._syncer.run(request, terms))
-        return _safely(self._operations.run(request, terms))
+            return safely(self._syncer.run(request, terms))
+        return safely(self._operations.run(request, terms))
 
     # --- gathering -------------------------------------------------------------------------
 
@@ -336,6 +339,7 @@ class LiveControl:
             socket=str(parts.paths.socket),
             mode="commit" if parts.following else "worktree",
             source=parts.following.facts() if parts.following else None,
+            push=parts.pushing.facts() if parts.pushing else None,
             metrics_listen=parts.metrics_listen(),
             troubles=self.troubles(),
             brought_back=self.brought_back,
@@ -385,16 +389,3 @@ class LiveControl:
             if name in services and not has_reached(services[name], query.goal)
         }
         return {name: why for name, why in found.items() if why}
-
-
-async def _safely(messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
-    """Turn what cannot be done into a problem and a summary."""
-    try:
-        async for message in messages:
-            yield message
-    except WeaverError as why:
-        diagnostics = why.diagnostics if isinstance(why, ManifestError) else ()
-        yield Problem(
-            title=str(why), mend=why.mend, exit_code=why.exit_code, diagnostics=diagnostics
-        )
-        yield Summary(exit_code=why.exit_code, text="nothing was done")

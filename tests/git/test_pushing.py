@@ -118,7 +118,7 @@ def asking(value: str, *, if_revision: str = "", key: str = "LEVEL") -> CommitRe
 def test_a_change_is_pushed_and_followed_and_can_be_taken_back(branch: Branch) -> None:
     async def scene(repository: FollowedRepository) -> None:
         done = await repository.commit(asking("debug"))
-        assert (done.changed, done.files) == (True, ("services.d/web.yaml",))
+        assert (done.changed, done.pushed, done.files) == (True, True, ("services.d/web.yaml",))
         assert done.notes == (f"pushed to {branch.bare}",)
         assert branch.mirror.verified() == branch.mirror.look() == done.commit
         assert "LEVEL: debug" in branch.at("services.d/web.yaml")

@@ -93,7 +93,8 @@ class Bare(Repo):
     folder: str = ""
     """The folder in each revision that holds `services.d`; empty: its top."""
     quarantine: tuple[tuple[str, str], ...] = ()
-    """Where git keeps objects of a push that is not accepted yet, by the names it gives that."""
+    """Where git finds objects besides, by the names it gives that: those of a push that is not
+    accepted yet, or of a checkout whose branch is pushed."""
 
     @classmethod
     def at(

@@ -49,14 +49,14 @@ def head(repo: Repo) -> Revision:
         return Revision(commit=text)
     if target == _REFTABLE_HEAD:
         return _ask_git_for_head(repo)
-    return Revision(commit=_resolve(repo, target), branch=_branch_of(target))
+    return Revision(commit=resolve(repo, target), branch=_branch_of(target))
 
 
 def _branch_of(name: str) -> str:
     return name.removeprefix(_BRANCHES) if name.startswith(_BRANCHES) else ""
 
 
-def _resolve(repo: Repo, name: str) -> str:
+def resolve(repo: Repo, name: str) -> str:
     """Follow a reference to its commit; empty where the branch has none yet."""
     for _ in range(_SYMREF_DEPTH):
         text = _read_ref_file(repo.common_dir / name)

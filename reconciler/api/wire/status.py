@@ -16,6 +16,7 @@ from reconciler.api.wire.base import (
     revision_keys,
     timestamp,
 )
+from reconciler.api.wire.elsewhere import PushKeys, SourceKeys, push_keys, source_keys
 from reconciler.api.wire.rollout import RolloutKeys, rollout_keys
 from reconciler.core.pointers import Pointers
 from reconciler.model.observed import Exit, Process
@@ -160,24 +161,6 @@ class DaemonKeys(Wire, frozen=True, kw_only=True):
     troubles: list[str]
 
 
-class SourceKeys(Wire, frozen=True, kw_only=True):
-    """A branch of a repository elsewhere, as it is followed."""
-
-    address: str
-    """With user names and passwords left out."""
-    branch: str
-    fetched: str | None
-    """Where the branch was when it was looked at last."""
-    verified: str | None
-    """What is followed: it descends from all that was followed before, or was accepted."""
-    reason: str
-    """Why it is not followed further, or what is wrong with looking at it; else empty."""
-    reason_code: str
-    """`HistoryRewritten` `BranchGone` `SourceStale` ...; empty where it is followed."""
-    seen_at: str | None
-    """When the other side was last seen in this life of the daemon."""
-
-
 class PruneKeys(Wire, frozen=True, kw_only=True):
     """A removal that waits for a yes."""
 
@@ -193,6 +176,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     daemon: DaemonKeys
     source: SourceKeys | None
     """What is followed elsewhere; null where the files of a checkout are."""
+    push: PushKeys | None
+    """Where a checkout is pushed to; null without `git.push`."""
     services: list[ServiceKeys]
     invalid: list[FaultKeys]
     prune: PruneKeys | None
@@ -214,28 +199,13 @@ def status_document(
         exit_code=exit_code,
         revision=revision_keys(picture.revision),
         daemon=daemon_keys(scene),
-        source=_source(scene),
+        source=source_keys(scene),
+        push=push_keys(scene),
         services=[service_keys(one, scene, known.get(one.name)) for one in services],
         invalid=fault_keys(picture.diagnostics),
         prune=_prune(picture.prune),
         source_held=picture.source_held,
         converged=picture.converged,
-    )
-
-
-def _source(scene: Scene) -> SourceKeys | None:
-    source = scene.daemon.source
-    if source is None:
-        return None
-    seen = source.seen_at
-    return SourceKeys(
-        address=source.address,
-        branch=source.branch,
-        fetched=source.fetched or None,
-        verified=source.verified or None,
-        reason=source.reason,
-        reason_code=source.reason_code,
-        seen_at=None if seen is None else timestamp(scene.wall_at(seen)),
     )
 
 

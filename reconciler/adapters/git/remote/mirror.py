@@ -47,9 +47,11 @@ class Mirror:
         folder: str = "",
         *,
         patience_s: float = transport.LOOK_DEADLINE_S,
+        borrowed: tuple[tuple[str, str], ...] = (),
     ) -> None:
+        """Keep it in a directory; `borrowed` tells git of objects that are kept elsewhere."""
         self._patience_s = patience_s
-        self.repo = Bare.at(git_dir, folder)
+        self.repo = Bare.at(git_dir, folder, borrowed)
         self._renewing = threading.Lock()
         self.address = address
         self.branch = branch
@@ -78,7 +80,8 @@ class Mirror:
         place = self.repo.git_dir
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         head = f"--initial-branch={self.branch}"
-        plumbing.run(None, "init", "-q", "--bare", head, "--", str(place))
+        words = ("init", "-q", "--bare", head, "--", str(place))
+        plumbing.run(None, *words, extra=self.repo.objects)
 
     # --- the other side ----------------------------------------------------------------------
 
@@ -230,7 +233,9 @@ class Mirror:
         """Fetch everything anew beside it, and change places; what is followed has to be in it."""
         verified, begun = self.verified(), self._beside("part")
         shutil.rmtree(begun, ignore_errors=True)
-        fresh = Mirror(begun, self.address, self.branch, self.repo.folder)
+        fresh = Mirror(
+            begun, self.address, self.branch, self.repo.folder, borrowed=self.repo.quarantine
+        )
         try:
             fresh.open()
             fresh._bring()

@@ -118,7 +118,7 @@ class FollowedRepository(Reading):
                 await self._prepare(is_newest=not attempt and not if_revision)
                 if attempt and (found := await super().landed(_first(op_id), first)):
                     # What an earlier daemon was pushing as it died came after our first look.
-                    return Committed(commit=found, changed=True, notes=(self._pushed,))
+                    return _pushed(Committed(commit=found, changed=True), self._mirror)
                 # What is made anew replaces nothing that somebody else wrote meanwhile.
                 built = await self._writer.ask(question(first if attempt else ""))
             if not built.changed:
@@ -132,7 +132,7 @@ class FollowedRepository(Reading):
                 pause = min(pause * GROWTH, LONGEST_PAUSE_S)
                 continue
             await self._ties.adopt(built.commit)
-            return replace(built, notes=(*built.notes, self._pushed))
+            return _pushed(built, self._mirror)
         raise _raced(words)
 
     async def _prepare(self, *, is_newest: bool) -> None:
@@ -151,9 +151,10 @@ class FollowedRepository(Reading):
                     return
             raise
 
-    @property
-    def _pushed(self) -> str:
-        return f"pushed to {self._mirror.address}"
+
+def _pushed(built: Committed, mirror: Mirror) -> Committed:
+    note = f"pushed to {mirror.address}"
+    return replace(built, pushed=True, notes=(*built.notes, note))
 
 
 def _first(op_id: str) -> str:
