@@ -16,6 +16,7 @@ from reconciler.model.event import Decision, Happening, LookAtHost
 from reconciler.model.health import CheckFault
 from reconciler.model.plan import Hold, HoldCode
 from reconciler.model.units import Serial
+from reconciler.runtime.control import PushFacts
 from tests.api.builders import FOLLOWED, checked_shop, name, shop
 
 HEAD = """\
@@ -63,7 +64,8 @@ def _sample() -> str:
     hold = Hold(service=name("mailer"), code=HoldCode.BACKING_OFF, because="starts again in 4 s")
     scene = replace(scene, picture=replace(scene.picture, holds=(hold,)))
     source = replace(FOLLOWED, seen_at=scene.picture.now)
-    scene = replace(scene, daemon=replace(scene.daemon, source=source))
+    push = PushFacts(remote="origin", branch="main", waiting=1, reason="", reason_code="")
+    scene = replace(scene, daemon=replace(scene.daemon, source=source, push=push))
     return metrics_page(scene, counts).decode()
 
 

@@ -106,6 +106,8 @@ class Assembly:
             self.host.abandon()
         await self.gate.close()
         await self.checker.close()
+        if self.source.outbox is not None:
+            self.source.outbox.close()
         await self.source.repository.close()
         await self.reader.close()
         await self.store.close()

@@ -47,3 +47,7 @@ class Outbox(Protocol):
         Raises ConflictError where it has moved meanwhile, ForbiddenError where it is refused.
         """
         ...
+
+    def close(self) -> None:
+        """End what talks to the other side: whoever comes next begins anew, and loses nothing."""
+        ...

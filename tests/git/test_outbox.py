@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_what_was_pushed_and_not_noted_is_found_to_be_there(pair: Pair) -> None:
     assert pair.waiting().ours == 0
 
 
-def test_a_side_that_moved_is_held_until_the_person_has_pulled(pair: Pair) -> None:
+def test_g6_a_side_that_moved_is_held_until_the_person_has_pulled(pair: Pair) -> None:
     pair.ours()
     pair.theirs()
     there, held = pair.there(), pair.held()
@@ -148,7 +149,7 @@ def test_a_race_lost_at_the_last_moment_moves_nothing(pair: Pair) -> None:
     assert pair.tracking() != there
 
 
-def test_what_somebody_took_out_there_is_not_brought_back(pair: Pair) -> None:
+def test_g5_what_somebody_took_out_there_is_not_brought_back(pair: Pair) -> None:
     base = pair.there()
     pair.ours()
     pair.push()
@@ -207,7 +208,7 @@ def test_an_address_that_would_run_something_gets_nowhere(
     assert not (tmp_path / "ran").exists()
 
 
-def test_nothing_of_the_checkout_s_own_settings_is_run(pair: Pair, tmp_path: Path) -> None:
+def test_g14_nothing_of_the_checkout_s_own_settings_is_run(pair: Pair, tmp_path: Path) -> None:
     pair.ours()
     pair.theirs()
     ran = tmp_path / "ran"
@@ -281,3 +282,26 @@ def test_without_a_branch_or_a_remote_nothing_is_pushed(pair: Pair, tmp_path: Pa
     alone.commit("first")
     held = asyncio.run(outbox.waiting()).held
     assert str(held) == "this repository has no remote; mend: git remote add origin URL"
+
+
+def test_g8_a_daemon_that_leaves_waits_for_no_answer(pair: Pair) -> None:
+    """A side that takes the call and says nothing holds git for as long as it may take."""
+    pair.ours()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"git://127.0.0.1:{silent.getsockname()[1]}/deploy.git"
+        pair.scratch.git("remote", "set-url", "origin", address)
+
+        async def leave() -> None:
+            waiting = await pair.outbox.waiting()
+            assert waiting.target
+            talk = asyncio.create_task(pair.outbox.compare(waiting, waiting.target))
+            caller, _ = await asyncio.to_thread(silent.accept)
+            with caller:
+                pair.outbox.close()
+                async with asyncio.timeout(5):
+                    with pytest.raises(HostError, match="cannot reach"):
+                        await talk
+            with pytest.raises(HostError, match="nobody waits for it any more"):
+                await pair.outbox.compare(waiting, waiting.target)
+
+        asyncio.run(leave())

@@ -294,6 +294,7 @@ def test_settings_are_listed_with_where_they_come_from() -> None:
     assert [(one.path, one.value, one.is_default) for one in listed] == [
         ("git.autoCommit", "false", False),
         ("git.author", "", True),
+        ("git.push", "false", True),
         ("git.poll", "10s", True),
         ("git.verify", "off", True),
         ("git.allowedSigners", "", True),

@@ -127,6 +127,18 @@ def converse(
     `file_limit` is what each file that it or its children write may have, in bytes.
     """
     child = start(env, arguments, cwd=cwd)
+    return attend(child, arguments[0], stdin=stdin, deadline_s=deadline_s, file_limit=file_limit)
+
+
+def attend(
+    child: subprocess.Popen[bytes],
+    verb: str,
+    *,
+    stdin: bytes = b"",
+    deadline_s: float = DEADLINE_S,
+    file_limit: int | None = None,
+) -> tuple[int, bytes, bytes]:
+    """See a child of `start` through to its end, as `converse` does."""
     if file_limit is not None:
         with suppress(ProcessLookupError):
             resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (file_limit, file_limit))
@@ -134,7 +146,7 @@ def converse(
         out, err = child.communicate(stdin, timeout=deadline_s)
     except subprocess.TimeoutExpired:
         raise GitSilentError(
-            f"cannot run git {arguments[0]}: no answer within {deadline_s:g} s",
+            f"cannot run git {verb}: no answer within {deadline_s:g} s",
             mend="check the disk that holds the repository",
         ) from None
     finally:

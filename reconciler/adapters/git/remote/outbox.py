@@ -60,6 +60,10 @@ class CheckoutOutbox:
         """Move the branch there forwards."""
         await asyncio.to_thread(self._push, found)
 
+    def close(self) -> None:
+        """End what talks to the other side."""
+        transport.hang_up(self._place)
+
     # --- here --------------------------------------------------------------------------------
 
     def _waiting(self) -> Waiting:

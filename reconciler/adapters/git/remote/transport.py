@@ -7,7 +7,12 @@ our mirror's, which we wrote; what the other side sends is checked before it is 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
 
 from reconciler.adapters.git import plumbing
 from reconciler.adapters.git.checkout import Repo
@@ -62,6 +67,18 @@ _MENDS = (
 """Words of git's, and what helps."""
 
 
+@dataclass(slots=True)
+class _Line:
+    """Who talks on behalf of one repository."""
+
+    children: set[Popen[bytes]] = field(default_factory=set)
+    is_closed: bool = False
+
+
+_LINES: dict[Path, _Line] = {}
+_TURN = threading.Lock()
+
+
 def environment(repo: Repo) -> dict[str, str]:
     """Give the environment of a git child that talks to another repository."""
     env = plumbing.environment(repo)
@@ -103,20 +120,44 @@ def ask(
     """Run such a command; give how it ended, what it printed, and what it complained of."""
     plumbing.require_git()
     env = environment(repo) | dict(extra or {})
+    child = plumbing.start(env, arguments, cwd=str(repo.place))
     try:
-        code, out, err = plumbing.converse(
-            env,
-            arguments,
-            cwd=str(repo.place),
-            deadline_s=deadline_s,
-            file_limit=file_limit,
-        )
+        with _talking(repo, address, child):
+            code, out, err = plumbing.attend(
+                child, arguments[0], deadline_s=deadline_s, file_limit=file_limit
+            )
     except GitSilentError as why:
         raise HostError(
             f"cannot reach {address}: no answer within {deadline_s:g} s",
             mend="it is tried again; check the network",
         ) from why
     return code, out, err.decode(errors="replace")
+
+
+@contextmanager
+def _talking(repo: Repo, address: Address, child: Popen[bytes]) -> Iterator[None]:
+    """Let `hang_up` know of a child that talks to another repository."""
+    with _TURN:
+        line = _LINES.setdefault(repo.git_dir, _Line())
+        line.children.add(child)
+        is_closed = line.is_closed
+    try:
+        if is_closed:
+            plumbing.end(child)
+            raise HostError(f"cannot reach {address}: nobody waits for it any more")
+        yield
+    finally:
+        with _TURN:
+            line.children.discard(child)
+
+
+def hang_up(git_dir: Path) -> None:
+    """End all that talks on behalf of a repository of ours, and let nothing begin to."""
+    with _TURN:
+        line = _LINES.setdefault(git_dir, _Line())
+        line.is_closed = True
+        for child in line.children:
+            plumbing.kill(child)
 
 
 def fetch(repo: Repo, address: Address, branch: str, into: str) -> None:
