@@ -68,6 +68,7 @@ WITHOUT_A_POINT = {
     "adapters/git/writer.py:_kill": "it ends a worker that is of no use any more",
     "adapters/git/remote/mirror.py:_make": FOLDER,
     "adapters/git/remote/mirror.py:_sweep": TIDY,
+    "adapters/git/remote/transport.py:hang_up": "it ends git children of ours, at our end",
     "adapters/git/serve.py:make_bare": "in the command; the same again writes what is missing",
     "adapters/git/saved.py:discard": TIDY,
     "adapters/git/saved.py:sweep": TIDY,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
@@ -157,7 +157,9 @@ def hang_up(git_dir: Path) -> None:
         line = _LINES.setdefault(git_dir, _Line())
         line.is_closed = True
         for child in line.children:
-            plumbing.kill(child)
+            # Whoever waits for it may have collected it just now.
+            with suppress(ProcessLookupError):
+                plumbing.kill(child)
 
 
 def fetch(repo: Repo, address: Address, branch: str, into: str) -> None:
