@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from reconciler.manifest.nodes import Path
 from reconciler.manifest.schema import Schema
 
+MOST_NAMED = 10
+"""Keys that are told as all there are; more would be a page of them."""
 _ELSEWHERE = {
     "autorestart": "restart",
     "cmd": "command",
@@ -72,7 +74,7 @@ def key_mend(word: str, path: Path, schema: Schema, top: Schema) -> str:
     home = next((home for home in near if len(home) > len(path)), near[0] if near else None)
     if home is not None:
         return f"it belongs into `{'.'.join(home)}`" if home else "it belongs to the top level"
-    return f"known here: {', '.join(known)}" if len(known) <= 8 else ""
+    return f"known here: {', '.join(known)}" if len(known) <= MOST_NAMED else ""
 
 
 def service_name(text: str) -> str:
