@@ -217,6 +217,9 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             other_troubles=tuple(said for told in troubles if (said := told())),
             ways=host.ways,
             push=pushing.facts() if pushing else None,
+            is_unsigned=bool(source.following)
+            and settings.now.verify.is_required
+            and not settings.now.sign,
             hooks={kind: programs.fault(hook) for kind, hook in settings.now.hooks.items()},
             files_allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         )

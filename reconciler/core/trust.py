@@ -46,6 +46,11 @@ class Verify(StrEnum):
         """Tell whether every new commit is looked at."""
         return self in (Verify.WARN, Verify.RANGE)
 
+    @property
+    def is_required(self) -> bool:
+        """Tell whether what is not signed is not followed."""
+        return self in (Verify.HEAD, Verify.RANGE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:

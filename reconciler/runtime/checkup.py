@@ -40,6 +40,8 @@ class Vitals:
     """Which control groups runs are killed (`main`) and limited by."""
     push: PushFacts | None = None
     """Where a checkout is pushed to; None where it is not."""
+    is_unsigned: bool = False
+    """Whether Weaver does not sign its commits, and new ones of the branch must be signed."""
     hooks: Mapping[str, str] = field(default_factory=dict)
     """Why each hook of the host could not be run; empty where it could."""
 
@@ -54,6 +56,7 @@ def examine(vitals: Vitals) -> Iterator[Finding]:
     yield from _manifests(vitals.picture)
     yield from _services(vitals.picture)
     yield from _push(vitals.push)
+    yield from _signing(vitals)
     yield _files(vitals)
     yield from _control_groups(vitals)
     yield from _hooks(vitals.hooks)
@@ -181,6 +184,17 @@ def _push(push: PushFacts | None) -> Iterator[Finding]:
     elif push.remote:
         text = f"{push.branch} of {push.remote} has all commits of weaver's"
         yield Finding(check="push", grade=Grade.OK, text=text)
+
+
+def _signing(vitals: Vitals) -> Iterator[Finding]:
+    """Warn of commits of ours that other hosts would refuse to follow."""
+    if vitals.is_unsigned:
+        yield Finding(
+            check="signing",
+            grade=Grade.WARNING,
+            text="commits that Weaver makes are not signed; hosts that verify do not follow them",
+            mend="name a key in git.sign of weaver.yaml, and enter it into their allowedSigners",
+        )
 
 
 def _files(vitals: Vitals) -> Finding:
