@@ -15,8 +15,8 @@ from tests.sim.episode import BreachError, play
 from tests.sim.rules import Rules
 from tests.sim.shrinking import outcome, rule_of, shortest
 
-EVENTS = 100_000
-FAULTS = 24_000
+EVENTS = 80_000
+FAULTS = 19_000
 SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
 """More shares than cores, so that no core is idle for long while the last one plays."""
 
