@@ -172,10 +172,24 @@ def failed_reload(status: ServiceStatus, aim: Aim) -> str:
     """Say why a reload that somebody waits for failed; empty while it has not."""
     if aim.loaded_since is None:
         return ""
-    return next(
-        (f"its reload failed: {slot.reload_failed}" for slot in status.slots if slot.reload_failed),
-        "",
-    )
+    for slot in status.slots:
+        if slot.reload_failed:
+            return f"its reload failed: {slot.reload_failed}"
+        if _died_of_it(status, slot, aim.loaded_since):
+            return f"{reload_signal(status)} ended it, as it ends what does not handle it"
+    return ""
+
+
+def reload_signal(status: ServiceStatus) -> str:
+    """Give the signal that has a service load its configuration anew; empty where none does."""
+    way = status.spec.reload if status.spec is not None else None
+    return way.signal if way is not None else ""
+
+
+def _died_of_it(status: ServiceStatus, slot: SlotStatus, since: Nanos) -> bool:
+    """Tell whether the signal that was to reload a process has killed it."""
+    end, signal = slot.last_exit, reload_signal(status)
+    return bool(signal) and end is not None and end.at >= since and end.signal == signal
 
 
 def _has_loaded(status: ServiceStatus, aim: Aim) -> bool:

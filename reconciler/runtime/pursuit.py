@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from reconciler.model.change import Verb
@@ -21,12 +22,14 @@ from reconciler.runtime.messages import (
     Phase,
     Problem,
 )
-from reconciler.runtime.outlook import Aim, Outlook, Standing, judge
+from reconciler.runtime.outlook import Aim, Outlook, Standing, judge, reload_signal
 
 FAILED = 4
 TIMED_OUT = 9
 MOST_PROBLEMS = 5
 """Services that failed are told one by one up to here, then counted."""
+SIGNAL_KILLS_S = 0.3
+"""By then a process has ended that does not handle the signal which was to reload it."""
 MOST_NAMED = 3
 """Of those that are counted, so many are named."""
 
@@ -69,6 +72,8 @@ class Pursuit:
             for message in self._news(listener):
                 yield message
             standings = self._standings()
+        if self._is_told_by_signal():
+            standings = await self._outlasting(standings)
         # The last step may have been decided and not told yet.
         await self._daemon.caught_up()
         for message in self._news(listener):
@@ -84,6 +89,23 @@ class Pursuit:
             if (status := picture.services.get(name)) and status.rollout and status.rollout.failed
         }
         return judge(picture, situation, self._chase.names, self._chase.aim)
+
+    def _is_told_by_signal(self) -> bool:
+        """Tell whether processes were reloaded by a signal, which kills who does not handle it."""
+        services = self._daemon.picture().services
+        known = [services[name] for name in self._chase.names if name in services]
+        return self._chase.aim.loaded_since is not None and any(map(reload_signal, known))
+
+    async def _outlasting(
+        self, standings: Mapping[ServiceName, Standing]
+    ) -> Mapping[ServiceName, Standing]:
+        """Wait for as long as a process may yet die of a signal, or until one has."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SIGNAL_KILLS_S):
+                while all(one.outlook is Outlook.THERE for one in standings.values()):
+                    await self._daemon.next_picture()
+                    standings = self._standings()
+        return standings
 
     async def _next_turn(self) -> bool:
         """Wait for the next step; False when time is up."""

@@ -148,6 +148,20 @@ def test_code_that_changes_runs_at_once_and_what_changes_its_own_is_named(here: 
     until(lambda: log.read_text().split()[-1] == "three")
 
 
+def test_a_signal_that_ends_who_does_not_handle_it_is_no_reload(here: Station) -> None:
+    here.define("web", "sleep 1000", "reload: {signal: SIGHUP}\n")
+    here.commit()
+    here.up()
+    assert here.settle()["exitCode"] == 0
+    said = reload(here, "web")
+    assert said[-1]["exitCode"] == 4
+    [problem] = [one for one in said if one["type"] == "problem"]
+    assert problem["title"] == (
+        "web is not as wanted: SIGHUP ended it, as it ends what does not handle it"
+    )
+    assert here.settle()["exitCode"] == 0
+
+
 def test_a_reload_by_a_command_is_told_as_it_ended_and_outlives_the_daemon(here: Station) -> None:
     root = here.root
     (root / "site.conf").write_text("one\n")

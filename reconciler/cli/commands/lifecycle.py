@@ -106,7 +106,7 @@ def reload_command(
     """Have services load their configuration anew, as `reload` of their manifests says.
 
     No process is replaced, and nothing is committed. Refused (exit 5) for a service that does not
-    say how it is reloaded.
+    say how it is reloaded; exit 4 where its signal ended a process that does not handle it.
     """
     daemon = session.running_daemon()
     services = selected(daemon, selection)
