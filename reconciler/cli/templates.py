@@ -49,6 +49,7 @@ SETTINGS = f"""\
 #   listen: 127.0.0.1:9464    # Prometheus metrics here too, besides the socket
 # git:
 #   autoCommit: false         # write files, and leave committing to me
+#   push: true                # push those commits to where the branch goes
 """
 
 _HEAD = f"""\
