@@ -15,6 +15,7 @@ from reconciler.adapters.checks import Names, Network, Probes
 from reconciler.adapters.clock import HostClock
 from reconciler.adapters.codewatch import CodeWatch
 from reconciler.adapters.free_port import is_free
+from reconciler.adapters.git.remote.signatures import fault_of
 from reconciler.adapters.host_hooks import HookPrograms
 from reconciler.adapters.logs.awaited import AwaitedLines
 from reconciler.adapters.logs.files import LogFiles
@@ -33,6 +34,7 @@ from reconciler.app.preparation import Preparation
 from reconciler.app.source import Source, open_source
 from reconciler.core.diff import Language
 from reconciler.core.engine import Engine
+from reconciler.core.trust import Verify
 from reconciler.manifest.config import effective
 from reconciler.manifest.fields import describe, effect_of
 from reconciler.model.event import Event, Happening, Probe, Signal, Spawn
@@ -220,6 +222,7 @@ async def assemble(paths: StatePaths, options: UpOptions) -> Assembly:
             is_unsigned=bool(source.following)
             and settings.now.verify.is_required
             and not settings.now.sign,
+            keys_fault=_keys_fault(source, settings),
             hooks={kind: programs.fault(hook) for kind, hook in settings.now.hooks.items()},
             files_allowed=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         )
@@ -327,6 +330,12 @@ def _owner(port: int, us: Collection[int | None]) -> tuple[str, str] | None:
 def _in_its_place(found: PortOwner, port: int) -> str:
     """Say who answers on a port instead of a process."""
     return f"port {port} is held by {found.program} (pid {found.pid}), which is not this service"
+
+
+def _keys_fault(source: Source, settings: Settings) -> str:
+    if source.following is None or settings.now.verify is Verify.OFF:
+        return ""
+    return fault_of(source.following.keys(settings.now))
 
 
 def _settings(settings: Settings) -> Sequence[Setting]:

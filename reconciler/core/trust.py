@@ -79,24 +79,32 @@ class Keys:
     """The path of a directory with a keyring; empty: nobody by GPG."""
 
 
+def against(signatures: Sequence[Signature]) -> str:
+    """Say what is against following commits by their signatures; empty: nothing is.
+
+    >>> against([Signature(commit="b2b2b2b2b2b2b2", status="N", signer="", author="Ana")])
+    'b2b2b2b2b2b2 by Ana is not signed'
+    """
+    if not signatures:
+        return "git names no commit that could be checked"
+    if len(signatures) > MOST_CHECKED:
+        return f"more than {MOST_CHECKED} new commits"
+    bad = [one for one in signatures if one.status != GOOD]
+    more = len(bad) - MOST_NAMED
+    what = "; ".join(str(one) for one in bad[:MOST_NAMED])
+    return what + (f"; and {more} more" if more > 0 else "")
+
+
 def faults(signatures: Sequence[Signature], branch: str, head: str) -> Held | None:
-    """Give what is against following commits by their signatures; None: nothing is.
+    """Hold a branch whose commits may not be followed by their signatures; None: they may.
 
     >>> one = Signature(commit="b2b2b2b2b2b2b2", status="N", signer="", author="Ana")
     >>> faults([one], "main", "b2b2b2b2b2b2b2").because
     'main is not followed to b2b2b2b2b2b2: b2b2b2b2b2b2 by Ana is not signed'
     """
-    bad = [one for one in signatures if one.status != GOOD]
-    mend = f"have it signed, or look at it and: weaver accept-history {head[:12]}"
-    if not signatures:
-        what = "git names no commit that could be checked"
-    elif len(signatures) > MOST_CHECKED:
-        what = f"more than {MOST_CHECKED} new commits"
-    elif bad:
-        more = len(bad) - MOST_NAMED
-        what = "; ".join(str(one) for one in bad[:MOST_NAMED])
-        what += f"; and {more} more" if more > 0 else ""
-    else:
+    what = against(signatures)
+    if not what:
         return None
     because = f"{branch} is not followed to {head[:12]}: {what}"
+    mend = f"have it signed, or look at it and: weaver accept-history {head[:12]}"
     return Held(code=HeadHold.SIGNATURE_INVALID, because=because, mend=mend)

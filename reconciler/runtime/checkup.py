@@ -42,6 +42,8 @@ class Vitals:
     """Where a checkout is pushed to; None where it is not."""
     is_unsigned: bool = False
     """Whether Weaver does not sign its commits, and new ones of the branch must be signed."""
+    keys_fault: str = ""
+    """Why the keys that the host names verify nothing."""
     hooks: Mapping[str, str] = field(default_factory=dict)
     """Why each hook of the host could not be run; empty where it could."""
 
@@ -187,7 +189,14 @@ def _push(push: PushFacts | None) -> Iterator[Finding]:
 
 
 def _signing(vitals: Vitals) -> Iterator[Finding]:
-    """Warn of commits of ours that other hosts would refuse to follow."""
+    """Warn of keys that verify nothing, and of commits of ours that other hosts would refuse."""
+    if vitals.keys_fault:
+        yield Finding(
+            check="keys",
+            grade=Grade.PROBLEM,
+            text=f"git.verify looks at signatures, but {vitals.keys_fault}",
+            mend="name files of this host in weaver.yaml, and install what reads them",
+        )
     if vitals.is_unsigned:
         yield Finding(
             check="signing",

@@ -245,19 +245,24 @@ class Following:
         settings = await self._hands.own_settings()
         if settings.verify is Verify.OFF:
             return None
-        keys = Keys(
+        found = await self._upstream.signatures(
+            step.verified, step.fetched, self.keys(settings), every=settings.verify.takes_all
+        )
+        branch = self._upstream.branch
+        held = trust.faults(found, branch, step.fetched)
+        if held is None or settings.verify is not Verify.WARN:
+            return held
+        reason = f"{branch} is followed to {step.fetched[:12]} though {trust.against(found)}"
+        data = {"code": str(held.code), "fetched": step.fetched}
+        await self._hands.note(Happening(kind="git.unsigned", reason=reason, data=data))
+        return None
+
+    def keys(self, settings: Config) -> Keys:
+        """Give whom the host believes, where its files are."""
+        return Keys(
             allowed_signers=self._at_home(settings.allowed_signers),
             gpg_home=self._at_home(settings.gpg_home),
         )
-        found = await self._upstream.signatures(
-            step.verified, step.fetched, keys, every=settings.verify.takes_all
-        )
-        held = trust.faults(found, self._upstream.branch, step.fetched)
-        if held is None or settings.verify is not Verify.WARN:
-            return held
-        data = {"code": str(held.code), "fetched": step.fetched}
-        await self._hands.note(Happening(kind="git.unsigned", reason=held.because, data=data))
-        return None
 
     def _at_home(self, path: str) -> str:
         return str(self._home / path) if path else ""

@@ -13,7 +13,7 @@ import pytest
 from reconciler.adapters.git import plumbing
 from reconciler.adapters.git.checkout import Repo, locate
 from reconciler.adapters.git.edits import IntentEdit
-from reconciler.adapters.git.remote.signatures import ASK_AGAIN_S, Signers
+from reconciler.adapters.git.remote.signatures import ASK_AGAIN_S, Signers, fault_of
 from reconciler.adapters.git.writeback import writes_into
 from reconciler.core.trust import Keys, faults
 from tests.git.asking import request, set_field
@@ -273,3 +273,18 @@ def test_a_key_of_gpg_counts_by_the_keyring_of_the_host(scratch: Scratch, keyrin
     )
     assert letters(scratch, old, Keys(gpg_home=str(keyring))) == "G"
     assert letters(scratch, old, Keys()) != "G"
+
+
+def test_keys_that_cannot_verify_anything_have_their_fault_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signers, home = tmp_path / "signers", tmp_path / "keys"
+    keys = Keys(allowed_signers=str(signers), gpg_home=str(home))
+    assert "neither allowedSigners nor gpgHome" in fault_of(Keys())
+    assert fault_of(keys) == f"allowedSigners is not there: {signers}"
+    signers.touch()
+    assert fault_of(keys) == f"gpgHome is not there: {home}"
+    home.mkdir()
+    assert fault_of(keys) == ""
+    monkeypatch.setenv("PATH", "")
+    assert fault_of(keys) == "allowedSigners needs ssh-keygen, which is not installed"

@@ -105,6 +105,7 @@ def test_what_the_record_is_kept_with_is_a_finding_of_its_own() -> None:
         (replace(HEALTHY, unwatched={WEB: ("nope",)}), "web", Grade.WARNING),
         (replace(HEALTHY, picture=WARNED), "manifests", Grade.WARNING),
         (replace(HEALTHY, is_unsigned=True), "signing", Grade.WARNING),
+        (replace(HEALTHY, keys_fault="gpgHome is not there"), "keys", Grade.PROBLEM),
         (replace(HEALTHY, files_allowed=64), "open files", Grade.WARNING),
         (replace(HEALTHY, other_troubles=("a port",)), "daemon", Grade.PROBLEM),
         (replace(HEALTHY, picture=picture(source_held="a rebase")), "manifests", Grade.WARNING),

@@ -418,7 +418,9 @@ def test_an_unsigned_commit_in_the_middle_is_found_where_every_one_counts(
             await following.look()
             found = (await following.read()).revision.commit
             assert found == ("c3c3c3c" if is_followed else "a1")
-            assert ("git.unsigned" in side.kinds()) is (verify is Verify.WARN)
+            told = [one.reason for one in side.noted if one.kind == "git.unsigned"]
+            so = ["main is followed to c3c3c3c though b2 by Ana is not signed"]
+            assert told == (so if verify is Verify.WARN else [])
             if verify is Verify.RANGE:
                 assert "b2 by Ana is not signed" in following.behind
                 assert following.facts().reason_code == "SignatureInvalid"

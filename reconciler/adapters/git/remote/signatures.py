@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -69,6 +70,24 @@ class Signers:
             for commit, (one, at) in self._known.items()
             if commit in commits and (one.status == GOOD or now - at < ASK_AGAIN_S)
         }
+
+
+def fault_of(keys: Keys) -> str:
+    """Say why a good signature would not count; empty where none is known to fail.
+
+    What is wrong with one of two ways is said though the other may do: somebody wanted both.
+    """
+    if not keys.allowed_signers and not keys.gpg_home:
+        return "it names neither allowedSigners nor gpgHome, so nobody's signature is good"
+    for setting, path, program, is_there in (
+        ("allowedSigners", keys.allowed_signers, "ssh-keygen", os.path.isfile),
+        ("gpgHome", keys.gpg_home, "gpg", os.path.isdir),
+    ):
+        if path and not is_there(path):
+            return f"{setting} is not there: {path}"
+        if path and shutil.which(program) is None:
+            return f"{setting} needs {program}, which is not installed"
+    return ""
 
 
 def _commits(repo: Repo, old: str, new: str) -> list[str]:
