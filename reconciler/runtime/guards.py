@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from reconciler.model.desired import Definition
 from reconciler.model.observed import State
+from reconciler.model.plan import HoldCode
 from reconciler.model.record import RolloutPhase
 from reconciler.model.spec import DesiredState
 from reconciler.model.status import ServiceStatus
@@ -48,6 +49,17 @@ def may_reload(names: Iterable[ServiceName], services: Services) -> None:
                 f"cannot reload {name}: its manifest ({source}) has no `reload`",
                 mend=f"weaver set {name} reload.signal=SIGHUP, if it loads its configuration "
                 f"on that signal; else weaver restart {name}",
+            )
+
+
+def is_still_defined(word: str, names: Iterable[ServiceName], services: Services) -> None:
+    """See that services do not only wait for their removal. Raises BlockedError with the mend."""
+    for name in names:
+        status = services.get(name)
+        if status is not None and status.reason_code == HoldCode.PRUNE_HELD:
+            raise BlockedError(
+                f"cannot {word} {name}: {status.reason}",
+                mend="weaver apply -f FILE brings its manifest back",
             )
 
 

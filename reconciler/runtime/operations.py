@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import assert_never
 
@@ -21,7 +21,7 @@ from reconciler.runtime.guards import Services
 from reconciler.runtime.journal import Listener
 from reconciler.runtime.messages import EventSeen, Message, Note, Problem, Summary
 from reconciler.runtime.operator import Operator
-from reconciler.runtime.outlook import Aim
+from reconciler.runtime.outlook import Aim, keeps_its_version
 from reconciler.runtime.pursuit import TIMED_OUT, Tail, action_of
 from reconciler.runtime.requests import (
     ApprovePrune,
@@ -100,6 +100,8 @@ class Operations(Operator):
         stopped = [name for name in names if services[name].desired is not DesiredState.RUNNING]
         for name in stopped:
             yield Note(text=f"{name} is not started: {_why_stopped(services[name])}")
+        for note in self._kept(name for name in names if name not in stopped):
+            yield note
         since = self._now()
         self._ask(OperationKind.RESTART, terms, services=names)
         moved = [name for name in moving_along(names, services) if name not in stopped]
@@ -121,6 +123,8 @@ class Operations(Operator):
         for name in names:
             if name not in wanted:
                 yield Note(text=f"{name} is not reloaded: {_why_stopped(services[name])}")
+        for note in self._kept(wanted):
+            yield note
         since = self._now()
         self._ask(OperationKind.RELOAD, terms, services=names)
         chase = self._chase(
@@ -131,6 +135,15 @@ class Operations(Operator):
         )
         async for message in self._pursue(f"reload {_list(names)}", chase, terms, listener):
             yield message
+
+    def _kept(self, names: Iterable[ServiceName]) -> Iterator[Note]:
+        """Name those that get processes anew, and not what their manifests may say by now."""
+        picture = self._daemon.picture()
+        for name in names:
+            status = picture.services[name]
+            because = picture.source_held or status.reason
+            if keeps_its_version(status) and because:
+                yield Note(text=f"{name} keeps its version: {because}")
 
     async def _retry(
         self, names: tuple[ServiceName, ...], terms: Terms, listener: Listener

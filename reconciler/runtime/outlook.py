@@ -60,6 +60,11 @@ class Aim:
     undoes_rollout: bool = False
     """Whether the version before is to serve, whatever the manifest says."""
 
+    @property
+    def is_about_processes(self) -> bool:
+        """Tell whether processes anew are all that is asked for, of whatever version there is."""
+        return self.since is not None or self.loaded_since is not None
+
 
 THERE = Standing(outlook=Outlook.THERE)
 
@@ -99,6 +104,8 @@ class Watcher:
         return Standing(outlook=Outlook.COMING, because=reason)
 
     def _is_final(self, status: ServiceStatus) -> bool:
+        if keeps_its_version(status) and self._aim.is_about_processes:
+            return False
         is_invalid = status.sync in (Sync.INVALID, Sync.HELD)
         return is_invalid or status.reason_code in {code.value for code in _FINAL}
 
@@ -144,7 +151,8 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
         return False  # nobody knows yet what it is to be
     if status.desired is not DesiredState.RUNNING:
         return all(slot.process is None for slot in status.slots) and not is_moving(status)
-    if not status.is_followed or status.health is not Health.HEALTHY or _has_surplus(status):
+    is_followed = status.is_followed or (aim.is_about_processes and keeps_its_version(status))
+    if not is_followed or status.health is not Health.HEALTHY or _has_surplus(status):
         return False
     if aim.since is not None and not all(_is_since(slot, aim.since) for slot in status.slots):
         return False
@@ -155,6 +163,12 @@ def is_as_wanted(status: ServiceStatus, aim: Aim) -> bool:
     # A run that a schedule began is nobody's to wait for; one that somebody asked for is.
     finishes = aim.finishes_oneshots and (aim.since is not None or not is_scheduled)
     return status.reason_code in _DONE or not (is_oneshot and finishes)
+
+
+def keeps_its_version(status: ServiceStatus) -> bool:
+    """Tell whether a service runs on as it was, since its manifest cannot be followed now."""
+    is_unfollowed = status.sync in (Sync.INVALID, Sync.UNKNOWN)
+    return is_unfollowed or status.reason_code == HoldCode.PRUNE_HELD
 
 
 def _has_surplus(status: ServiceStatus) -> bool:

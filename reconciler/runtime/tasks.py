@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from reconciler.manifest.intent import Intent
+from reconciler.manifest.intent import Intent, PutService
 from reconciler.model.spec import DesiredState
 from reconciler.model.units import ServiceName
 from reconciler.ports import ConflictError, Drafts, ManifestError
@@ -46,10 +46,19 @@ class Task:
     """What `Weaver-Op-Id` says of it."""
 
 
-async def work_out(  # noqa: C901 - one arm for each request
+async def work_out(request: Change, services: Services, drafts: Drafts) -> Task:
+    """Give what a request comes to. Raises WeaverError where it is wrong or a guard forbids it."""
+    task = await _worked_out(request, services, drafts)
+    is_brief = isinstance(request, Apply | StopServices) and request.lasts > 0
+    # A manifest that is written anew is there again; nothing else can be changed without one.
+    without = [one.service for one in task.intents if is_brief or not isinstance(one, PutService)]
+    guards.is_still_defined(task.op, dict.fromkeys(without), services)
+    return task
+
+
+async def _worked_out(  # noqa: C901 - one arm for each request
     request: Change, services: Services, drafts: Drafts
 ) -> Task:
-    """Give what a request comes to. Raises WeaverError where it is wrong or a guard forbids it."""
     match request:
         case Apply():
             documents = await _documents(request, drafts)
@@ -80,6 +89,7 @@ async def work_out(  # noqa: C901 - one arm for each request
             if not cascade:
                 guards.may_remove(names, services)
             everyone = (*guards.dependents(names, services), *names)
+            guards.is_still_defined("unregister", everyone, services)
             guards.may_go("unregister", everyone, services)
             return Task(
                 op="unregister",

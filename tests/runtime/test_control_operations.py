@@ -15,12 +15,16 @@ from reconciler.runtime.messages import (
     Summary,
 )
 from reconciler.runtime.requests import (
+    Apply,
     ApprovePrune,
+    Document,
     RestartServices,
     RetryServices,
+    Scale,
     Settle,
     Shutdown,
     StopServices,
+    Unregister,
 )
 from tests.runtime.control_desk import (
     API,
@@ -89,6 +93,34 @@ def test_a_large_removal_waits_for_a_yes(tmp_path: Path) -> None:
         assert code(messages) == 6
         assert code(await desk.operate(ApprovePrune(prune_id=held.id))) == 0
         assert not desk.host.processes
+
+    with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
+
+
+def test_what_waits_for_its_removal_is_restarted_and_else_not_touched(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await desk.settled()
+        before = desk.pid(WEB)
+        desk.manifests.save()
+        await desk.daemon.source.refresh()
+        await desk.daemon.caught_up()
+        messages = await desk.operate(RestartServices(services=(WEB,)))
+        assert code(messages) == 0
+        assert desk.pid(WEB) not in (before, None)
+        [why] = [one.text for one in messages if isinstance(one, Note)]
+        assert why.startswith("web keeps its version: removed from the manifests, but ")
+        for request in (
+            Apply(documents=(Document(text="web d2"),), lasts=60.0),
+            StopServices(services=(WEB,)),
+            StopServices(services=(WEB,), lasts=60.0),
+            Scale(counts=((WEB, 2),)),
+            Unregister(services=(WEB,)),
+        ):
+            messages = await desk.change(request)
+            assert code(messages) == 5, request
+            assert "removed from the manifests" in problems(messages)[0]
+        assert not desk.repository.requests
+        assert code(await desk.change(Apply(documents=(Document(text="web d1"),)))) == 0
 
     with_daemon(*CHAIN, tmp_path=tmp_path, story=story)
 

@@ -48,6 +48,14 @@ def test_dependents_that_are_stopped_are_in_nobody_s_way() -> None:
         guards.may_remove((DB,), quiet)
 
 
+def test_what_only_waits_for_its_removal_is_not_changed() -> None:
+    reason = "removed from the manifests, but it is protected; to agree: weaver prune approve 1"
+    held = {**CHAIN, WEB: replace(running("web"), reason_code="PruneHeld", reason=reason)}
+    guards.is_still_defined("set", [DB, API], held)
+    with pytest.raises(BlockedError, match=f"cannot set web: {reason}"):
+        guards.is_still_defined("set", [DB, WEB], held)
+
+
 def test_several_needs_are_them() -> None:
     found = services(db="web", cache="web", web="")
     with pytest.raises(BlockedError, match="cannot stop db and cache: web needs them and runs"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -153,6 +154,22 @@ def test_after_a_restart_only_younger_processes_count(
 ) -> None:
     found = judge(picture(status), situation({}), [WEB], Aim(since=Nanos(800)))
     assert found[WEB].outlook is outlook
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{"sync": Sync.INVALID}, {"sync": Sync.UNKNOWN}, {"reason_code": "PruneHeld"}],
+    ids=["invalid", "not read", "to be removed"],
+)
+@pytest.mark.parametrize(("started", "outlook"), [(900, THERE), (700, COMING)])
+def test_a_restart_is_done_though_its_manifest_is_not_followed(
+    held: dict[str, Any], started: int, outlook: Outlook
+) -> None:
+    status = replace(running("web", started=started), **{"sync": Sync.HELD, **held})
+    found = judge(picture(status), situation({}), [WEB], Aim(since=Nanos(800)))
+    assert found[WEB].outlook is outlook
+    gone = picture(replace(down("web"), **{"sync": Sync.HELD, **held}))
+    assert judge(gone, situation({"web": 3}), [WEB], Aim(since=Nanos(800)))[WEB].outlook is STUCK
 
 
 def test_who_waits_for_one_that_is_stuck_is_stuck_and_says_so() -> None:
