@@ -344,8 +344,8 @@ class Ledger:
             self.scheduled.pop(name, None)
         (self.to_reload.discard if memory.reload_before is None else self.to_reload.add)(name)
 
-    def drop_service(self, name: ServiceName) -> None:
-        """Forget a service and its slots."""
+    def drop_version(self, name: ServiceName) -> None:
+        """Forget which version of a service is in force, and all that was about it."""
         self.services.pop(name, None)
         self.changed_services[name] = None
         self.had.pop(name, None)
@@ -357,6 +357,10 @@ class Ledger:
         self.dials.pop(name, None)
         for names in (self.released, self.to_restart, self.to_reload):
             names.discard(name)
+
+    def drop_service(self, name: ServiceName) -> None:
+        """Forget a service and its slots."""
+        self.drop_version(name)
         for index in list(self.slots.get(name, {})):
             self.drop(Slot(service=name, index=index))
         for slot in [slot for slot in self.remembered_slots if slot.service == name]:

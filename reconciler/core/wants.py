@@ -122,6 +122,13 @@ def _lift(ledger: Ledger, name: ServiceName, why: str, actor: str) -> None:
     memory, wanted = ledger.services.get(name), ledger.desired.services.get(name)
     if wanted is None and one.under is None:
         ledger.released.add(name)  # nobody has to agree to the end of what was for a while
+    if memory is not None and wanted is not None and wanted.spec is None:
+        # Its manifest never was good: what lay above it is none that it could go back to.
+        ledger.drop_version(name)
+        for record in list(ledger.slots.get(name, {}).values()):
+            if not is_live(record):
+                ledger.drop(record.memory.slot)
+        return
     is_left = memory is not None and wanted is not None and memory.spec != wanted.spec
     if is_left and wanted is not None and wanted.invalid and wanted.spec is not None:
         # No plan changes what is invalid, and its last good version is not what lay above it.

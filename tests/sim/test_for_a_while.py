@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import Digest, seconds
 from tests.core.building import service
@@ -67,3 +69,25 @@ def test_after_a_reboot_no_wall_clock_that_is_set_back_makes_a_while_longer() ->
     world.kill_daemon()
     world.pass_time(1300)
     assert world.status("db").overlay is None
+
+
+@pytest.mark.parametrize("is_up", [True, False])
+def test_what_was_for_a_while_is_no_last_good_version_of_a_manifest_that_never_was_good(
+    *, is_up: bool
+) -> None:
+    world = settled(WEB)
+    world.lay_over(replace(DB, max_restarts=0), seconds(60))
+    world.pass_time(5)
+    world.save(WEB, invalid=["db"])
+    if not is_up:
+        world.end("db", code=1)
+    world.pass_time(120)
+    assert world.happened("drift.ended", "db")
+    before = [run.id for run in world.runs("db")]
+    world.kill_daemon()
+    world.pass_time(120)
+    assert [run.id for run in world.runs("db")] == before
+    assert world.status("db").spec is None
+    world.save(WEB, DB)
+    world.settle()
+    assert world.states() == {"db": "running", "web": "running"}
