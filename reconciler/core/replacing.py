@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.conditions import may_come, unmet
+from reconciler.core.drift import drift_of
 from reconciler.core.remedies import why_replaced
 from reconciler.core.rollout import why_rolled
 from reconciler.core.watchdog import is_due
@@ -87,6 +88,10 @@ def _replaceable(board: Board, wish: Wish, record: SlotRecord) -> Process | None
         return None
     if is_none_of_its_runs(board, wish, process):
         # It ends without a successor, which comes at its time.
+        return None
+    drift = drift_of(record, wish.of(record.memory.slot.index).spec)
+    if drift is not None and not drift.problem:
+        # It is put right first: what is stopped by hand could not end, and its dependents wait.
         return None
     return process if record.state in _REPLACEABLE else None
 

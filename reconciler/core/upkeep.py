@@ -222,8 +222,8 @@ def keep_up(desk: Desk, wish: Wish, record: SlotRecord) -> Step:
     if replacement is None or record.memory.slot.index not in replacement.reasons:
         return repair or reload_or_wait(desk.board, wish, record) or unwell(wish, record)
     step = _replace(desk, wish, record, replacement)
-    # What has to wait for others before it gives way works meanwhile.
-    return step if isinstance(step, Restart) and not step.after else repair or step
+    # What has to wait for its needs before it gives way works meanwhile.
+    return step if isinstance(step, Restart) else repair or step
 
 
 def _go_on_starting(desk: Desk, wish: Wish, record: SlotRecord) -> Step:

@@ -16,12 +16,12 @@ from reconciler.manifest.fields import describe, effect_of
 from reconciler.model.change import Verb
 from reconciler.model.event import Exited
 from reconciler.model.observed import Exit, State
-from reconciler.model.plan import HoldCode, Plan, Repair, Situation
+from reconciler.model.plan import HoldCode, Plan, Repair, Restart, Situation
 from reconciler.model.record import Drift, Memory, Pending, SlotRecord, Trouble
-from reconciler.model.spec import RestartPolicy
+from reconciler.model.spec import OnRestart, RestartPolicy
 from reconciler.model.units import RunId, Serial
 from reconciler.runtime import previews
-from tests.core.building import name, service, slot
+from tests.core.building import name, need, service, slot
 from tests.core.situations import EARLIER, LATER, NOW, converged, memory_of, process_in
 
 WEB = service("web", nice=5)
@@ -70,6 +70,32 @@ def test_what_cannot_be_put_right_is_shown_with_its_reason_until_it_is_tried_aga
     shown = previews.live(situation, LANGUAGE)
     assert [(one.verbs, one.held_by) for one in shown.drift] == [((Verb.NONE,), because)]
     assert plan(with_drift(replace(vain, until=EARLIER))).actions
+
+
+@pytest.mark.parametrize(
+    ("drift", "verbs"),
+    [
+        (HALTED, {"web": Repair}),
+        (replace(HALTED, until=LATER), {}),
+        (replace(HALTED, until=LATER, problem="no permission"), {"web": Restart, "api": Restart}),
+        (None, {"web": Restart, "api": Restart}),
+    ],
+)
+def test_it_is_put_right_before_it_is_replaced_with_all_that_restart_with_it(
+    drift: Drift | None, verbs: dict[str, type]
+) -> None:
+    api = service("api", needs=(need("web", on_restart=OnRestart.RESTART),))
+    found = converged(WEB, api)
+    memory = replace(found.services[name("web")], restart_before=NOW)
+    record = replace(found.slots[name("web")][0], drift=drift)
+    situation = replace(
+        found,
+        services={**found.services, name("web"): memory},
+        slots={**found.slots, name("web"): {0: record}},
+    )
+    made = plan(situation)
+    assert {one.slot.service: type(one) for one in made.actions if hasattr(one, "slot")} == verbs
+    assert judge(made, situation) == ()
 
 
 @pytest.mark.parametrize(
