@@ -23,7 +23,7 @@ from reconciler.model.overlay import LayOver
 from reconciler.model.record import Memory
 from reconciler.model.spec import ServiceSpec
 from reconciler.model.units import ServiceName
-from reconciler.ports import CommitRequest, Committed, HostError, StoreError
+from reconciler.ports import CommitRequest, Committed, HostError
 from tests.runtime import fakes
 from tests.runtime.fakes import apply
 from tests.sim.branches import Branch
@@ -86,7 +86,7 @@ class Disk:
             if not self._life.is_over:
                 await asyncio.sleep(DISK_TAKES_S)
         if self._life.is_over:
-            raise StoreError("the daemon is dead")
+            raise asyncio.CancelledError  # the dead write nothing, and answer nobody
 
 
 class _Found(Reading):

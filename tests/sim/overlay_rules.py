@@ -15,6 +15,9 @@ from reconciler.model.spec import ServiceSpec
 from reconciler.model.status import Picture, Sync
 from reconciler.model.units import Nanos, ServiceName, WallTime
 
+A_FLOAT_OFF = 1000
+"""Nanoseconds: the wall clock comes as seconds in a float, which is exact to a quarter of that."""
+
 
 class OverlayRules:
     """What lies above the manifests, as the present daemon was told."""
@@ -65,7 +68,7 @@ class OverlayRules:
                 continue
             left = one.ends_at - now
             assert left <= one.lasts, f"{name}: its while is longer than was asked for"
-            is_right = left == min(then.ends - wall, one.lasts)
+            is_right = abs(left - min(then.ends - wall, one.lasts)) < A_FLOAT_OFF
             assert is_right, f"{name}: its while does not end when it was to"
 
     def lay(self, one: Overlay) -> None:
@@ -104,12 +107,15 @@ class OverlayRules:
             raise AssertionError(f"{name}: {kind} is told of nothing")
 
     def has_come_back(
-        self, in_force: Mapping[ServiceName, ServiceSpec], meant: Mapping[ServiceName, ServiceSpec]
+        self,
+        in_force: Mapping[ServiceName, ServiceSpec],
+        meant: Mapping[ServiceName, ServiceSpec | None],
     ) -> None:
         """See that nothing is in force of what was for a while and is over."""
         for name, one in self.over.items():
             spec, wanted = in_force.get(name), meant.get(name)
-            if name in self.above or wanted is None or wanted.digest == one.spec.digest:
+            is_meant = wanted is not None and wanted.digest == one.spec.digest
+            if name in self.above or name not in meant or is_meant:
                 continue
             is_back = spec is None or spec.digest != one.spec.digest
             assert is_back, f"{name}: what is over stays in force"

@@ -198,7 +198,7 @@ class Promises:
         if self._steps % SAMPLED_EVERY == 0:
             self._keeps_probing(engine, now)
             self._heeds_words(engine, now)
-            self._keeps_its_times(engine, now)
+            self._keeps_its_times(engine, decision, now)
 
     def _note(self, command: Command, now: Nanos) -> None:
         match command:
@@ -313,12 +313,15 @@ class Promises:
         is_over = self._awake - since > RELOAD_SLACK
         assert not is_over or run.is_by_hand, f"{run.slot} was to be reloaded, and nobody cares"
 
-    def _keeps_its_times(self, engine: Engine, now: Nanos) -> None:
+    def _keeps_its_times(self, engine: Engine, decision: Decision, now: Nanos) -> None:
         """See that it wakes by the time that it gives for going on."""
         if not self._rules.sees_host:
             return
+        # What is ended in this step was to go on until then: the next picture says what is next.
+        signals = [one for one in decision.commands if isinstance(one, Signal)]
+        ended = {one.slot.service for one in signals}
         for hold in engine.picture(now).holds:
-            if hold.until is not None and hold.until > now:
+            if hold.until is not None and hold.until > now and hold.service not in ended:
                 self._wakes_by(hold.until, f"go on with {hold.slot or hold.service}")
             if hold.code in (HoldCode.EXITED, HoldCode.COMPLETED) and hold.slot is not None:
                 self._has_restarted(hold.slot)

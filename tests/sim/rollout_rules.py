@@ -58,6 +58,10 @@ class RolloutRules(StopRules, Heard):
         self._guarded: frozenset[ServiceName] = frozenset()
         """Services that served when the version in force came."""
         self._counted_ends: frozenset[RunId] = frozenset()
+        self._met: set[RunId] = set()
+        """Processes of whose start a daemon was told, or that a look has shown."""
+        self._early: dict[RunId, Exit] = {}
+        """Ends that were heard of before that, and count from then on."""
         self._known_before = (self._failed_versions, self._paused, self._counted_ends)
 
     def begin(self, memory: Memory) -> None:
@@ -98,6 +102,9 @@ class RolloutRules(StopRules, Heard):
 
     def _see(self, process: Process, now: Nanos) -> None:
         super()._see(process, now)
+        self._met.add(process.run)
+        if process.run in self._early:
+            self._judge_version(process.run, process.slot, self._early.pop(process.run), now)
         if process.notice.ready:
             # It said so while nobody listened.
             self._ready_at.setdefault(process.run, now)
@@ -130,12 +137,20 @@ class RolloutRules(StopRules, Heard):
     def _lift(self, names: Iterable[ServiceName], restarted: Nanos | None) -> None:
         for name in names:
             self._failed_versions.pop(name, None)
+            self.refusals.forgive([name])
             if restarted is not None:
                 self._new_since[name] = self._now = restarted
                 self._guard(name)
         self._paused -= {*names}
 
     def _hear(self, run_id: RunId, slot: Slot, end: Exit, now: Nanos) -> None:
+        if run_id in self._met:
+            self._judge_version(run_id, slot, end, now)
+        else:
+            self._early[run_id] = end
+        super()._hear(run_id, slot, end, now)
+
+    def _judge_version(self, run_id: RunId, slot: Slot, end: Exit, now: Nanos) -> None:
         run = self._host.runs.get(run_id)
         is_by_itself = run is not None and not (
             run.asked_at or run.is_killed or run.is_by_hand or self._is_asked(run_id)
@@ -149,7 +164,6 @@ class RolloutRules(StopRules, Heard):
                 is_new = run.started >= self._new_since.get(slot.service, Nanos(0))
                 if is_of_today and is_new and run_id not in self._lost:
                     self._fails(slot, run.digest, now)
-        super()._hear(run_id, slot, end, now)
 
     def _note_failed_start(self, serial: int) -> None:
         if serial in self._starts:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def may_close(command: CloseSockets, host: Host, wanted: Wanted) -> None:
     """See that no port is closed of a wanted service, nor under a process that listens."""
-    spec = wanted.in_force(command.service)
+    spec = wanted.to_be_kept(command.service)
     named = {one.listen for one in spec.sockets} if spec and spec.wants_to_run else set()
     for address in command.addresses:
         assert address not in named, f"{address} of {command.service}, wanted, is closed"

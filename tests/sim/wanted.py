@@ -33,6 +33,8 @@ class Wanted:
         """... with what was asked for for a while in them."""
         self._as_read = ManifestSet()
         self.overlays = OverlayRules()
+        self._ended_above_broken: set[ServiceName] = set()
+        """What is over, with a broken manifest below: what is meant is its last good version."""
         self._in_force: dict[ServiceName, ServiceMemory] = {}
         self._held: frozenset[ServiceName] = frozenset()
         self._waits: frozenset[ServiceName] = frozenset()
@@ -56,6 +58,7 @@ class Wanted:
         self.is_told = self.is_shutting_down = self.is_hurried = False
         self._in_force = dict(memory.services)
         self.overlays.begin(memory.overlays)
+        self._ended_above_broken.clear()
         self._let_go = {name for name, kept in memory.services.items() if kept.leaving}
         self._unasked = dict(memory.removed)
         self._unregistered.clear()
@@ -68,6 +71,8 @@ class Wanted:
     def read(self, manifests: ManifestSet) -> None:
         """Take in manifests as the daemon reads them."""
         self.is_told, self._as_read, self._manifests = True, manifests, manifests
+        for name in self.overlays.due(self.now):
+            self._end(name)
         if self.overlays.above:
             self._tied_below = self._would_need_themselves()
         self._heed_manifests()
@@ -121,6 +126,8 @@ class Wanted:
 
     def _end(self, name: ServiceName) -> None:
         one, is_defined = self.overlays.end(name), name in self._as_read.definitions
+        if self._is_broken(name):
+            self._ended_above_broken.add(name)
         if one.under is None and not is_defined:
             self._unregistered.add(name)
 
@@ -129,7 +136,9 @@ class Wanted:
         if not may_be and self.overlays.over:
             in_force = {name: memory.spec for name, memory in self._in_force.items()}
             meant = {name: found.spec for name, found in self._manifests.definitions.items()}
-            self.overlays.has_come_back(in_force, meant)
+            below = {name: self.overlays.over[name].under for name in self._ended_above_broken}
+            self.overlays.has_come_back(in_force, {**below, **meant})
+            self._ended_above_broken.clear()
 
     def _is_broken(self, name: ServiceName) -> bool:
         return name in self._as_read.invalid or self._is_in_broken_file(self._as_read, name)
@@ -220,6 +229,13 @@ class Wanted:
         """Give the version of a service that is in force."""
         memory = self._in_force.get(name)
         return memory.spec if memory is not None else None
+
+    def to_be_kept(self, name: ServiceName) -> ServiceSpec | None:
+        """Give the version that a service is to keep, now that what was for a while may be over."""
+        is_over, found = name in self.overlays.over, self._as_read.definitions.get(name)
+        if is_over and found is not None and name not in self._tied:
+            return found.spec
+        return self._last_good(name) if is_over else self.in_force(name)
 
     def defined(self, name: ServiceName) -> ServiceSpec | None:
         """Give the version of a service that its manifest defines, else the one in force."""

@@ -32,8 +32,10 @@ VERIFIED = (
     Mutant(
         name="one-good-signature-is-enough",
         module="reconciler/core/trust.py",
-        before="    elif bad:\n",
-        after="    elif len(bad) == len(signatures):\n",
+        before="    more = len(bad) - MOST_NAMED\n",
+        after="    if len(bad) < len(signatures):\n"
+        '        return ""\n'
+        "    more = len(bad) - MOST_NAMED\n",
         story="Of ten new commits nine are signed, and the one that nobody signed is run.",
     ),
     Mutant(
