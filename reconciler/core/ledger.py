@@ -346,15 +346,10 @@ class Ledger:
 
     def drop_version(self, name: ServiceName) -> None:
         """Forget which version of a service is in force, and all that was about it."""
-        self.services.pop(name, None)
         self.changed_services[name] = None
-        self.had.pop(name, None)
-        self.missing.pop(name, None)
-        self.echoes.pop(name, None)
-        self.noisy.pop(name, None)
-        self.rollouts.pop(name, None)
-        self.scheduled.pop(name, None)
-        self.dials.pop(name, None)
+        known = (self.services, self.had, self.missing, self.echoes, self.noisy)
+        for found in (*known, self.rollouts, self.scheduled, self.dials):
+            found.pop(name, None)
         for names in (self.released, self.to_restart, self.to_reload):
             names.discard(name)
 
